@@ -1,0 +1,55 @@
+// Writes a frozen tree as an image.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ckpt/freeze/tree.h"
+#include "ckpt/image/stream.h"
+
+namespace drover {
+
+// An open file description whose other end the caller holds, such as the pipe that is a job's standard output. It is not
+// dumped; the restorer is given its counterpart under the same key.
+struct ExternalFile {
+  dev_t device;
+  ino_t inode;
+  std::string key;  // unique within one image, such as "stdout"
+};
+
+struct DumpOptions {
+  std::vector<ExternalFile> external;
+  // Opaque bytes of the caller, given back by restore() (the runtime keeps the job's streams there). At most 1 MiB.
+  std::vector<std::byte> context;
+  // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
+  std::vector<int> node_cpus;
+};
+
+struct DumpStats {
+  std::uint64_t image_bytes = 0;     // all records, headers included
+  std::uint64_t page_bytes = 0;      // page contents in the image
+  std::uint64_t zero_pages = 0;      // populated pages that held only zeros and were left out
+  std::uint64_t processes = 0, threads = 0;
+  std::uint64_t estimated_waits = 0;  // interrupted calls whose rest of time the kernel does not tell
+};
+
+// What keeps `root` (or its tree) from being moved, found without stopping anything: from /proc alone, by the rules that
+// dump() uses. Empty if nothing was found; dump() may still find what only a stopped process shows.
+std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions&);
+
+struct DumpResult {
+  std::optional<Refusal> refused;  // set: the image is not complete and must be thrown away, the tree is as it was
+  DumpStats stats;
+};
+
+// Streams the whole image of `tree` to `sink`, metadata before pages, and flushes. The tree stays frozen and unchanged;
+// the caller decides then between thaw() and kill(). Throws SystemError (tree still frozen and unchanged).
+DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions&);
+
+}  // namespace drover

@@ -1,0 +1,49 @@
+// A process tree brought to a standstill: every thread of every process in ptrace-stop. As long as the object lives the
+// tree can be looked at and have system calls run in it; then it goes on as if never touched, or is ended.
+//
+// The hard part is "as if never touched": interrupted system calls must go on by themselves, or be undone where the
+// kernel turned them into EINTR (docs/checkpoint.md has the table).
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <variant>
+
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+class FrozenTree {
+ public:
+  // Stops `root` and all its descendants. A Refusal if the caller may not trace one of them, or a thread can't be stopped;
+  // then everything stopped so far goes on. Throws SystemError on failures nobody expects.
+  static std::variant<FrozenTree, Refusal> freeze(pid_t root);
+
+  FrozenTree(FrozenTree&&) noexcept;
+  FrozenTree& operator=(FrozenTree&&) noexcept;
+  ~FrozenTree();  // thaws what was neither thawed nor killed
+
+  pid_t root() const;
+
+  // From now on the tree dies with the calling process (PTRACE_O_EXITKILL on every thread) instead of being resumed by
+  // the kernel. The commit protocol needs this from READY on: a source whose worker died must not come alive again.
+  void die_with_tracer();
+
+  // Lets the tree go on, its interrupted system calls too. Returns when every thread is detached; threads in a timed call
+  // that the kernel turned into EINTR stay traced until that call returns, and thaw() with them: the caller must be a
+  // process that has time (the shepherd's worker), see `lingering`.
+  void thaw();
+
+  // Ends the whole tree with SIGKILL and reaps what the caller is the tracer of.
+  void kill();
+
+  struct Impl;
+  Impl& impl() { return *impl_; }
+
+ private:
+  explicit FrozenTree(std::unique_ptr<Impl>);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace drover

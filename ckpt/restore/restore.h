@@ -1,0 +1,61 @@
+// Makes a tree of processes from an image. Everything is checked that can be before the first process is made, and the
+// tree is held in ptrace-stop until resume(): a commit protocol can decide in between.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ckpt/image/stream.h"
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+struct RestoreOptions {
+  // The counterparts of DumpOptions::external by key, as descriptors of the caller. Not consumed.
+  std::map<std::string, int> external;
+  // The CPUs of this node for jobs (empty: leave affinity as recorded where possible).
+  std::vector<int> node_cpus;
+  // The restored root becomes a child of the caller's parent instead of the caller (CLONE_PARENT): the shepherd's worker
+  // restores, its init reaps.
+  bool child_of_parent = false;
+  // Make a new time namespace for the tree so that CLOCK_MONOTONIC and CLOCK_BOOTTIME go on. Needs CAP_SYS_ADMIN in the
+  // caller's user namespace; the calling process must be single-threaded.
+  bool time_namespace = false;
+  // The frozen time counts into both clocks (live migration), or only into BOOTTIME (an image that was at rest).
+  bool live = true;
+};
+
+// A restored tree, held in ptrace-stop; it dies with the calling process. Destruction kills what was not resumed.
+class HeldTree {
+ public:
+  HeldTree(HeldTree&&) noexcept;
+  HeldTree& operator=(HeldTree&&) noexcept;
+  ~HeldTree();
+
+  pid_t root() const;                            // in the caller's PID namespace
+  const std::vector<std::byte>& context() const;  // what DumpOptions::context held
+
+  // Rebuilds the waits of interrupted system calls, drops capabilities that only the restoring needed, detaches all.
+  // As FrozenTree::thaw(), it returns when the last timed EINTR-kind call has returned.
+  void resume();
+  void kill();
+
+  struct Impl;
+  explicit HeldTree(std::unique_ptr<Impl>);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// Reads one image from `source` up to and including its end record. A Refusal when this node can't hold the program (CPU
+// features, files, memory, kernel), found from the metadata before the first page is read; ImageError when the bytes are
+// not a whole and sound image. In both cases nothing of the tree is left.
+std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions&);
+
+}  // namespace drover

@@ -1,0 +1,38 @@
+// Errors that say what was done to what. Unexpected failures are exceptions of these types; outcomes that a caller must
+// expect ("this process can't be moved") are values, see Refusal.
+#pragma once
+
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace drover {
+
+// A failed system call or kernel request: "PTRACE_SEIZE tid 4711: Operation not permitted".
+class SystemError : public std::runtime_error {
+ public:
+  // `operation` names the call, `subject` the thing it was done to (may be empty); `error` is an errno value.
+  SystemError(std::string_view operation, std::string_view subject, int error);
+  int error() const noexcept { return error_; }
+
+ private:
+  int error_;
+};
+
+// Why something that was asked for can't be done faithfully. Nothing has been changed when one is returned.
+struct Refusal {
+  std::string reason;  // one line without a full stop, naming the object: "holds a raw socket, fd 7"
+};
+
+// Throws SystemError with the present errno when `result` is negative, else returns it.
+template <class T>
+T check(T result, std::string_view operation, std::string_view subject = {}) {
+  if (result < 0) throw SystemError(operation, subject, errno);
+  return result;
+}
+
+// "ENOENT"'s text, thread-safe: "No such file or directory".
+std::string error_text(int error);
+
+}  // namespace drover

@@ -1,0 +1,33 @@
+// A blocking connection for clients of droverd: the launcher's side of the control socket.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "ckpt/sys/unique_fd.h"
+#include "runtime/control/frame.h"
+
+namespace drover {
+
+class Connection {
+ public:
+  // Connects to the unix socket at `path`. Throws SystemError("connect", path, ...).
+  static Connection connect(const std::string& path);
+  explicit Connection(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  int fd() const { return fd_.get(); }
+  // Sends one frame, waiting as long as it takes. Throws SystemError.
+  void send(std::uint16_t type, std::string_view payload);
+  // The next frame; empty at the end of the stream. Throws SystemError, ProtocolError.
+  std::optional<Frame> receive();
+  // A frame that has already arrived whole, without waiting.
+  std::optional<Frame> buffered() { return decoder_.next(); }
+  // Reads what is there once (call when fd() polls readable); false at the end of the stream.
+  bool fill();
+
+ private:
+  UniqueFd fd_;
+  FrameDecoder decoder_;
+};
+
+}  // namespace drover

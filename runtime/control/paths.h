@@ -1,0 +1,39 @@
+// Where an instance keeps its sockets (on each host, in memory) and its state (shared by all its nodes).
+//
+//   RUNTIME/INSTANCE/NODE/control        droverd's control socket
+//   RUNTIME/INSTANCE/NODE/job-ID.EPOCH   one shepherd's socket
+//   RUNTIME/INSTANCE/up.pid, up.log      the supervisor of `drover up`
+//   STATE/INSTANCE/jobs/ID/...           decision register, streams of submitted jobs
+//   STATE/INSTANCE/events/NODE.jsonl     event logs
+//
+// RUNTIME is $DROVER_RUNTIME_DIR, else $XDG_RUNTIME_DIR/drover where that exists and is ours, else /tmp/drover-UID.
+// Never $TMPDIR, which batch jobs change: a launcher in a job must find the droverd outside it.
+// STATE is $DROVER_STATE_DIR, else $XDG_STATE_HOME/drover, else $HOME/.local/state/drover. INSTANCE is $DROVER_INSTANCE, else "default".
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace drover {
+
+struct InstancePaths {
+  std::string runtime;  // RUNTIME/INSTANCE
+  std::string state;    // STATE/INSTANCE
+
+  std::string node_dir(const std::string& node) const { return runtime + "/" + node; }
+  std::string control_socket(const std::string& node) const { return node_dir(node) + "/control"; }
+  std::string job_dir(long id) const { return state + "/jobs/" + std::to_string(id); }
+  std::string events_dir() const { return state + "/events"; }
+};
+
+// From the environment. Throws std::runtime_error naming the variable to set when there is no usable place.
+InstancePaths instance_paths();
+
+// Makes `path` and its parents with mode 0700. Throws SystemError; and std::runtime_error if the last one exists but belongs to another user
+// or is open to others (somebody else's directory in /tmp must not be trusted).
+void make_private_directory(const std::string& path);
+
+// The nodes of this instance with a control socket on this host, sorted by name ("node2" before "node10").
+std::vector<std::string> local_nodes(const InstancePaths&);
+
+}  // namespace drover
