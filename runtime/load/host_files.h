@@ -1,7 +1,8 @@
-// Parsers of the kernel's host-wide load files: text in, values out. Readers elsewhere do the I/O, so a test is a string.
+// Parsers of the kernel's host-wide load files: text in, values out. Readers elsewhere do the I/O, so a test is a
+// string.
 //
-// None of them throws: a kernel that lacks a file or a line gives an empty optional or zeros, and the factor is then not known.
-// Unknown lines and columns of later kernels are ignored.
+// None of them throws: a kernel that lacks a file or a line gives an empty optional or zeros, and the factor is then
+// not known. Unknown lines and columns of later kernels are ignored.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +48,8 @@ struct MemInfo {
 // Before Linux 3.14 there is no MemAvailable: then free + buffers + cached.
 std::optional<MemInfo> parse_meminfo(std::string_view text);
 
-// Sectors of 512 bytes read and written since boot by whole physical disks: no partitions, loop, ram, dm or md devices, whose
-// sectors would be counted twice.
+// Sectors of 512 bytes read and written since boot by whole physical disks: no partitions, loop, ram, dm or md devices,
+// whose sectors would be counted twice.
 std::optional<std::uint64_t> parse_disk_sectors(std::string_view text);
 
 // /proc/pressure/*: shares of time, 0..100, and totals in microseconds. "full" is missing for cpu before 5.13.
@@ -62,7 +63,8 @@ struct Pressure {
 };
 std::optional<Pressure> parse_pressure(std::string_view text);
 
-// /proc/schedstat (only with CONFIG_SCHEDSTATS; version 15 to 17): how long tasks ran and waited on each CPU since boot, ns.
+// /proc/schedstat (only with CONFIG_SCHEDSTATS; version 15 to 17): how long tasks ran and waited on each CPU since
+// boot, ns.
 struct CpuSchedule {
   std::uint64_t running_ns = 0, waiting_ns = 0;
 };

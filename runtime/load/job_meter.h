@@ -1,8 +1,8 @@
 // How much of a host the jobs below some shepherds use: CPU, waiting for CPU, memory.
 //
-// The hard part is that processes come and go between two samples. CPU time survives that: a process's own time plus the time of its
-// waited-for children, summed over a tree, only grows, since an ended process's time moves to its parent. The init (root of
-// the tree) collects what its orphans used; its own time is Drover's, not the job's.
+// The hard part is that processes come and go between two samples. CPU time survives that: a process's own time plus
+// the time of its waited-for children, summed over a tree, only grows, since an ended process's time moves to its
+// parent. The init (root of the tree) collects what its orphans used; its own time is Drover's, not the job's.
 #pragma once
 
 #include <sys/types.h>
@@ -29,8 +29,9 @@ class JobMeter {
   // `host_pus` bounds what one tree can use (a bound on errors, not a measurement).
   JobMeter(ProcDir proc, unsigned host_pus);
 
-  // Call about once a second. Walking costs about 20 us a thread, so after a long walk the last result is given again until the walk's cost is under
-  // a thousandth of the time. A job seen for the first time counts from its start, at most one CPU per thread.
+  // Call about once a second. Walking costs about 20 us a thread, so after a long walk the last result is given again
+  // until the walk's cost is under a thousandth of the time. A job seen for the first time counts from its start, at
+  // most one CPU per thread.
   JobLoad measure(std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
 
  private:
@@ -46,9 +47,9 @@ class JobMeter {
 
   ProcDir proc_;
   unsigned host_pus_;
-  std::map<pid_t, Tree> trees_;                           // of the last measurement, by init
-  std::unordered_map<pid_t, std::uint64_t> waited_ns_;    // by thread, at the last measurement
-  std::unordered_map<pid_t, std::uint64_t> waited_now_;   // the same, while measuring
+  std::map<pid_t, Tree> trees_;                             // of the last measurement, by init
+  std::unordered_map<pid_t, std::uint64_t> waited_ns_;      // by thread, at the last measurement
+  std::unordered_map<pid_t, std::uint64_t> waited_now_;     // the same, while measuring
   std::unordered_map<pid_t, std::vector<pid_t>> children_;  // only where the kernel has no "children" files
   bool has_children_files_ = true;
   std::uint64_t last_ns_ = 0, next_walk_ns_ = 0;

@@ -19,15 +19,32 @@ std::optional<PidStat> parse_pid_stat(std::string_view text) {
     const std::string_view word = take_word(rest);
     if (word.empty()) return std::nullopt;
     switch (field) {
-      case 4: out.parent = number<pid_t>(word, 0); break;
-      case 14: out.user_ticks = number(word); break;
-      case 15: out.system_ticks = number(word); break;
-      case 16: out.children_user_ticks = number(word); break;
-      case 17: out.children_system_ticks = number(word); break;
-      case 20: out.threads = number(word); break;
-      case 22: out.start_ticks = number(word); break;
-      case 24: out.resident_pages = number(word); break;
-      default: break;
+      case 4:
+        out.parent = number<pid_t>(word, 0);
+        break;
+      case 14:
+        out.user_ticks = number(word);
+        break;
+      case 15:
+        out.system_ticks = number(word);
+        break;
+      case 16:
+        out.children_user_ticks = number(word);
+        break;
+      case 17:
+        out.children_system_ticks = number(word);
+        break;
+      case 20:
+        out.threads = number(word);
+        break;
+      case 22:
+        out.start_ticks = number(word);
+        break;
+      case 24:
+        out.resident_pages = number(word);
+        break;
+      default:
+        break;
     }
   }
   return out;

@@ -17,7 +17,7 @@ struct PidStat {
   std::string name;
   char state = '?';
   pid_t parent = 0;
-  std::uint64_t user_ticks = 0, system_ticks = 0;                    // of the whole thread group (PID), or of the thread (TID)
+  std::uint64_t user_ticks = 0, system_ticks = 0;  // of the whole thread group (PID), or of the thread (TID)
   std::uint64_t children_user_ticks = 0, children_system_ticks = 0;  // children that ended and were waited for
   std::uint64_t threads = 0;
   std::uint64_t start_ticks = 0;  // since boot

@@ -11,9 +11,12 @@ std::string_view factor_name(Factor factor) {
 
 std::string_view state_name(NodeState state) {
   switch (state) {
-    case NodeState::Free: return "FREE";
-    case NodeState::Normal: return "NORMAL";
-    case NodeState::Busy: return "BUSY";
+    case NodeState::Free:
+      return "FREE";
+    case NodeState::Normal:
+      return "NORMAL";
+    case NodeState::Busy:
+      return "BUSY";
   }
   return "UNKNOWN";
 }

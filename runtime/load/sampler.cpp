@@ -34,8 +34,11 @@ std::uint64_t counter_growth(std::uint64_t before, std::uint64_t now) {
   return wrapped ? now + kTwo32 - before : 0;
 }
 
-LoadSampler::LoadSampler(Share share, bool shared_host, std::string proc_root)
-    : share_(std::move(share)), shared_host_(shared_host), proc_(proc_root), jobs_(ProcDir(proc_root), share_.host_pus) {
+LoadSampler::LoadSampler(Share share, bool shared_host, const std::string& proc_root)
+    : share_(std::move(share)),
+      shared_host_(shared_host),
+      proc_(proc_root),
+      jobs_(ProcDir(proc_root), share_.host_pus) {
   share_.capacity = std::max(share_.capacity, 0.01);
 }
 
@@ -125,8 +128,8 @@ void LoadSampler::fill_host(LoadSample& sample, const Reading& now, double secon
             per_second(last_->vmstat->major_faults, now.vmstat->major_faults, seconds));
 }
 
-// PUs' worth of time that this node's PUs were busy. The ticks of a CPU are compared with its own total, not with the clock:
-// idle ticks of tickless CPUs are only accounted when they wake.
+// PUs' worth of time that this node's PUs were busy. The ticks of a CPU are compared with its own total, not with the
+// clock: idle ticks of tickless CPUs are only accounted when they wake.
 double LoadSampler::host_busy_pus(const Reading& now) const {
   double busy = 0;
   for (const unsigned pu : share_.pus) {
@@ -140,8 +143,8 @@ double LoadSampler::host_busy_pus(const Reading& now) const {
   return busy;
 }
 
-// Threads of others that wait for this node's PUs: exactly from schedstat; else, for a node that has all its host's CPUs, from the
-// run queue at the moments of the last samples; else not known, and 0.
+// Threads of others that wait for this node's PUs: exactly from schedstat; else, for a node that has all its host's
+// CPUs, from the run queue at the moments of the last samples; else not known, and 0.
 double LoadSampler::foreign_waiting(const Reading& now, double seconds, const JobLoad& jobs) {
   if (!now.schedule.empty() && !last_->schedule.empty()) {
     double waiting = 0;

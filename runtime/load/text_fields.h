@@ -31,7 +31,8 @@ inline std::string_view take_word(std::string_view& line) {
   return word;
 }
 
-// A number; `fallback` where the word is not one, as in files of other kernels. A count above 2^64 is the kernel's bug, not ours.
+// A number; `fallback` where the word is not one, as in files of other kernels. A count above 2^64 is the kernel's bug,
+// not ours.
 template <class T = std::uint64_t>
 T number(std::string_view word, T fallback = 0) {
   T value{};

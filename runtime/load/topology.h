@@ -1,7 +1,7 @@
 // What a node is made of, through hwloc, and how the ranks that share a host divide it.
 //
-// An allocation often owns only a part of a host (a cpuset, an affinity mask set by the batch system), so the PUs that count are
-// those this process may run on, not those the machine has.
+// An allocation often owns only a part of a host (a cpuset, an affinity mask set by the batch system), so the PUs that
+// count are those this process may run on, not those the machine has.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@ namespace drover {
 
 // One rank's part of its host.
 struct Share {
-  PuSet pus;             // PUs its jobs are bound to
-  double capacity = 1;   // PUs it may count on: pus.size(), or less where ranks share PUs
-  unsigned host_pus = 1; // PUs of all the host's ranks together
+  PuSet pus;              // PUs its jobs are bound to
+  double capacity = 1;    // PUs it may count on: pus.size(), or less where ranks share PUs
+  unsigned host_pus = 1;  // PUs of all the host's ranks together
 };
 
 class Topology {
@@ -46,9 +46,9 @@ class Topology {
   std::vector<PuSet> cores_;
 };
 
-// The part of rank `local_rank` of the `local_ranks` on this host, of the PUs in `allowed`: whole cores while there is one for each, then
-// single PUs; with fewer PUs than ranks everybody gets all of them and counts on its fraction. Pure; throws std::invalid_argument
-// for a rank out of range or an empty set.
+// The part of rank `local_rank` of the `local_ranks` on this host, of the PUs in `allowed`: whole cores while there is
+// one for each, then single PUs; with fewer PUs than ranks everybody gets all of them and counts on its fraction. Pure;
+// throws std::invalid_argument for a rank out of range or an empty set.
 Share deal(const std::vector<PuSet>& core_pus, const PuSet& allowed, unsigned local_rank, unsigned local_ranks);
 
 }  // namespace drover

@@ -20,9 +20,12 @@ double largest(Factor factor) {
   switch (factor) {
     case Factor::CpuShare:
     case Factor::MemoryUsed:
-    case Factor::SwapUsed: return 1;
-    case Factor::RunQueue: return 1e4;
-    default: return 1e12;
+    case Factor::SwapUsed:
+      return 1;
+    case Factor::RunQueue:
+      return 1e4;
+    default:
+      return 1e12;
   }
 }
 
@@ -52,7 +55,9 @@ double parse_value(const CLI::ConfigItem& item, double limit, const std::string&
 void apply_item(Watermarks& watermarks, const CLI::ConfigItem& item, const std::string& file) {
   const std::string wanted = item.parents.size() == 2 ? item.parents[1] : "";
   const auto factor = factor_of(wanted);
-  if (!factor) throw std::runtime_error(fmt::format("{}: {}: no such factor; the factors are {}", file, item.fullname(), factor_names()));
+  if (!factor)
+    throw std::runtime_error(
+        fmt::format("{}: {}: no such factor; the factors are {}", file, item.fullname(), factor_names()));
   Watermark& mark = watermarks[*factor];
   if (item.name == "low") {
     mark.low = parse_value(item, largest(*factor), file);

@@ -1,4 +1,5 @@
-// The frame decoder takes hostile bytes in any portions without a crash, an allocation ahead of the bytes, or a half-taken frame.
+// The frame decoder takes hostile bytes in any portions without a crash, an allocation ahead of the bytes, or a
+// half-taken frame.
 #include "runtime/control/frame.h"
 
 #include <gtest/gtest.h>

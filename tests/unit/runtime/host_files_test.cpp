@@ -114,8 +114,19 @@ TEST(Schedstat, Parses) {
 }
 
 TEST(HostFiles, TakeAnyText) {
-  const std::string texts[] = {"", "\n\n", "cpu", "cpu0", "intr", "some", "MemTotal:", "MemTotal: kB", std::string(3, '\0'),
-                               "cpu99999999999999999999 1 2 3\ncpu 1\n", "8 0", "8 0 sda", "cpu 1 2\ncpu0 -4 x\n"};
+  const std::string texts[] = {"",
+                               "\n\n",
+                               "cpu",
+                               "cpu0",
+                               "intr",
+                               "some",
+                               "MemTotal:",
+                               "MemTotal: kB",
+                               std::string(3, '\0'),
+                               "cpu99999999999999999999 1 2 3\ncpu 1\n",
+                               "8 0",
+                               "8 0 sda",
+                               "cpu 1 2\ncpu0 -4 x\n"};
   for (const std::string& text : texts) {
     parse_system_stat(text);
     parse_load_average(text);

@@ -16,7 +16,8 @@ namespace {
 class Paths : public testing::Test {
  protected:
   void SetUp() override {
-    for (const char* name : {"DROVER_RUNTIME_DIR", "DROVER_STATE_DIR", "DROVER_INSTANCE", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"})
+    for (const char* name :
+         {"DROVER_RUNTIME_DIR", "DROVER_STATE_DIR", "DROVER_INSTANCE", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"})
       ::unsetenv(name);
     ::setenv("HOME", directory_.path().c_str(), 1);
   }

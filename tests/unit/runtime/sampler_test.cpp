@@ -21,7 +21,9 @@ constexpr std::uint64_t kSecond = 1'000'000'000;
 double value(const LoadSample& sample, Factor factor) {
   return static_cast<double>(sample.factors[static_cast<std::size_t>(factor)]);
 }
-bool known(const LoadSample& sample, Factor factor) { return (sample.known >> static_cast<unsigned>(factor) & 1U) != 0; }
+bool known(const LoadSample& sample, Factor factor) {
+  return (sample.known >> static_cast<unsigned>(factor) & 1U) != 0;
+}
 
 // A host of two CPUs, its counters set by hand.
 class FakeHost {
@@ -30,7 +32,8 @@ class FakeHost {
                 faults = 5, running = 1;
   void write() const {
     proc.write("stat", fmt::format("cpu  0 0 0 0\ncpu0 {} 0 0 {} 0 0 0 0 0 0\ncpu1 {} 0 0 {} 0 0 0 0 0 0\nintr {} 0\n"
-                                   "ctxt {}\nprocs_running {}\n", busy0, idle0, busy1, idle1, interrupts, switches, running));
+                                   "ctxt {}\nprocs_running {}\n",
+                                   busy0, idle0, busy1, idle1, interrupts, switches, running));
     proc.write("vmstat", fmt::format("pswpin 0\npswpout 0\npgmajfault {}\n", faults));
     proc.write("diskstats", fmt::format("8 0 sda 1 1 {} 1 1 1 0 1 1 1 1\n", sectors));
     proc.write("meminfo", "MemTotal: 1000 kB\nMemAvailable: 600 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n");
@@ -45,7 +48,8 @@ class FakeHost {
     proc.write(fmt::format("{}/task/{}/children", pid, pid), fmt::format("{} ", child));
     proc.write(fmt::format("{}/stat", child), stat(child, pid, ticks, pages));
     proc.write(fmt::format("{}/task/{}/children", child, child), "");
-    proc.write(fmt::format("{}/task/{}/schedstat", child, child), fmt::format("{} {} 9\n", ticks * 10'000'000, waited_ns));
+    proc.write(fmt::format("{}/task/{}/schedstat", child, child),
+               fmt::format("{} {} 9\n", ticks * 10'000'000, waited_ns));
   }
   TemporaryDirectory proc;
 };
@@ -142,7 +146,8 @@ TEST(Sampler, OnASharedHostKnowsOnlyItsOwn) {
   EXPECT_NEAR(value(sample, Factor::CpuShare), 0.5, 0.01);  // a quarter of a CPU of the half one it may count on
   EXPECT_NEAR(value(sample, Factor::RunQueue), 1.0, 0.01);
   EXPECT_NEAR(value(sample, Factor::MemoryUsed), 40.0 / 250, 0.01);  // 10 pages of its quarter of the memory
-  for (const Factor factor : {Factor::IoBlocks, Factor::PageOps, Factor::Interrupts, Factor::ContextSwitches, Factor::SwapUsed})
+  for (const Factor factor :
+       {Factor::IoBlocks, Factor::PageOps, Factor::Interrupts, Factor::ContextSwitches, Factor::SwapUsed})
     EXPECT_FALSE(known(sample, factor));
   EXPECT_EQ(sample.foreign_cpu_share, 0);
 }

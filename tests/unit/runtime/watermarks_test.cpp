@@ -88,8 +88,10 @@ std::string error_of(const std::string& config) {
 
 TEST(Config, Overrides) {
   Watermarks marks = default_watermarks(2);
-  apply_config(marks, "# ours\n[watermarks.run_queue]\nlow = 0.5\nhigh = 4\n[other]\nkey = 1\n[watermarks.swap_used]\nweight=0\n",
-               "drover.toml");
+  apply_config(
+      marks,
+      "# ours\n[watermarks.run_queue]\nlow = 0.5\nhigh = 4\n[other]\nkey = 1\n[watermarks.swap_used]\nweight=0\n",
+      "drover.toml");
   EXPECT_DOUBLE_EQ(marks[Factor::RunQueue].low, 0.5);
   EXPECT_DOUBLE_EQ(marks[Factor::RunQueue].high, 4);
   EXPECT_DOUBLE_EQ(marks[Factor::RunQueue].weight, 4);
