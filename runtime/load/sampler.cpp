@@ -1,0 +1,165 @@
+#include "runtime/load/sampler.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace drover {
+
+namespace {
+
+constexpr std::uint64_t kTwo32 = 1ULL << 32;
+constexpr std::size_t kRunnableSamples = 4;
+
+double cpu_seconds_of_this_process() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+double per_second(std::uint64_t before, std::uint64_t now, double seconds) {
+  return static_cast<double>(counter_growth(before, now)) / seconds;
+}
+
+}  // namespace
+
+std::uint64_t counter_growth(std::uint64_t before, std::uint64_t now) {
+  if (now >= before) return now - before;
+  const bool wrapped = before < kTwo32 && before - now > kTwo32 / 2;
+  return wrapped ? now + kTwo32 - before : 0;
+}
+
+LoadSampler::LoadSampler(Share share, bool shared_host, const std::string& proc_root)
+    : share_(std::move(share)),
+      shared_host_(shared_host),
+      proc_(proc_root),
+      jobs_(ProcDir(proc_root), share_.host_pus) {
+  share_.capacity = std::max(share_.capacity, 0.01);
+}
+
+void LoadSampler::set(LoadSample& sample, Factor factor, double value) {
+  if (!std::isfinite(value)) return;
+  const auto index = static_cast<std::size_t>(factor);
+  sample.factors[index] = static_cast<float>(value);
+  sample.known = static_cast<std::uint16_t>(sample.known | 1U << index);
+}
+
+LoadSample LoadSampler::sample(std::uint64_t realtime_ns, std::uint64_t monotonic_ns,
+                               std::span<const pid_t> job_inits) {
+  LoadSample sample;
+  sample.taken_ns = realtime_ns;
+  sample.capacity = static_cast<float>(share_.capacity);
+  const JobLoad jobs = jobs_.measure(monotonic_ns, job_inits);
+  fill_memory(sample, jobs);
+  const bool have_rates = last_ns_ != 0 && monotonic_ns > last_ns_;
+  const double seconds = have_rates ? static_cast<double>(monotonic_ns - last_ns_) / 1e9 : 0;
+  if (shared_host_) {
+    if (have_rates) fill_own(sample, jobs);
+  } else {
+    Reading now = read();
+    if (have_rates && last_) fill_host(sample, now, seconds, jobs);
+    last_ = std::move(now);
+  }
+  last_ns_ = monotonic_ns;
+  return sample;
+}
+
+LoadSampler::Reading LoadSampler::read() const {
+  return {.stat = parse_system_stat(proc_.read("stat")),
+          .vmstat = parse_vmstat(proc_.read("vmstat")),
+          .disk_sectors = parse_disk_sectors(proc_.read("diskstats")),
+          .schedule = parse_schedstat(proc_.read("schedstat")),
+          .own_cpu_seconds = cpu_seconds_of_this_process()};
+}
+
+void LoadSampler::fill_memory(LoadSample& sample, const JobLoad& jobs) const {
+  const auto memory = parse_meminfo(proc_.read("meminfo"));
+  if (!memory) return;
+  sample.memory_available_kib = memory->available_kib;
+  const auto total = static_cast<double>(memory->total_kib);
+  if (shared_host_) {  // the node's part of the memory goes with its part of the PUs
+    const double part = total * share_.capacity / std::max(1U, share_.host_pus);
+    set(sample, Factor::MemoryUsed, std::min(1.0, static_cast<double>(jobs.resident_kib) / part));
+    return;
+  }
+  set(sample, Factor::MemoryUsed, 1 - static_cast<double>(memory->available_kib) / total);
+  if (memory->swap_total_kib > 0)
+    set(sample, Factor::SwapUsed,
+        1 - static_cast<double>(memory->swap_free_kib) / static_cast<double>(memory->swap_total_kib));
+}
+
+void LoadSampler::fill_own(LoadSample& sample, const JobLoad& jobs) const {
+  set(sample, Factor::RunQueue, (jobs.running + jobs.waiting) / share_.capacity);
+  set(sample, Factor::CpuShare, std::min(1.0, jobs.running / share_.capacity));
+}
+
+void LoadSampler::fill_host(LoadSample& sample, const Reading& now, double seconds, const JobLoad& jobs) {
+  const double capacity = share_.capacity;
+  if (now.stat && last_->stat) {
+    const double drover = (now.own_cpu_seconds - last_->own_cpu_seconds) / seconds + jobs.shepherds_running;
+    const double busy = std::clamp(host_busy_pus(now) - drover, 0.0, static_cast<double>(share_.pus.size()));
+    const double foreign = std::max(0.0, busy - jobs.running);
+    const double foreign_queue = foreign + foreign_waiting(now, seconds, jobs);
+    sample.foreign_cpu_share = static_cast<float>(std::min(1.0, foreign / capacity));
+    sample.foreign_run_queue = static_cast<float>(foreign_queue / capacity);
+    set(sample, Factor::CpuShare, std::min(1.0, std::max(busy, jobs.running) / capacity));
+    set(sample, Factor::RunQueue, (jobs.running + jobs.waiting + foreign_queue) / capacity);
+    const auto host_cpus = static_cast<double>(now.stat->cpus.size());
+    set(sample, Factor::Interrupts, per_second(last_->stat->interrupts, now.stat->interrupts, seconds) / host_cpus);
+    set(sample, Factor::ContextSwitches,
+        per_second(last_->stat->context_switches, now.stat->context_switches, seconds) / host_cpus);
+  }
+  if (now.disk_sectors && last_->disk_sectors) {
+    set(sample, Factor::IoBlocks, per_second(*last_->disk_sectors, *now.disk_sectors, seconds));
+  } else if (now.vmstat && last_->vmstat) {  // a container that hides its disks: pages in and out, in KiB
+    set(sample, Factor::IoBlocks,
+        2 * (per_second(last_->vmstat->pages_in_kib, now.vmstat->pages_in_kib, seconds) +
+             per_second(last_->vmstat->pages_out_kib, now.vmstat->pages_out_kib, seconds)));
+  }
+  if (now.vmstat && last_->vmstat)
+    set(sample, Factor::PageOps,
+        per_second(last_->vmstat->swapped_in, now.vmstat->swapped_in, seconds) +
+            per_second(last_->vmstat->swapped_out, now.vmstat->swapped_out, seconds) +
+            per_second(last_->vmstat->major_faults, now.vmstat->major_faults, seconds));
+}
+
+// PUs' worth of time that this node's PUs were busy. The ticks of a CPU are compared with its own total, not with the
+// clock: idle ticks of tickless CPUs are only accounted when they wake.
+double LoadSampler::host_busy_pus(const Reading& now) const {
+  double busy = 0;
+  for (const unsigned pu : share_.pus) {
+    const auto after = now.stat->cpus.find(pu);
+    const auto before = last_->stat->cpus.find(pu);
+    if (before == last_->stat->cpus.end() || after == now.stat->cpus.end()) continue;  // offline
+    const auto used = static_cast<double>(counter_growth(before->second.busy(), after->second.busy()));
+    const auto total = static_cast<double>(counter_growth(before->second.total(), after->second.total()));
+    busy += used / std::max({total, used, 1.0});  // total is 0 when the sampler runs faster than ticks
+  }
+  return busy;
+}
+
+// Threads of others that wait for this node's PUs: exactly from schedstat; else, for a node that has all its host's
+// CPUs, from the run queue at the moments of the last samples; else not known, and 0.
+double LoadSampler::foreign_waiting(const Reading& now, double seconds, const JobLoad& jobs) {
+  if (!now.schedule.empty() && !last_->schedule.empty()) {
+    double waiting = 0;
+    for (const unsigned pu : share_.pus) {
+      const auto after = now.schedule.find(pu);
+      if (const auto before = last_->schedule.find(pu); before != last_->schedule.end() && after != now.schedule.end())
+        waiting += per_second(before->second.waiting_ns, after->second.waiting_ns, seconds) / 1e9;
+    }
+    return std::max(0.0, waiting - jobs.waiting);
+  }
+  if (share_.pus.size() < now.stat->cpus.size()) return 0;
+  runnable_.push_back(static_cast<double>(now.stat->processes_running) - 1 /* this process */);
+  if (runnable_.size() > kRunnableSamples) runnable_.pop_front();
+  const double mean = std::accumulate(runnable_.begin(), runnable_.end(), 0.0) / static_cast<double>(runnable_.size());
+  return std::max(0.0, mean - static_cast<double>(share_.pus.size()) - jobs.waiting);
+}
+
+}  // namespace drover

@@ -1,0 +1,63 @@
+// Measures this node's load: reads /proc once per round and turns the counters into the factors of a LoadSample.
+//
+// The hard part is whose load it is. On a host of its own a node takes everything on its PUs, and what its jobs do not
+// explain is foreign. Where ranks share a host nobody can say whose the rest is, so only what the node's own jobs do is
+// known: run queue, CPU share, memory.
+//
+// Rates are differences of two samples over the time between them, so a sampler that slept gives the mean of that time,
+// and the first sample has no rates (only memory and swap are known). Figures per PU are per PU that the node may count
+// on (Share::capacity): one job on half a PU is a run queue of 2.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "runtime/load/host_files.h"
+#include "runtime/load/job_meter.h"
+#include "runtime/load/sample.h"
+#include "runtime/load/topology.h"
+
+namespace drover {
+
+// Growth of a kernel counter between two readings. Some of them are 32 bits wide and wrap (interrupts and disk sectors
+// on 32-bit counters of older kernels); one that went back by more than a wrap explains was reset, and gives 0.
+std::uint64_t counter_growth(std::uint64_t before, std::uint64_t now);
+
+class LoadSampler {
+ public:
+  // `shared_host`: other ranks run on this host. `proc_root` is another directory in tests only.
+  LoadSampler(Share share, bool shared_host, const std::string& proc_root = "/proc");
+
+  // One sample; `job_inits` are the shepherds' inits (PIDs as this process's /proc shows them), below each of which one
+  // job runs. `state`, `jobs` and the other counts are left to the caller. Never throws for a file that is missing: the
+  // factor is then not known.
+  LoadSample sample(std::uint64_t realtime_ns, std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
+
+ private:
+  struct Reading {  // the counters at one moment
+    std::optional<SystemStat> stat;
+    std::optional<VmStat> vmstat;
+    std::optional<std::uint64_t> disk_sectors;
+    std::map<unsigned, CpuSchedule> schedule;
+    double own_cpu_seconds = 0;  // droverd's
+  };
+  Reading read() const;
+  void fill_memory(LoadSample&, const JobLoad&) const;
+  void fill_own(LoadSample&, const JobLoad&) const;
+  void fill_host(LoadSample&, const Reading& now, double seconds, const JobLoad&);
+  double host_busy_pus(const Reading& now) const;
+  double foreign_waiting(const Reading& now, double seconds, const JobLoad&);
+  static void set(LoadSample&, Factor, double value);
+
+  Share share_;
+  bool shared_host_;
+  ProcDir proc_;
+  JobMeter jobs_;
+  std::optional<Reading> last_;
+  std::uint64_t last_ns_ = 0;
+  std::deque<double> runnable_;  // momentary foreign run queues, where the kernel keeps no schedstat
+};
+
+}  // namespace drover

@@ -1,0 +1,202 @@
+// The sampler on /proc trees that the tests write, and for one test on the real one.
+#include "runtime/load/sampler.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "runtime/load/watermarks.h"
+#include "tests/unit/runtime/temporary_directory.h"
+
+namespace drover {
+namespace {
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+
+double value(const LoadSample& sample, Factor factor) {
+  return static_cast<double>(sample.factors[static_cast<std::size_t>(factor)]);
+}
+bool known(const LoadSample& sample, Factor factor) {
+  return (sample.known >> static_cast<unsigned>(factor) & 1U) != 0;
+}
+
+// A host of two CPUs, its counters set by hand.
+class FakeHost {
+ public:
+  std::uint64_t busy0 = 1000, busy1 = 1000, idle0 = 5000, idle1 = 5000, interrupts = 10, switches = 20, sectors = 100,
+                faults = 5, running = 1;
+  void write() const {
+    proc.write("stat", fmt::format("cpu  0 0 0 0\ncpu0 {} 0 0 {} 0 0 0 0 0 0\ncpu1 {} 0 0 {} 0 0 0 0 0 0\nintr {} 0\n"
+                                   "ctxt {}\nprocs_running {}\n",
+                                   busy0, idle0, busy1, idle1, interrupts, switches, running));
+    proc.write("vmstat", fmt::format("pswpin 0\npswpout 0\npgmajfault {}\n", faults));
+    proc.write("diskstats", fmt::format("8 0 sda 1 1 {} 1 1 1 0 1 1 1 1\n", sectors));
+    proc.write("meminfo", "MemTotal: 1000 kB\nMemAvailable: 600 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n");
+  }
+  // A job: init `pid` with one child that has used `ticks` and holds `pages`.
+  void write_job(int pid, std::uint64_t ticks, std::uint64_t waited_ns, std::uint64_t pages = 0) const {
+    const int child = pid + 1;
+    const auto stat = [](int id, int parent, std::uint64_t used, std::uint64_t resident) {
+      return fmt::format("{} (x) R {} 1 1 0 -1 0 0 0 0 0 {} 0 0 0 20 0 1 0 77 0 {} 0\n", id, parent, used, resident);
+    };
+    proc.write(fmt::format("{}/stat", pid), stat(pid, 1, 0, 500));
+    proc.write(fmt::format("{}/task/{}/children", pid, pid), fmt::format("{} ", child));
+    proc.write(fmt::format("{}/stat", child), stat(child, pid, ticks, pages));
+    proc.write(fmt::format("{}/task/{}/children", child, child), "");
+    proc.write(fmt::format("{}/task/{}/schedstat", child, child),
+               fmt::format("{} {} 9\n", ticks * 10'000'000, waited_ns));
+  }
+  TemporaryDirectory proc;
+};
+
+const Share kWholeHost{{0, 1}, 2, 2};
+
+TEST(CounterGrowth, SurvivesWrapAndReset) {
+  EXPECT_EQ(counter_growth(5, 9), 4U);
+  EXPECT_EQ(counter_growth(0xfffffff0, 0x10), 0x20U);
+  EXPECT_EQ(counter_growth(1000, 10), 0U);
+  EXPECT_EQ(counter_growth(1ULL << 40, 10), 0U);
+}
+
+TEST(Sampler, FirstSampleHasNoRates) {
+  FakeHost host;
+  host.write();
+  LoadSampler sampler(kWholeHost, false, host.proc.path());
+  const LoadSample sample = sampler.sample(1, kSecond, {});
+  EXPECT_FALSE(known(sample, Factor::CpuShare));
+  EXPECT_TRUE(known(sample, Factor::MemoryUsed));
+  EXPECT_FALSE(known(sample, Factor::SwapUsed));  // no swap: nothing to vote on
+  EXPECT_NEAR(value(sample, Factor::MemoryUsed), 0.4, 1e-6);
+  EXPECT_EQ(sample.memory_available_kib, 600U);
+  EXPECT_EQ(sample.taken_ns, 1U);
+}
+
+TEST(Sampler, RatesAreMeansOfTheTimeBetween) {
+  for (const std::uint64_t seconds : {1, 10}) {  // 10: the sampler slept
+    FakeHost host;
+    host.write();
+    LoadSampler sampler(kWholeHost, false, host.proc.path());
+    sampler.sample(0, kSecond, {});
+    host.busy0 += 50 * seconds;
+    host.idle0 += 50 * seconds;
+    host.idle1 += 100 * seconds;
+    host.interrupts += 1000 * seconds;
+    host.switches += 4000 * seconds;
+    host.sectors += 80 * seconds;
+    host.faults += 3 * seconds;
+    host.write();
+    const LoadSample sample = sampler.sample(0, kSecond + seconds * kSecond, {});
+    EXPECT_NEAR(value(sample, Factor::CpuShare), 0.25, 0.01);
+    EXPECT_NEAR(value(sample, Factor::Interrupts), 500, 1);
+    EXPECT_NEAR(value(sample, Factor::ContextSwitches), 2000, 1);
+    EXPECT_NEAR(value(sample, Factor::IoBlocks), 80, 1);
+    EXPECT_NEAR(value(sample, Factor::PageOps), 3, 0.1);
+    EXPECT_NEAR(sample.foreign_cpu_share, 0.25, 0.01);
+  }
+}
+
+TEST(Sampler, SurvivesWrappedCounters) {
+  FakeHost host;
+  host.interrupts = 0xffffff00;
+  host.write();
+  LoadSampler sampler(kWholeHost, false, host.proc.path());
+  sampler.sample(0, kSecond, {});
+  host.interrupts = 0x100;
+  host.idle0 += 100;
+  host.write();
+  EXPECT_NEAR(value(sampler.sample(0, 2 * kSecond, {}), Factor::Interrupts), 256, 1);
+}
+
+TEST(Sampler, TellsOwnFromForeign) {
+  FakeHost host;
+  host.write();
+  host.write_job(100, 0, 0);
+  LoadSampler sampler(kWholeHost, false, host.proc.path());
+  const pid_t inits[] = {100};
+  sampler.sample(0, kSecond, inits);
+  host.busy0 += 200;  // two seconds: one PU wholly busy, the other half
+  host.busy1 += 100;
+  host.idle1 += 100;
+  host.write();
+  host.write_job(100, 200, 500'000'000);  // the job: one PU, and a quarter of the time a thread waits
+  const LoadSample sample = sampler.sample(0, 3 * kSecond, inits);
+  EXPECT_NEAR(value(sample, Factor::CpuShare), 0.75, 0.02);
+  EXPECT_NEAR(sample.foreign_cpu_share, 0.25, 0.02);
+  EXPECT_NEAR(value(sample, Factor::RunQueue), (1.0 + 0.25 + 0.5) / 2, 0.02);
+  EXPECT_NEAR(sample.foreign_run_queue, 0.25, 0.02);
+}
+
+TEST(Sampler, OnASharedHostKnowsOnlyItsOwn) {
+  FakeHost host;
+  host.write();
+  host.write_job(100, 1000, 0, 10);
+  LoadSampler sampler({{0, 1}, 0.5, 2}, true, host.proc.path());
+  const pid_t inits[] = {100};
+  sampler.sample(0, kSecond, inits);
+  host.busy0 += 100;
+  host.busy1 += 100;
+  host.write();
+  host.write_job(100, 1025, 250'000'000, 10);
+  const LoadSample sample = sampler.sample(0, 2 * kSecond, inits);
+  EXPECT_NEAR(value(sample, Factor::CpuShare), 0.5, 0.01);  // a quarter of a CPU of the half one it may count on
+  EXPECT_NEAR(value(sample, Factor::RunQueue), 1.0, 0.01);
+  EXPECT_NEAR(value(sample, Factor::MemoryUsed), 40.0 / 250, 0.01);  // 10 pages of its quarter of the memory
+  for (const Factor factor :
+       {Factor::IoBlocks, Factor::PageOps, Factor::Interrupts, Factor::ContextSwitches, Factor::SwapUsed})
+    EXPECT_FALSE(known(sample, factor));
+  EXPECT_EQ(sample.foreign_cpu_share, 0);
+}
+
+TEST(Sampler, AJobSeenAnewCountsAtMostItsThreads) {
+  FakeHost host;
+  host.write();
+  LoadSampler sampler({{0, 1}, 2, 2}, true, host.proc.path());
+  sampler.sample(0, kSecond, {});
+  host.write_job(100, 1'000'000, 0);  // hours of CPU, adopted from an earlier world
+  const pid_t inits[] = {100};
+  EXPECT_NEAR(value(sampler.sample(0, 2 * kSecond, inits), Factor::CpuShare), 0.5, 0.01);
+}
+
+TEST(Sampler, NeedsNoFileAtAll) {
+  LoadSampler sampler(kWholeHost, false, "/nonexistent");
+  const pid_t inits[] = {1};
+  sampler.sample(0, kSecond, inits);
+  EXPECT_EQ(sampler.sample(0, 2 * kSecond, inits).known, 0U);
+}
+
+// A child that computes, and its init that waits for it, as a job and its shepherd.
+TEST(Sampler, MeasuresARealJob) {
+  const pid_t init = ::fork();
+  if (init == 0) {
+    if (::fork() == 0)
+      for (std::atomic<unsigned> i = 0;; ++i) {
+      }
+    ::pause();
+    ::_exit(0);
+  }
+  LoadSampler sampler({{0}, 1, 1}, true);
+  const pid_t inits[] = {init};
+  LoadSample sample;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto elapsed = [&] { return std::chrono::steady_clock::now() - begin; };
+  do {  // on a loaded machine the run queue, not the CPU share, shows the job at once
+    sample = sampler.sample(0, static_cast<std::uint64_t>(begin.time_since_epoch().count() + elapsed().count()), inits);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  } while (classify(sample, default_watermarks(1)) != NodeState::Busy && elapsed() < std::chrono::seconds(30));
+  EXPECT_EQ(classify(sample, default_watermarks(1)), NodeState::Busy);
+  EXPECT_GT(value(sample, Factor::RunQueue), 0.7);
+  std::ifstream children(fmt::format("/proc/{}/task/{}/children", init, init));
+  pid_t child = 0;
+  children >> child;
+  if (child > 0) ::kill(child, SIGKILL);
+  ::kill(init, SIGKILL);
+  ::waitpid(init, nullptr, 0);
+}
+
+}  // namespace
+}  // namespace drover
