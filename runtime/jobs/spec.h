@@ -1,5 +1,5 @@
-// What a submission asks for. Travels from the launcher (as JSON, runtime/control/PROTOCOL.md) to the origin's droverd, and
-// from there to the shepherd on the node where the job starts.
+// What a submission asks for. Travels from the launcher (as JSON, runtime/control/PROTOCOL.md) to the origin's droverd,
+// and from there to the shepherd on the node where the job starts.
 #pragma once
 
 #include <cstdint>
@@ -9,11 +9,11 @@
 namespace drover {
 
 struct ResourceLimit {
-  std::int32_t resource = 0;  // RLIMIT_*
+  std::int32_t resource = 0;         // RLIMIT_*
   std::uint64_t soft = 0, hard = 0;  // RLIM_INFINITY: none
   template <class A>
   void serialize(A& a, unsigned) {
-    a & resource & soft & hard;
+    a& resource& soft& hard;
   }
 };
 
@@ -26,13 +26,13 @@ struct JobSpec {
   std::vector<ResourceLimit> limits;
   // Absolute paths opened at the origin; empty: see PROTOCOL.md.
   std::string stdin_path, stdout_path, stderr_path;
-  bool attached = false;    // a launcher holds the streams
-  std::string node;         // exactly there; empty: the policy chooses
-  bool namespaces = true;   // false: no namespaces of its own, and pinned
-  bool pinned = false;      // never to be moved
+  bool attached = false;   // a launcher holds the streams
+  std::string node;        // exactly there; empty: the policy chooses
+  bool namespaces = true;  // false: no namespaces of its own, and pinned
+  bool pinned = false;     // never to be moved
   template <class A>
   void serialize(A& a, unsigned) {
-    a & argv & env & cwd & name & umask & limits & stdin_path & stdout_path & stderr_path & attached & node & namespaces & pinned;
+    a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
   }
 };
 

@@ -56,7 +56,8 @@ Owner claim_ownership(const std::string& job_dir, std::int64_t epoch, const Owne
   write_durably(mine, owner.node + "\n" + owner.by + "\n");
   const int linked = ::link(mine.c_str(), owner_path(job_dir, epoch).c_str());
   const int error = errno;
-  // NFS may repeat a lost reply, so that the link is made and EEXIST returned: the link count tells (open(2), NOTES on O_EXCL).
+  // NFS may repeat a lost reply, so that the link is made and EEXIST returned: the link count tells (open(2), NOTES on
+  // O_EXCL).
   struct stat status {};
   const bool known = ::stat(mine.c_str(), &status) == 0;
   const bool won = linked == 0 || (known && status.st_nlink == 2);

@@ -111,7 +111,8 @@ std::span<const std::byte> RingSource::peek(std::size_t bytes) {
   wait_for_filled_slot();
   // A record never straddles two slots, so that fewer bytes than asked for mean a broken image; the reader says so.
   const auto& slot = filled_.front();
-  return std::span<const std::byte>(memory_.slot(slot.slot)).subspan(begin_, std::min<std::size_t>(bytes, slot.bytes - begin_));
+  return std::span<const std::byte>(memory_.slot(slot.slot))
+      .subspan(begin_, std::min<std::size_t>(bytes, slot.bytes - begin_));
 }
 
 }  // namespace drover

@@ -1,6 +1,6 @@
-// The image's way between a worker and its rank: a shared memory file of equal slots. The worker fills (or empties) slots
-// in turn, the rank sends from (or receives into) them with MPI; nothing is copied in between. Who may touch a slot is said
-// by RingFilled and RingFree frames on the worker's socket.
+// The image's way between a worker and its rank: a shared memory file of equal slots. The worker fills (or empties)
+// slots in turn, the rank sends from (or receives into) them with MPI; nothing is copied in between. Who may touch a
+// slot is said by RingFilled and RingFree frames on the worker's socket.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,8 @@ class RingAborted : public std::runtime_error {
 // Frames that are not about slots go to this handler; it may throw RingAborted.
 using OtherFrames = std::function<void(const Frame&)>;
 
-// The source worker's end. The last slot is held back until finish(): the commit protocol acts between a whole image and
-// its leaving.
+// The source worker's end. The last slot is held back until finish(): the commit protocol acts between a whole image
+// and its leaving.
 class RingSink final : public ByteSink {
  public:
   RingSink(Connection& rank, RingMemory memory, OtherFrames other);

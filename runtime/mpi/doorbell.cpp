@@ -94,7 +94,8 @@ void Doorbell::set_peers(const std::vector<DoorbellAddress>& peers, const std::v
   self_ = self;
   peers_.assign(peers.size(), sockaddr_in{});
   for (std::size_t rank = 0; rank < peers.size(); ++rank) {
-    const auto chosen = same_host[rank] ? std::optional<std::uint32_t>(INADDR_LOOPBACK) : choose_address(own_, peers[rank]);
+    const auto chosen =
+        same_host[rank] ? std::optional<std::uint32_t>(INADDR_LOOPBACK) : choose_address(own_, peers[rank]);
     if (!chosen) continue;  // never rung: it finds its messages at its next tick
     peers_[rank].sin_family = AF_INET;
     peers_[rank].sin_port = htons(peers[rank].port);

@@ -1,6 +1,6 @@
-// The doorbell: a datagram that tells a sleeping rank to look at its MPI receives, and the heartbeats that tell who is late.
-// Rings are hints: their loss costs one tick, a forged one costs a look. Heartbeats count for membership, so both carry the
-// world's secret cookie.
+// The doorbell: a datagram that tells a sleeping rank to look at its MPI receives, and the heartbeats that tell who is
+// late. Rings are hints: their loss costs one tick, a forged one costs a look. Heartbeats count for membership, so both
+// carry the world's secret cookie.
 #pragma once
 
 #include <netinet/in.h>
@@ -34,7 +34,8 @@ class Doorbell {
   int fd() const { return socket_.get(); }
 
   // `same_host[r]`: rank r is on this host and is rung over the loopback interface.
-  void set_peers(const std::vector<DoorbellAddress>& peers, const std::vector<bool>& same_host, std::uint64_t cookie, int self);
+  void set_peers(const std::vector<DoorbellAddress>& peers, const std::vector<bool>& same_host, std::uint64_t cookie,
+                 int self);
   void ring(int rank);
   void send_heartbeat(int rank, std::span<const std::byte> payload);
   // Empties the socket; `heartbeat` gets each genuine heartbeat. True if anything genuine was there.

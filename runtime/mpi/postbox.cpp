@@ -14,10 +14,10 @@ constexpr int kTag = 1;
 constexpr std::size_t kSlots = 8;  // receives posted at a time
 
 struct PartHeader {
-  std::uint32_t sequence;     // of parts from this sender to this receiver
+  std::uint32_t sequence;  // of parts from this sender to this receiver
   std::uint16_t type;
-  std::uint16_t flags;        // kLast, kAckOnly
-  std::uint64_t taken;        // bytes of parts that the sender has taken from the receiver: gives credit
+  std::uint16_t flags;  // kLast, kAckOnly
+  std::uint64_t taken;  // bytes of parts that the sender has taken from the receiver: gives credit
 };
 constexpr std::uint16_t kLast = 1, kAckOnly = 2;
 constexpr std::size_t kPayload = Postbox::kPartBytes - sizeof(PartHeader);
@@ -49,7 +49,8 @@ Postbox::~Postbox() {
       MPI_Cancel(&request);
       MPI_Request_free(&request);
     }
-  // Buffers of sends that never completed (their receiver is gone) must outlive MPI's use of them: left to the process's end.
+  // Buffers of sends that never completed (their receiver is gone) must outlive MPI's use of them: left to the
+  // process's end.
   for (auto& send : sends_) (void)send.bytes.release();
   (void)comm_.release();
 }

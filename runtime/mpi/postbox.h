@@ -1,8 +1,8 @@
 // Control messages between ranks: typed, ordered per pair, of any size up to a limit, and never blocking.
 //
 // Messages are cut into parts that fit pre-posted receives. An Isend to a stopped rank would be buffered by MPI without
-// bound, so each pair has a credit: a receiver tells what it has taken, and a sender keeps what goes beyond the credit in
-// its own queue, whose length callers can see and must act on.
+// bound, so each pair has a credit: a receiver tells what it has taken, and a sender keeps what goes beyond the credit
+// in its own queue, whose length callers can see and must act on.
 #pragma once
 
 #include <array>
@@ -37,7 +37,8 @@ class Postbox {
   bool progress();
   // Bytes that wait here for credit: a stream's source must stop reading while this is large.
   std::size_t backlog_bytes(int rank) const;
-  // A rank that is known to be gone (or stopped: it may come back): what waits for it is dropped, what is sent to it vanishes.
+  // A rank that is known to be gone (or stopped: it may come back): what waits for it is dropped, what is sent to it
+  // vanishes.
   void set_lost(int rank, bool lost);
   // True when nothing is queued or in flight to anyone who is not lost.
   bool idle() const;
@@ -51,8 +52,8 @@ class Postbox {
   struct Peer {
     std::deque<std::string> waiting;  // parts, ready to go
     std::size_t waiting_bytes = 0;
-    std::uint64_t sent = 0, acked = 0;         // bytes of parts to it
-    std::uint64_t taken = 0, taken_told = 0;   // bytes of parts from it
+    std::uint64_t sent = 0, acked = 0;        // bytes of parts to it
+    std::uint64_t taken = 0, taken_told = 0;  // bytes of parts from it
     std::uint32_t next_sequence_out = 0, next_sequence_in = 0;
     std::map<std::uint32_t, std::string> early;  // parts that completed before their predecessors
     std::string message;                         // the parts so far of the message that is arriving

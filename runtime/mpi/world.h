@@ -40,8 +40,8 @@ class Communicator {
 class World {
  public:
   World(int* argc, char*** argv);  // throws MpiError, std::runtime_error (thread level)
-  // How to leave is the owner's choice: finalize() when nobody was ever lost, else leave without it (see DESIGN: MPI_Finalize
-  // and MPI_Abort hang after a dead rank, _exit(0) is clean under recovery).
+  // How to leave is the owner's choice: finalize() when nobody was ever lost, else leave without it (see DESIGN:
+  // MPI_Finalize and MPI_Abort hang after a dead rank, _exit(0) is clean under recovery).
   void finalize();
 
   int rank() const { return rank_; }

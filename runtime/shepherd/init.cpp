@@ -127,12 +127,19 @@ Welcome Init::describe() const {
   welcome.facts = facts_;
   welcome.stage = stage_;
   welcome.root_pid = root_;
-  welcome.exit_status = root_status_;
   if (input_) welcome.streams.input_received = input_->received();
   for (const std::size_t stream : {0U, 1U}) {
     if (!output_[stream]) continue;
     welcome.streams.output_acked[stream] = output_[stream]->acked();
     welcome.streams.output_total[stream] = output_[stream]->total();
+  }
+  if (!input_) return welcome;
+  const int pipes[] = {input_->job_end(), output_[0]->own_end(), output_[1]->own_end()};
+  for (std::size_t i = 0; i < 3; ++i) {
+    struct stat status {};
+    if (::fstat(pipes[i], &status) < 0) continue;
+    welcome.pipe_device = status.st_dev;
+    welcome.pipe_inodes[i] = status.st_ino;
   }
   return welcome;
 }
@@ -140,8 +147,10 @@ Welcome Init::describe() const {
 void Init::obey(Frame&& frame) {
   const std::string& payload = frame.payload;
   switch (static_cast<Type>(frame.type)) {
-    case Type::Start: return start(unpack<Start>(payload));
-    case Type::Signal: return deliver(unpack<std::int32_t>(payload));
+    case Type::Start:
+      return start(unpack<Start>(payload));
+    case Type::Signal:
+      return deliver(unpack<std::int32_t>(payload));
     case Type::Input: {
       const auto chunk = unpack<Chunk>(payload);
       if (!input_ || frozen_) return;
@@ -162,8 +171,10 @@ void Init::obey(Frame&& frame) {
       stream->acknowledge(mark.offset);
       return drain_output(mark.stream - 1);
     }
-    case Type::Dump: return dump(unpack<Dump>(payload));
-    case Type::Restore: return restore(unpack<Restore>(payload));
+    case Type::Dump:
+      return dump(unpack<Dump>(payload));
+    case Type::Restore:
+      return restore(unpack<Restore>(payload));
     case Type::EndedAck:
       if (stage_ == Stage::Ended) done_ = true;
       return;
@@ -171,7 +182,8 @@ void Init::obey(Frame&& frame) {
       kill_all();
       if (stage_ == Stage::Empty || stage_ == Stage::Restoring || stage_ == Stage::Ended) done_ = true;
       return;
-    default: return;
+    default:
+      return;
   }
 }
 

@@ -1,6 +1,6 @@
-// A shepherd's init: PID 1 of its job's namespace. It reaps, holds the streams, starts the program or has a worker restore
-// it, and outlives its droverd: the next one finds it by its socket. It runs no restoring code, since its crash would be
-// the job's death.
+// A shepherd's init: PID 1 of its job's namespace. It reaps, holds the streams, starts the program or has a worker
+// restore it, and outlives its droverd: the next one finds it by its socket. It runs no restoring code, since its crash
+// would be the job's death.
 #pragma once
 
 #include <sys/types.h>
@@ -61,7 +61,7 @@ class Init {
   void dump(const Dump& order);
   void restore(const Restore& order);
   WorkerTask prepare_task(const Dump& order);
-  void fork_worker(WorkerTask task, void (*run)(WorkerTask));
+  void fork_worker(WorkerTask task, void (*work)(WorkerTask));
   void on_channel(Frame&& frame);
   void on_worker_exit();
   void source_worker_gone();
@@ -95,7 +95,7 @@ class Init {
 
   std::unique_ptr<InputStream> input_;
   std::array<std::unique_ptr<OutputStream>, 2> output_;
-  std::array<std::uint64_t, 2> sent_{};       // absolute offset up to which output went over the present link
+  std::array<std::uint64_t, 2> sent_{};  // absolute offset up to which output went over the present link
   std::array<bool, 2> output_end_told_{};
   bool streams_watched_ = false;
   std::array<bool, 2> output_watched_{};
@@ -104,7 +104,7 @@ class Init {
 
   pid_t worker_ = 0, settler_ = 0;
   std::unique_ptr<FrameSocket> channel_;
-  bool past_end_ = false;       // source: END has left; destination: READY has been sent
+  bool past_end_ = false;  // source: END has left; destination: READY has been sent
   bool moved_away_ = false;
   std::string destination_, source_;
   std::int64_t move_epoch_ = 0;

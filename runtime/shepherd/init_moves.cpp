@@ -13,8 +13,8 @@ namespace drover::shepherd {
 
 namespace {
 
-// In a fresh child: everything of init's that is not the task's is closed. By number, since running destructors here would
-// take descriptors out of the epoll set that the child shares with init.
+// In a fresh child: everything of init's that is not the task's is closed. By number, since running destructors here
+// would take descriptors out of the epoll set that the child shares with init.
 void keep_only(const std::vector<int>& fds) {
   const int highest = fds.empty() ? 2 : *std::max_element(fds.begin(), fds.end());
   for (int fd = 3; fd <= highest; ++fd)
@@ -53,7 +53,7 @@ WorkerTask Init::prepare_task(const Dump& order) {
   return task;
 }
 
-void Init::fork_worker(WorkerTask task, void (*run)(WorkerTask)) {
+void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
   int pair[2];
   check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
   UniqueFd ours(pair[0]);
@@ -63,7 +63,7 @@ void Init::fork_worker(WorkerTask task, void (*run)(WorkerTask)) {
     ::close(ours.release());
     keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.stdin_fd, task.stdout_fd, task.stderr_fd});
     default_signals();
-    run(std::move(task));
+    work(std::move(task));
   }
   channel_ = std::make_unique<FrameSocket>(
       loop_, std::move(ours),
@@ -103,14 +103,21 @@ void Init::on_channel(Frame&& frame) {
       channel_->send(static_cast<std::uint16_t>(Channel::SnapshotIs), pack(context));
       return;
     }
-    case Channel::EndSent: past_end_ = true; return;
-    case Channel::Thawed: return go_on_here(unpack<Text>(frame.payload).text);
-    case Channel::Moved: moved_away_ = true; return;
+    case Channel::EndSent:
+      past_end_ = true;
+      return;
+    case Channel::Thawed:
+      return go_on_here(unpack<Text>(frame.payload).text);
+    case Channel::Moved:
+      moved_away_ = true;
+      return;
     case Channel::ReadySent:
       past_end_ = true;
       return adopt(unpack<JobContext>(frame.payload));
-    case Channel::Resumed: return running_here(unpack<ResumedHere>(frame.payload));
-    default: return;
+    case Channel::Resumed:
+      return running_here(unpack<ResumedHere>(frame.payload));
+    default:
+      return;
   }
 }
 
@@ -118,6 +125,9 @@ void Init::go_on_here(const std::string& why) {
   frozen_ = false;
   past_end_ = false;
   stage_ = Stage::Running;
+  // The register may hold an entry for the epoch of the move, and for the one after it (a hand-back): neither is used
+  // again.
+  facts_.epoch = move_epoch_ + 1;
   tell(Type::Thawed, Text{why});
   tell(Type::Welcome, describe());
   for (const int signo : std::exchange(held_signals_, {})) deliver(signo);
@@ -177,8 +187,8 @@ void Init::source_worker_gone() {
     tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
     return go_on_here("the worker died");
   }
-  // It died after END, and the job's copy with it (PTRACE_O_EXITKILL). If the register is still free, nobody else will run
-  // the job and its end must be told here; else it runs at the destination.
+  // It died after END, and the job's copy with it (PTRACE_O_EXITKILL). If the register is still free, nobody else will
+  // run the job and its end must be told here; else it runs at the destination.
   settler_ = check(::fork(), "fork");
   if (settler_ == 0) {
     keep_only({});

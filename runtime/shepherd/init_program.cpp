@@ -40,8 +40,8 @@ void Init::start(Start&& order) {
       const Owner owner = claim_ownership(job_dir(), facts_.epoch, {hello_.node, "start at " + hello_.node});
       if (owner.node != hello_.node) throw LostRegister{owner.node};
     };
-  const auto started = start_program(
-      order.spec, {input_->job_end(), output_[0]->job_end(), output_[1]->job_end()}, hello_.cpus, before);
+  const auto started =
+      start_program(order.spec, {input_->job_end(), output_[0]->job_end(), output_[1]->job_end()}, hello_.cpus, before);
   root_ = started.pid;
   start_report_.reset(started.report);
   loop_.watch(start_report_.get(), EPOLLIN, [this](std::uint32_t) { on_start_report(); });
@@ -66,6 +66,7 @@ void Init::on_start_report() {
   facts_.started_ns = facts_.arrived_ns = realtime_ns();
   stage_ = Stage::Running;
   tell(Type::Started, Started{root_, facts_.started_ns});
+  tell(Type::Welcome, describe());
   watch_streams();
   feed_input();
   if (root_dead_) on_root_exit(root_status_);
@@ -166,11 +167,13 @@ void Init::feed_input() {
     loop_.forget(fd);
   } else if (streams_watched_) {
     // A pipe without room is not worth waiting for when nothing is left to write.
-    loop_.change(fd, more ? EPOLLOUT : 0);
+    loop_.change(fd, more ? static_cast<std::uint32_t>(EPOLLOUT) : 0U);
   }
   // Acknowledged is what we hold; the window keeps that bounded.
-  if (input_->received() - input_->consumed() < kStreamWindow) tell(Type::InputAck, Mark{0, input_->received()});
-  else loop_.after(std::chrono::milliseconds(2), [this] { feed_input(); });
+  if (input_->received() - input_->consumed() < kStreamWindow)
+    tell(Type::InputAck, Mark{0, input_->received()});
+  else
+    loop_.after(std::chrono::milliseconds(2), [this] { feed_input(); });
 }
 
 void Init::drain_output(int stream) {

@@ -2,10 +2,11 @@
 // ckpt/image/archive.h; its frame type stands beside it. Descriptors travel with the frames that say so.
 //
 // Two kinds of sockets: the link between droverd and init, which outlives droverd (a new one connects again), and one
-// between droverd and a worker, which lives for one dump or restore and is its life line: when it closes, the worker knows
-// that its rank is gone.
+// between droverd and a worker, which lives for one dump or restore and is its life line: when it closes, the worker
+// knows that its rank is gone.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -34,9 +35,9 @@ enum class Type : std::uint16_t {
   Output,
   OutputEnd,
   InputAck,
-  Running,     // after a restore: the job is live here
-  Thawed,      // after a dump that came to nothing: the job goes on here
-  MovedAway,   // the job's copy here is gone, as it should be
+  Running,    // after a restore: the job is live here
+  Thawed,     // after a dump that came to nothing: the job goes on here
+  MovedAway,  // the job's copy here is gone, as it should be
   Ended,
   WorkerGone,  // the worker died without saying how it ended
   HandedBack,  // a restore failed after READY; the register gives the job back to the source
@@ -63,7 +64,7 @@ struct Hello {
   std::string state_dir;           // STATE/INSTANCE
   template <class A>
   void serialize(A& a, unsigned) {
-    a & generation & node & cpus & state_dir;
+    a& generation& node& cpus& state_dir;
   }
 };
 
@@ -76,36 +77,37 @@ struct JobFacts {
   std::vector<std::string> argv;
   std::uint64_t submitted_ns = 0, started_ns = 0;  // CLOCK_REALTIME
   std::uint32_t moves = 0;
-  std::uint64_t frozen_ns = 0;    // over all moves
-  std::uint64_t arrived_ns = 0;   // CLOCK_REALTIME when it came to this node
-  std::string pinned;             // why it can't be moved by request or namespace; empty: nothing known
-  bool pinned_here = false;       // started without namespaces or with --pin
+  std::uint64_t frozen_ns = 0;   // over all moves
+  std::uint64_t arrived_ns = 0;  // CLOCK_REALTIME when it came to this node
+  std::string pinned;            // why it can't be moved by request or namespace; empty: nothing known
+  bool pinned_here = false;      // started without namespaces or with --pin
   template <class A>
   void serialize(A& a, unsigned) {
-    a & job & epoch & origin & name & argv & submitted_ns & started_ns & moves & frozen_ns & arrived_ns & pinned &
-        pinned_here;
+    a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& arrived_ns& pinned& pinned_here;
   }
 };
 
 struct StreamOffsets {
-  std::uint64_t input_received = 0;       // bytes of stdin that the shepherd holds or has passed on
+  std::uint64_t input_received = 0;        // bytes of stdin that the shepherd holds or has passed on
   std::uint64_t output_acked[2] = {0, 0};  // stdout, stderr: what the origin has for certain
   std::uint64_t output_total[2] = {0, 0};  // what the job has written
   template <class A>
   void serialize(A& a, unsigned) {
-    a & input_received & output_acked[0] & output_acked[1] & output_total[0] & output_total[1];
+    a& input_received& output_acked[0] & output_acked[1] & output_total[0] & output_total[1];
   }
 };
 
 struct Welcome {
   JobFacts facts;
   Stage stage = Stage::Empty;
-  std::int32_t root_pid = 0;  // in droverd's PID namespace, 0 if there is none
+  std::int32_t root_pid = 0;  // in the job's PID namespace, 0 if there is none
   StreamOffsets streams;
-  std::int32_t exit_status = 0;  // as in Ended, once stage is Ended
+  // The pipes of the three streams, so that droverd can tell them from pipes that pin the job.
+  std::uint64_t pipe_device = 0;
+  std::array<std::uint64_t, 3> pipe_inodes{};
   template <class A>
   void serialize(A& a, unsigned) {
-    a & facts & stage & root_pid & streams & exit_status;
+    a& facts& stage& root_pid& streams& pipe_device& pipe_inodes;
   }
 };
 
@@ -115,7 +117,7 @@ struct Start {
   bool claim = false;  // win the decision register for facts.epoch before the program is started
   template <class A>
   void serialize(A& a, unsigned) {
-    a & facts & spec & claim;
+    a& facts& spec& claim;
   }
 };
 
@@ -124,7 +126,7 @@ struct Started {
   std::uint64_t started_ns = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & root_pid & started_ns;
+    a& root_pid& started_ns;
   }
 };
 
@@ -135,7 +137,7 @@ struct StartFailed {
   bool lost = false;       // another node won the register: the job runs there
   template <class A>
   void serialize(A& a, unsigned) {
-    a & error & step & subject & lost;
+    a& error& step& subject& lost;
   }
 };
 
@@ -145,7 +147,7 @@ struct Chunk {
   std::string bytes;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & stream & offset & bytes;
+    a& stream& offset& bytes;
   }
 };
 
@@ -154,7 +156,7 @@ struct Mark {  // acks and ends
   std::uint64_t offset = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & stream & offset;
+    a& stream& offset;
   }
 };
 
@@ -163,7 +165,7 @@ struct RingShape {
   std::uint32_t slot_bytes = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & slots & slot_bytes;
+    a& slots& slot_bytes;
   }
 };
 
@@ -174,7 +176,7 @@ struct Dump {
   std::string source, destination;  // node names, as in the register
   template <class A>
   void serialize(A& a, unsigned) {
-    a & epoch & ring & compress & source & destination;
+    a& epoch& ring& compress& source& destination;
   }
 };
 using Restore = Dump;
@@ -186,7 +188,7 @@ struct Ended {
   std::uint64_t ended_ns = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & wait_status & cpu_ns & max_rss_kib & ended_ns;
+    a& wait_status& cpu_ns& max_rss_kib& ended_ns;
   }
 };
 
@@ -195,7 +197,7 @@ struct RingSlot {
   std::uint32_t bytes = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & slot & bytes;
+    a& slot& bytes;
   }
 };
 
@@ -203,20 +205,20 @@ struct Text {
   std::string text;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & text;
+    a& text;
   }
 };
 
 // Nanoseconds each phase took on one side, and what went; the source's droverd puts both sides together.
 struct PhaseTimes {
-  std::uint64_t freeze_ns = 0, dump_ns = 0;                      // source
-  std::uint64_t restore_ns = 0, commit_ns = 0, resume_ns = 0;    // destination
-  std::uint64_t register_ns = 0;                                 // the decision register's part of commit
-  std::uint64_t frozen_at_ns = 0;                                // source: CLOCK_MONOTONIC when the freeze began
+  std::uint64_t freeze_ns = 0, dump_ns = 0;                    // source
+  std::uint64_t restore_ns = 0, commit_ns = 0, resume_ns = 0;  // destination
+  std::uint64_t register_ns = 0;                               // the decision register's part of commit
+  std::uint64_t frozen_at_ns = 0;                              // source: CLOCK_MONOTONIC when the freeze began
   std::uint64_t image_bytes = 0, page_bytes = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & freeze_ns & dump_ns & restore_ns & commit_ns & resume_ns & register_ns & frozen_at_ns & image_bytes & page_bytes;
+    a& freeze_ns& dump_ns& restore_ns& commit_ns& resume_ns& register_ns& frozen_at_ns& image_bytes& page_bytes;
   }
 };
 
@@ -232,7 +234,7 @@ struct Verdict {
   std::string reason;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & kind & reason;
+    a& kind& reason;
   }
 };
 

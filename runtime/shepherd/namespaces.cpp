@@ -95,7 +95,8 @@ std::optional<std::string> probe_namespaces() {
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return std::nullopt;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 2) return "a process can't be given a chosen PID in a namespace of its own";
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+    return "a process can't be given a chosen PID in a namespace of its own";
   return "a private /proc can't be mounted in namespaces of one's own";
 }
 

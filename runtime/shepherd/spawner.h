@@ -1,5 +1,5 @@
-// The spawner: a small process that droverd starts before MPI_Init and that makes its shepherds. A fork of droverd itself
-// would inherit MPI's state and descriptors; a fork of this one is clean and takes a fraction of a millisecond.
+// The spawner: a small process that droverd starts before MPI_Init and that makes its shepherds. A fork of droverd
+// itself would inherit MPI's state and descriptors; a fork of this one is clean and takes a fraction of a millisecond.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct SpawnRequest {  // + 1 descriptor: the shepherd's end of its link to drov
   bool namespaces = true;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & job & epoch & node_dir & namespaces;
+    a& job& epoch& node_dir& namespaces;
   }
 };
 
@@ -26,7 +26,7 @@ struct SpawnReply {
   bool namespaces = false;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & job & epoch & pid & namespaces;
+    a& job& epoch& pid& namespaces;
   }
 };
 
@@ -36,7 +36,7 @@ struct SpawnerHello {
   std::string why_not;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & namespaces & why_not;
+    a& namespaces& why_not;
   }
 };
 

@@ -1,8 +1,8 @@
 // A job's three standard streams, held by its shepherd: pipes on the job's side, absolute byte offsets on the other.
 //
-// What makes output exactly-once over any number of moves: a byte is forgotten here only after the origin has said that it
-// has it, and what is not yet acknowledged travels in the image with its offset. Input is the mirror image: the shepherd
-// owns a byte once it has acknowledged it, and what the job has not read yet travels.
+// What makes output exactly-once over any number of moves: a byte is forgotten here only after the origin has said that
+// it has it, and what is not yet acknowledged travels in the image with its offset. Input is the mirror image: the
+// shepherd owns a byte once it has acknowledged it, and what the job has not read yet travels.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct StreamState {
   bool ended = false;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & offset & bytes & ended;
+    a& offset& bytes& ended;
   }
 };
 
@@ -34,8 +34,8 @@ class InputStream {
   int job_end() const { return read_end_.get(); }
   int own_end() const { return write_end_.get(); }  // -1 once everything has been passed on and the stream has ended
 
-  // Takes bytes that begin at absolute `offset`; what was received before is passed over. Bytes beyond a gap are refused
-  // (false): the sender starts again from received().
+  // Takes bytes that begin at absolute `offset`; what was received before is passed over. Bytes beyond a gap are
+  // refused (false): the sender starts again from received().
   bool receive(std::uint64_t offset, std::string_view bytes);
   void end(std::uint64_t offset);
   // Writes to the pipe what it takes. True if there is more to write later.

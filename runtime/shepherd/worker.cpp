@@ -268,7 +268,8 @@ void DestinationWorker::restore_image() {
   options.time_namespace = task_.namespaces;
   fault_point("destination.restore");
   RingSource source(rank_, RingMemory(std::move(task_.ring), task_.order.ring), [](const Frame& frame) {
-    if (frame.type == static_cast<std::uint16_t>(Type::Verdict)) throw RingAborted(unpack<Verdict>(frame.payload).reason);
+    if (frame.type == static_cast<std::uint16_t>(Type::Verdict))
+      throw RingAborted(unpack<Verdict>(frame.payload).reason);
   });
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
@@ -377,6 +378,8 @@ void run_handback(const std::string& job_dir, std::int64_t from, const std::stri
 }
 
 void run_settle(const std::string& job_dir, std::int64_t epoch, const std::string& source) {
+  // The destination's copy is the only one that can still live: it gets the time to win.
+  for (int i = 0; i < 100 && !until_reached([&] { return read_owner(job_dir, epoch); }); ++i) ::poll(nullptr, 0, 100);
   const Owner owner = until_reached([&] { return claim_ownership(job_dir, epoch, {source, "init of " + source}); });
   ::_exit(owner.node == source ? 0 : 1);
 }
