@@ -1,8 +1,10 @@
 // Where a job starts: on its own node while that is not BUSY, else on the first FREE one of a few asked at random
 // (sender-initiated, non-preemptive), else here after all.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ckpt/sys/error.h"
 #include "runtime/jobs/origin.h"
@@ -27,6 +29,10 @@ std::int64_t make_job_dir(const std::string& jobs_dir, std::int64_t from) {
     if (errno != EEXIST) throw SystemError("mkdir", dir, errno);
   }
 }
+void write_spec(const std::string& path, const std::string& text) {
+  const UniqueFd fd(check(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "create", path));
+  check(::write(fd.get(), text.data(), text.size()), "write", path);
+}
 }  // namespace
 
 void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void(const OriginJob&)> placed) {
@@ -42,9 +48,10 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
   job->placed = std::move(placed);
   job->submitted_ns = realtime_ns();
   cluster_.in_background(
-      [made, jobs_dir, from = next_id_] {
+      [made, jobs_dir, from = next_id_, spec = spec_to_json(job->spec).dump()] {
         try {
           made->id = make_job_dir(jobs_dir, from);
+          write_spec(fmt::format("{}/{}/spec.json", jobs_dir, made->id), spec);
         } catch (const std::exception& error) {
           made->error = error.what();
         }
@@ -54,7 +61,12 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
         if (made->id == 0) return fail(*job, "failed", made->error + "; is the state directory there and writable?");
         next_id_ = std::max(next_id_, made->id + 1);
         OriginJob& kept = jobs_[job->id] = std::move(*job);
-        log(kept, "submitted", {{"spec", spec_to_json(kept.spec)}});
+        // The environment stays out of the log (it is long, and often secret): the whole spec is in the job's
+        // directory.
+        json brief = spec_to_json(kept.spec);
+        brief["env"] = json::array();
+        brief.erase("limits");
+        log(kept, "submitted", {{"spec", brief}});
         std::string error;
         if (!open_streams(kept, error)) return fail(kept, "failed", error);
         choose_place(kept);

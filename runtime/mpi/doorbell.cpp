@@ -130,7 +130,7 @@ bool Doorbell::drain(const std::function<void(int, std::span<const std::byte>)>&
     if (static_cast<std::size_t>(n) < sizeof header) continue;
     std::memcpy(&header, packet.data(), sizeof header);
     if (header.cookie != cookie_ || header.rank < 0 || static_cast<std::size_t>(header.rank) >= peers_.size()) continue;
-    any = true;
+    if (header.kind == kRing) any = true;
     if (header.kind == kHeartbeat)
       heartbeat(header.rank, std::span(packet).subspan(sizeof header, static_cast<std::size_t>(n) - sizeof header));
   }

@@ -38,7 +38,8 @@ class Doorbell {
                  int self);
   void ring(int rank);
   void send_heartbeat(int rank, std::span<const std::byte> payload);
-  // Empties the socket; `heartbeat` gets each genuine heartbeat. True if anything genuine was there.
+  // Empties the socket; `heartbeat` gets each genuine heartbeat. True if the bell was rung: heartbeats are no reason to
+  // stay awake.
   bool drain(const std::function<void(int rank, std::span<const std::byte> payload)>& heartbeat);
 
  private:
