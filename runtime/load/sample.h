@@ -31,16 +31,16 @@ inline constexpr std::uint16_t kLoadSampleVersion = 1;
 // Fixed size, trivially copyable, at most 128 bytes: an MPI_Iallgather moves one per rank and round.
 struct LoadSample {
   std::uint16_t version = kLoadSampleVersion;
-  std::uint16_t known = 0;     // bit i set: factor i is measured and is this node's own (not, say, a shared host's)
+  std::uint16_t known = 0;  // bit i set: factor i is measured and is this node's own (not, say, a shared host's)
   NodeState state = NodeState::Free;
   std::uint8_t draining = 0;
   std::uint16_t jobs = 0;      // jobs whose place this node is
   std::uint64_t round = 0;     // of the exchange that carries it
   std::uint64_t taken_ns = 0;  // CLOCK_REALTIME
   std::array<float, kFactors> factors{};
-  float foreign_run_queue = 0;  // runnable threads per PU that are not of our jobs; 0 where it is not known
-  float foreign_cpu_share = 0;  // busy share of this node's PUs by others than our jobs
-  float capacity = 1;           // PUs this node may count on: PUs shared by k ranks count 1/k each
+  float foreign_run_queue = 0;     // runnable threads per PU that are not of our jobs; 0 where it is not known
+  float foreign_cpu_share = 0;     // busy share of this node's PUs by others than our jobs
+  float capacity = 1;              // PUs this node may count on: PUs shared by k ranks count 1/k each
   std::uint16_t foreign_jobs = 0;  // jobs placed here whose origin is another node
   std::uint16_t movable_jobs = 0;  // jobs here that nothing pins
   std::uint64_t memory_available_kib = 0;
