@@ -1,0 +1,95 @@
+// drover nodes: the nodes, their load and what they think of it.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "launcher/commands/commands.h"
+#include "launcher/table.h"
+
+namespace drover {
+
+namespace {
+
+Json member(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_object() ? *found : Json::object();
+}
+
+std::string state_text(const Json& node) {
+  std::string state = node.value("state", "");
+  if (node.value("stale", false)) state += fmt::format(" (stale {} s)", node.value("age_ms", 0L) / 1000);
+  return state;
+}
+
+std::string share_text(const Json& load) {
+  const auto share = load.find("cpu_share");
+  return share != load.end() && share->is_number() ? fmt::format("{:.0f} %", share->get<double>() * 100) : "-";
+}
+
+std::string queue_text(const Json& load) {
+  const auto queue = load.find("run_queue");
+  return queue != load.end() && queue->is_number() ? fmt::format("{:.2f}", queue->get<double>()) : "-";
+}
+
+void print_factors(const Json& nodes) {
+  using A = Table::Align;
+  Table table({{"NODE"}, {"FACTOR"}, {"VALUE", A::Right}, {"LOW", A::Right}, {"HIGH", A::Right}, {"SAYS"}});
+  for (const Json& node : nodes) {
+    const Json factors = member(node, "factors");
+    for (const auto& [name, factor] : factors.items()) {
+      const double value = factor.value("value", 0.0), low = factor.value("low", 0.0), high = factor.value("high", 0.0);
+      const bool known = factor.value("known", false);
+      table.add({node.value("node", ""), name, known ? fmt::format("{:.2f}", value) : "-", fmt::format("{:g}", low),
+                 fmt::format("{:g}", high),
+                 !known         ? "not known"
+                 : value < low  ? "free"
+                 : value > high ? "busy"
+                                : "normal"});
+    }
+  }
+  table.print();
+}
+
+void print_nodes(const Json& nodes) {
+  using A = Table::Align;
+  Table table({{"NODE"},
+               {"STATE"},
+               {"JOBS", A::Right},
+               {"FOREIGN", A::Right},
+               {"RUNQ", A::Right},
+               {"CPU", A::Right},
+               {"OTHERS", A::Right},
+               {"PUS", A::Right},
+               {"ALLOWED"},
+               {"MEMORY", A::Right},
+               {"HOST"}});
+  for (const Json& node : nodes) {
+    const Json own = member(node, "own"), foreign = member(node, "foreign");
+    table.add({node.value("node", ""), state_text(node), fmt::format("{}", node.value("jobs", 0)),
+               fmt::format("{}", node.value("foreign_jobs", 0)), queue_text(own), share_text(own), share_text(foreign),
+               fmt::format("{}", node.value("pus", 0)), node.value("allowed_pus", ""),
+               format_kib(node.value("memory_kib", 0.0)),
+               node.value("host", "") + (node.value("shared_host", false) ? " (shared)" : "")});
+  }
+  table.print();
+}
+
+}  // namespace
+
+void add_nodes(CLI::App& app, Context& context) {
+  auto output = std::make_shared<Output>();
+  auto factors = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("nodes", "List nodes: state, jobs, own and others' load");
+  command->add_flag("--factors", *factors, "Every factor with its watermarks");
+  output->add_to(*command);
+  command->footer(
+      "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.");
+  command->callback([&context, output, factors] {
+    const Json reply = context.connect().request({{"op", "nodes"}});
+    const Json& nodes = reply.at("nodes");
+    if (output->json()) return Output::print_json(nodes);
+    *factors ? print_factors(nodes) : print_nodes(nodes);
+  });
+}
+
+}  // namespace drover

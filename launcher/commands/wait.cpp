@@ -1,0 +1,34 @@
+// drover wait: until jobs have ended. Its exit code is that of the last one named, as the shell's wait has it.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "launcher/commands/commands.h"
+
+namespace drover {
+
+void add_wait(CLI::App& app, Context& context) {
+  auto jobs = std::make_shared<std::vector<long>>();
+  auto output = std::make_shared<Output>();
+  CLI::App* command = app.add_subcommand("wait", "Wait until jobs have ended; exits as the last one named did");
+  command->add_option("JOB", *jobs, "Their ids (default: all that have not ended)")->check(CLI::NonNegativeNumber);
+  output->add_to(*command);
+  command->callback([&context, jobs, output] {
+    Client client = context.connect();
+    if (jobs->empty())
+      for (const Json& job : client.request({{"op", "ps"}, {"all", false}}).at("jobs")) jobs->push_back(job.at("job"));
+    if (jobs->empty()) return;
+    const Json ended = client.request({{"op", "wait"}, {"jobs", *jobs}}).at("jobs");
+    if (output->json()) Output::print_json(ended);
+    for (const Json& job : ended) {
+      const bool lost = job.value("state", "") != "ended";
+      if (lost)
+        fmt::print(stderr, "drover: job {}: {}: {}\n", job.value("job", 0L), job.value("state", ""),
+                   job.value("error", ""));
+      if (job.value("job", 0L) == jobs->back()) context.exit_code = lost ? 125 : job.value("exit", 0);
+    }
+  });
+}
+
+}  // namespace drover

@@ -1,0 +1,88 @@
+#include "launcher/job_spec.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "launcher/commands/commands.h"
+
+extern char** environ;  // NOLINT: POSIX declares it nowhere
+
+namespace drover {
+
+namespace {
+
+// umask can't be read without setting it.
+mode_t current_umask() {
+  const mode_t mask = ::umask(077);
+  ::umask(mask);
+  return mask;
+}
+
+Json current_limits() {
+  Json limits = Json::array();
+  for (int resource = 0; resource < RLIM_NLIMITS; ++resource) {
+    rlimit limit{};
+    if (::getrlimit(static_cast<__rlimit_resource>(resource), &limit) < 0) continue;
+    const auto value = [](rlim_t n) { return n == RLIM_INFINITY ? -1 : static_cast<std::int64_t>(n); };
+    limits.push_back({resource, value(limit.rlim_cur), value(limit.rlim_max)});
+  }
+  return limits;
+}
+
+}  // namespace
+
+std::string absolute_path(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+void JobOptions::add_to(CLI::App& command) {
+  command.add_option("PROGRAM", program_for_help, "The program and its arguments, after -- if it is to be clear")
+      ->type_name("[ARGUMENT]");
+  command.add_option("--name", name, "Name shown by ps (default: the program's)")->type_name("NAME");
+  command.add_option("--cwd", cwd, "Working directory (default: this one)")->type_name("DIR");
+  command.add_option("--env", env, "Set NAME=VALUE in the job's environment (repeatable)")
+      ->type_name("NAME=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command.add_option("--node", node, "Start exactly there (default: the policy chooses)")->type_name("NODE");
+  command.add_flag("--pin", pin, "Never move the job");
+  command.add_flag("--no-namespace", no_namespace, "Without namespaces of its own; such a job can't be moved");
+}
+
+nlohmann::json JobOptions::spec(const std::vector<std::string>& argv) const {
+  if (argv.empty() || argv[0].empty())
+    throw UsageError("no program given; write it after the options: drover run -- PROGRAM ARGUMENTS");
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  for (const std::string& assignment : env) {
+    const auto equals = assignment.find('=');
+    if (equals == 0 || equals == std::string::npos)
+      throw UsageError(fmt::format("--env {}: must be NAME=VALUE", assignment));
+    const std::string prefix = assignment.substr(0, equals + 1);
+    std::erase_if(environment, [&](const std::string& entry) { return entry.compare(0, prefix.size(), prefix) == 0; });
+    environment.push_back(assignment);
+  }
+  std::error_code error;
+  std::filesystem::path directory = std::filesystem::current_path(error);
+  if (!cwd.empty()) directory = absolute_path(cwd);
+  if (directory.empty()) throw UsageError(fmt::format("the working directory can't be read: {}", error.message()));
+  return {{"argv", argv},
+          {"env", environment},
+          {"cwd", directory.string()},
+          {"umask", current_umask()},
+          {"name", name.empty() ? std::filesystem::path(argv[0]).filename().string() : name},
+          {"limits", current_limits()},
+          {"stdin", ""},
+          {"stdout", ""},
+          {"stderr", ""},
+          {"attached", false},
+          {"node", node},
+          {"namespaces", !no_namespace},
+          {"pinned", pin}};
+}
+
+}  // namespace drover

@@ -1,0 +1,27 @@
+// What `submit` and `run` have in common: their options, and the spec that they send (runtime/control/PROTOCOL.md).
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace drover {
+
+struct JobOptions {
+  std::string name, cwd, node;
+  std::vector<std::string> env;
+  std::vector<std::string> program_for_help;  // stays empty: split_command_line() takes the words before
+  bool pin = false, no_namespace = false;
+
+  void add_to(CLI::App& command);
+  // The spec for `argv`, with this process's environment, working directory, umask and limits. Throws UsageError.
+  nlohmann::json spec(const std::vector<std::string>& argv) const;
+};
+
+// `path` made absolute; "" stays "".
+std::string absolute_path(const std::string& path);
+
+}  // namespace drover

@@ -1,0 +1,84 @@
+// drover: the commands that people type. Each is a file in commands/; what they share lies beside this one.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+
+#include "launcher/command_line.h"
+#include "launcher/commands/commands.h"
+
+namespace {
+
+// "drover: the thing: the reason; what to do", on one line whatever the reason holds.
+int fail(int exit_code, std::string text) {
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  fmt::print(stderr, "drover: {}\n", text);
+  return exit_code;
+}
+
+int usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help
+  if (app.get_subcommands().empty() && !app.remaining().empty())
+    return fail(2, fmt::format("{}: no such command or option; see: drover --help", app.remaining().front()));
+  std::string command = "drover";
+  for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
+  return fail(2, fmt::format("{}; see: {} --help", error.what(), command));
+}
+
+// A descriptor 0 to 2 that is closed would be given to the next file we open, and a job's output would land there.
+void open_standard_streams() {
+  int fd = 0;
+  do fd = ::open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  open_standard_streams();
+  CLI::App app("Runs ordinary programs on a cluster's nodes, and moves them between nodes while they run.", "drover");
+  drover::Context context;
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--at", context.at, "Talk to this node's droverd (default: $DROVER_NODE, else the first of this host)")
+      ->type_name("NODE");
+
+  // The cluster
+  drover::add_up(app, context);
+  drover::add_down(app, context);
+  drover::add_status(app, context);
+  drover::add_nodes(app, context);
+  drover::add_ping(app, context);
+  // Jobs
+  drover::add_run(app, context);
+  drover::add_submit(app, context);
+  drover::add_ps(app, context);
+  drover::add_logs(app, context);
+  drover::add_wait(app, context);
+  drover::add_kill(app, context);
+  drover::add_migrate(app, context);
+  // What happened
+  drover::add_events(app, context);
+  drover::add_version(app, context);
+
+  try {
+    auto [ours, program] = drover::split_command_line(app, {argv + 1, argv + argc});
+    context.program = std::move(program);
+    std::reverse(ours.begin(), ours.end());  // as CLI11 wants it
+    app.parse(std::move(ours));
+    return context.exit_code;
+  } catch (const CLI::ParseError& error) {
+    return usage_error(app, error);
+  } catch (const drover::UsageError& error) {
+    return fail(2, error.what());
+  } catch (const drover::RequestError& error) {
+    return fail(error.exit_code(1), error.what());
+  } catch (const std::exception& error) {
+    return fail(1, error.what());
+  }
+}

@@ -1,0 +1,28 @@
+#include "launcher/run/signals.h"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+ForwardedSignals::ForwardedSignals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGTSTP})
+    ::sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, &old_);
+  std::signal(SIGPIPE, SIG_IGN);
+  fd_.reset(check(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
+}
+
+ForwardedSignals::~ForwardedSignals() { ::pthread_sigmask(SIG_SETMASK, &old_, nullptr); }
+
+std::optional<int> ForwardedSignals::take() {
+  signalfd_siginfo info;
+  if (::read(fd_.get(), &info, sizeof info) != sizeof info) return std::nullopt;
+  return static_cast<int>(info.ssi_signo);
+}
+
+}  // namespace drover
