@@ -27,9 +27,10 @@ PagesView parse_pages(std::span<const std::byte> payload, std::uint32_t flags) {
   payload = payload.subspan(sizeof view.head);
   if (view.head.runs > kMaxPagesPerRecord || payload.size() < view.head.runs * sizeof(PageRun))
     throw ImageError("damaged image: a record of pages is too short");
+  const std::size_t list_bytes = view.head.runs * sizeof(PageRun);
+  view.bytes = payload.first(payload.size() - list_bytes);
   view.runs.resize(view.head.runs);
-  std::memcpy(view.runs.data(), payload.data(), view.head.runs * sizeof(PageRun));
-  view.bytes = payload.subspan(view.head.runs * sizeof(PageRun));
+  if (list_bytes != 0) std::memcpy(view.runs.data(), payload.data() + view.bytes.size(), list_bytes);
   const bool fits = check_runs(view.runs) == view.head.pages && view.head.pages <= kMaxPagesPerRecord &&
                     ((flags & kPagesLz4) != 0 || view.bytes.size() == view.head.pages * kPageBytes);
   if (!fits) throw ImageError("damaged image: pages and their list do not fit");

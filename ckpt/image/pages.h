@@ -1,4 +1,5 @@
-// The payload of a Pages record: which pages, then the pages themselves, in place.
+// The payload of a Pages record: a head, the bytes of the pages, and last the list of which pages these are. The list comes
+// last because it is known last: pages that turn out to hold only zeros are dropped after they have been read in place.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@ struct PageRun {
   std::uint64_t pages;
 };
 
-// Leads the payload; `runs` PageRuns follow, then the bytes of all their pages in that order.
+// Leads the payload; the bytes of all pages follow, in the order of the `runs` PageRuns that end it.
 struct PagesHead {
   std::int32_t process;   // pid of the process whose pages these are, in the job's PID namespace
   std::uint32_t round;    // 0 for the only or first copy; a later round supersedes an earlier one page by page

@@ -62,4 +62,9 @@ std::uint32_t xsave_offset(unsigned index) {
   return __get_cpuid_count(0xd, index, &eax, &ebx, &ecx, &edx) && eax != 0 ? ebx : 0;
 }
 
+std::uint32_t xsave_bytes_of(unsigned index) {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(0xd, index, &eax, &ebx, &ecx, &edx) ? eax : 0;
+}
+
 }  // namespace drover

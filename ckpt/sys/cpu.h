@@ -21,5 +21,6 @@ const CpuFeatures& cpu_features();  // read once
 
 // Offset of state component `index` in the standard format of the XSAVE area of this processor; 0 if it has none.
 std::uint32_t xsave_offset(unsigned index);
+std::uint32_t xsave_bytes_of(unsigned index);  // its size; 0 if there is none
 
 }  // namespace drover

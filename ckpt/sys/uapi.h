@@ -33,4 +33,14 @@ struct RseqConfiguration {
   std::uint32_t size, signature, flags, pad;
 };
 
+// struct sched_attr: linux/sched/types.h can't be included together with glibc's sched.h.
+struct SchedAttributes {
+  std::uint32_t size, policy;
+  std::uint64_t flags;
+  std::int32_t nice;
+  std::uint32_t priority;
+  std::uint64_t runtime, deadline, period;
+  std::uint32_t util_min, util_max;
+};
+
 }  // namespace drover::uapi

@@ -31,6 +31,7 @@ enum AreaFlag : std::uint32_t {
   kAreaNoHugePages = 1 << 8,
   kAreaMergeable = 1 << 9,
   kAreaLocked = 1 << 10,
+  kAreaMayWrite = 1 << 11,  // may be made writable later; of a shared area it means a file open for writing
 };
 
 struct AreaState {
