@@ -1,10 +1,11 @@
-// A small archive for Boost.Serialization's concept: portable (little-endian, fixed widths), and safe on bytes that nobody
-// vouches for. Boost's own binary archive is neither: it writes the machine's layout and reserves whatever a count says.
+// A small archive for Boost.Serialization's concept: portable (little-endian, fixed widths), and safe on bytes that
+// nobody vouches for. Boost's own binary archive is neither: it writes the machine's layout and reserves whatever a
+// count says.
 //
 // Types take part as usual: `template <class A> void serialize(A& a, unsigned) { a & x & y; }`.
-// Integers and enums are written in their own width, bool as one byte, strings and vectors as a u32 count and the elements.
-// Reading checks every count against the bytes that are left, so that no input can make it allocate more than a small
-// multiple of its own size.
+// Integers and enums are written in their own width, bool as one byte, strings and vectors as a u32 count and the
+// elements. Reading checks every count against the bytes that are left, so that no input can make it allocate more than
+// a small multiple of its own size.
 #pragma once
 
 #include <array>
@@ -188,7 +189,7 @@ template <class T>
 T unpack(std::string_view bytes) {
   T value{};
   InputArchive in(bytes);
-  in & value;
+  in& value;
   if (in.left() != 0) throw ArchiveError("bytes left over");
   return value;
 }

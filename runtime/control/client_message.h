@@ -11,8 +11,8 @@ enum class ClientMessage : std::uint16_t { Request = 1, Reply = 2, Item = 3, Dat
 
 enum class Stream : std::uint8_t { Stdin = 0, Stdout = 1, Stderr = 2 };
 
-inline constexpr std::size_t kMaxStreamBytes = 64 * 1024;      // of one Data message
-inline constexpr std::uint64_t kStreamWindow = 256 * 1024;     // at most this much beyond the last ack
+inline constexpr std::size_t kMaxStreamBytes = 64 * 1024;   // of one Data message
+inline constexpr std::uint64_t kStreamWindow = 256 * 1024;  // at most this much beyond the last ack
 
 // The payload of Data, Ack and End. `bytes` is empty but for Data.
 struct StreamMessage {

@@ -104,7 +104,7 @@ bool FrameSocket::read_some() {
       handlers_.frame(std::move(*frame));
       if (!*alive || !fd_) return false;
     }
-  } catch (const ProtocolError& error) {
+  } catch (const std::exception& error) {  // whatever it is, it is about this peer: the others must not feel it
     close(error.what());
     return false;
   }

@@ -45,8 +45,8 @@ class FrameSocket {
     std::vector<UniqueFd> fds;
   };
   void on_events(std::uint32_t events);
-  bool read_some();     // false: closed (handlers were told)
-  bool write_some();    // false: peer gone
+  bool read_some();   // false: closed (handlers were told)
+  bool write_some();  // false: peer gone
   void update_interest();
   void close(const std::string& why);
 

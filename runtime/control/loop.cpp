@@ -65,7 +65,8 @@ void EventLoop::run_timers() {
 
 bool EventLoop::run_once(Nanoseconds longest) {
   const Nanoseconds wait = std::min(longest, until_next_timer());
-  const timespec timeout{static_cast<time_t>(wait.count() / 1'000'000'000), static_cast<long>(wait.count() % 1'000'000'000)};
+  const timespec timeout{static_cast<time_t>(wait.count() / 1'000'000'000),
+                         static_cast<long>(wait.count() % 1'000'000'000)};
   std::array<epoll_event, 64> events;
   // epoll_pwait2 (Linux >= 5.11): epoll_wait's milliseconds are too coarse for the hot window.
   const int ready = ::epoll_pwait2(epoll_.get(), events.data(), events.size(), &timeout, nullptr);

@@ -1,5 +1,5 @@
-// One event loop over epoll with timers: droverd's and the shepherd's. Handlers run on the thread that calls run_once();
-// nothing in them may block.
+// One event loop over epoll with timers: droverd's and the shepherd's. Handlers run on the thread that calls
+// run_once(); nothing in them may block.
 #pragma once
 
 #include <chrono>

@@ -37,14 +37,15 @@ std::string state_base() {
   if (auto dir = environment("XDG_STATE_HOME"); !dir.empty()) return dir + "/drover";
   if (auto home = environment("HOME"); !home.empty() && is_own_directory(home)) return home + "/.local/state/drover";
   throw std::runtime_error(
-      "no place for Drover's state: HOME is not a directory of yours; set DROVER_STATE_DIR to one that all nodes share");
+      "no place for Drover's state: HOME is not a directory of yours; set DROVER_STATE_DIR to one that all nodes "
+      "share");
 }
 
 // A name that is safe as one path component and leaves room in sun_path (108 bytes).
 void check_name(const std::string& name, const char* variable) {
-  const bool fits = !name.empty() && name.size() <= 32 && name[0] != '.' &&
-                    name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-                        std::string::npos;
+  const bool fits =
+      !name.empty() && name.size() <= 32 && name[0] != '.' &&
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string::npos;
   if (!fits)
     throw std::runtime_error(fmt::format(
         "{}='{}': an instance's name is 1 to 32 letters, digits, dots, dashes or underscores", variable, name));

@@ -8,7 +8,8 @@
 //
 // RUNTIME is $DROVER_RUNTIME_DIR, else $XDG_RUNTIME_DIR/drover where that exists and is ours, else /tmp/drover-UID.
 // Never $TMPDIR, which batch jobs change: a launcher in a job must find the droverd outside it.
-// STATE is $DROVER_STATE_DIR, else $XDG_STATE_HOME/drover, else $HOME/.local/state/drover. INSTANCE is $DROVER_INSTANCE, else "default".
+// STATE is $DROVER_STATE_DIR, else $XDG_STATE_HOME/drover, else $HOME/.local/state/drover. INSTANCE is
+// $DROVER_INSTANCE, else "default".
 #pragma once
 
 #include <string>
@@ -29,8 +30,8 @@ struct InstancePaths {
 // From the environment. Throws std::runtime_error naming the variable to set when there is no usable place.
 InstancePaths instance_paths();
 
-// Makes `path` and its parents with mode 0700. Throws SystemError; and std::runtime_error if the last one exists but belongs to another user
-// or is open to others (somebody else's directory in /tmp must not be trusted).
+// Makes `path` and its parents with mode 0700. Throws SystemError; and std::runtime_error if the last one exists but
+// belongs to another user or is open to others (somebody else's directory in /tmp must not be trusted).
 void make_private_directory(const std::string& path);
 
 // The nodes of this instance with a control socket on this host, sorted by name ("node2" before "node10").

@@ -1,0 +1,80 @@
+// The load vectors of all nodes: one MPI_Iallgather per round, and heartbeats beside it.
+//
+// The hard part is that a collective can't say who is late. So at most one round is open, the next is posted one period
+// after its completion (a fixed schedule never recovers from a stopped rank), and what counts past the deadline are the
+// heartbeat datagrams, each of which carries its node's vector.
+#pragma once
+
+#include <mpi.h>
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/control/loop.h"
+#include "runtime/load/sample.h"
+#include "runtime/mpi/world.h"
+
+namespace drover {
+
+struct ExchangeTimes {
+  Nanoseconds period = std::chrono::seconds(1);
+  Nanoseconds deadline = std::chrono::milliseconds(500);  // past it a round is late and heartbeats count
+  Nanoseconds stale_after = std::chrono::seconds(3);      // an older vector is not used for decisions
+};
+
+struct LoadEntry {
+  LoadSample sample;
+  std::uint64_t received_ns = 0;  // CLOCK_MONOTONIC here; 0: never
+};
+
+struct ExchangeCounts {
+  std::uint64_t rounds = 0, late = 0;
+};
+
+class LoadExchange {
+ public:
+  LoadExchange(int rank, int size, const ExchangeTimes& times)
+      : rank_(rank), times_(times), table_(static_cast<std::size_t>(size)) {}
+
+  // The communicator of the present view; `members[i]` is the world rank of its rank i. An open round of the former one
+  // is abandoned (its memory stays with MPI).
+  void use(MPI_Comm comm, std::vector<int> members);
+  void no_communicator();  // a new view is being made: heartbeats only
+
+  // Own vector for the coming round and heartbeat.
+  void set_own(const LoadSample& sample);
+  void heard(int rank, std::span<const std::byte> payload);  // a heartbeat
+  bool progress(std::uint64_t now_ns);                       // posts and completes rounds; true if one completed
+  Nanoseconds next_due(std::uint64_t now_ns) const;
+
+  const std::vector<LoadEntry>& table() const { return table_; }
+  bool stale(int rank, std::uint64_t now_ns) const;
+  std::uint64_t round() const { return round_; }
+  bool first_round_done() const { return counts_.rounds > 0; }
+  const ExchangeCounts& counts() const { return counts_; }
+
+ private:
+  struct Round {
+    std::vector<LoadSample> gathered;
+    LoadSample own;
+    MPI_Request request = MPI_REQUEST_NULL;
+    std::uint64_t posted_ns = 0;
+    bool late = false;
+  };
+  void take(int rank, const LoadSample& sample, std::uint64_t now_ns);
+  void abandon();
+
+  int rank_;
+  ExchangeTimes times_;
+  std::vector<LoadEntry> table_;
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  std::vector<int> members_;
+  std::unique_ptr<Round> open_;
+  std::uint64_t next_ns_ = 0;
+  std::uint64_t round_ = 0;
+  ExchangeCounts counts_;
+};
+
+}  // namespace drover

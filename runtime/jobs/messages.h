@@ -1,0 +1,257 @@
+// What ranks say to each other about jobs, and how: each a struct packed with ckpt/image/archive.h, its type beside it.
+// O is a job's origin, P its place, S and D the source and destination of a move.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ckpt/image/archive.h"
+#include "runtime/jobs/spec.h"
+#include "runtime/shepherd/messages.h"
+
+namespace drover {
+
+enum class Msg : std::uint16_t {
+  // placement
+  Reserve = 1,   // O → P: would you start this job?
+  ReserveReply,  // P → O
+  Place,         // O → P: start it (PlaceOrder)
+  Placed,        // P → O
+  PlaceFailed,   // P → O
+  PlaceIs,       // P → O: the job is here (after a move, a hand-back, or adoption by a new world)
+  // a running job
+  JobOutput = 20,  // P → O: JobChunk
+  JobOutputEnd,    // P → O: JobMark
+  JobOutputAck,    // O → P: JobMark
+  JobInput,        // O → P: JobChunk
+  JobInputEnd,     // O → P: JobMark
+  JobInputAck,     // P → O: JobMark
+  JobSignal,       // O → P
+  JobEnded,        // P → O
+  JobEndedAck,     // O → P
+  JobMoving,       // S → O: a move has begun, is in doubt, or came to nothing (JobNotice)
+  // moves
+  MoveAsk = 40,  // anyone → S: move this job there (MoveRequest)
+  MoveReport,    // S → who asked, and O: how it went
+  PullAsk,       // D → S: I am FREE, have you a job for me?
+  MoveOffer,     // S → D
+  MoveAccept,    // D → S
+  MoveRefuse,    // D → S
+  MoveEnd,       // S → D: the image is complete
+  MoveReady,     // D → S
+  MoveFailed,    // D → S: nothing of it lives here, and never will
+  MoveResumed,   // D → S
+  MoveHandback,  // D → S: the register gives it back
+  MoveAbort,     // S → D
+  // the cluster
+  Ping = 60,
+  Pong,
+  Gather,       // JSON question to every rank
+  GatherReply,  // JSON
+  Relay,        // a launcher's frame, on its way to another rank's control server or back
+  RelayClose,
+  Down,  // how to end
+  DownDone,
+  Goodbye,
+  View = 80,  // membership: ViewMessage
+};
+
+struct Reserve {
+  std::int64_t job = 0;
+  bool only_if_free = true;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& only_if_free;
+  }
+};
+
+struct ReserveReply {
+  std::int64_t job = 0;
+  bool accepted = false;
+  std::string reason;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& accepted& reason;
+  }
+};
+
+struct PlaceOrder {
+  shepherd::JobFacts facts;
+  JobSpec spec;
+  bool claim = false;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& facts& spec& claim;
+  }
+};
+
+struct Placed {
+  std::int64_t job = 0, epoch = 0;
+  std::int32_t pid = 0;
+  std::uint64_t started_ns = 0;
+  std::string pinned;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& epoch& pid& started_ns& pinned;
+  }
+};
+
+struct PlaceFailed {
+  std::int64_t job = 0, epoch = 0;
+  shepherd::StartFailed failure;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& epoch& failure;
+  }
+};
+
+struct PlaceIs {
+  shepherd::Welcome job;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job;
+  }
+};
+
+struct JobChunk {
+  std::int64_t job = 0;
+  shepherd::Chunk chunk;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& chunk;
+  }
+};
+
+struct JobMark {
+  std::int64_t job = 0;
+  shepherd::Mark mark;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& mark;
+  }
+};
+
+struct JobSignal {
+  std::int64_t job = 0;
+  std::int32_t signo = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& signo;
+  }
+};
+
+struct JobEnded {
+  std::int64_t job = 0, epoch = 0;
+  shepherd::Ended end;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& epoch& end;
+  }
+};
+
+struct JobNotice {
+  std::int64_t job = 0, epoch = 0;
+  std::string state;  // "moving", "in-doubt", "running"
+  std::string text;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& epoch& state& text;
+  }
+};
+
+struct MoveRequest {
+  std::int64_t job = 0;
+  std::int32_t to = 0;        // rank
+  std::uint64_t request = 0;  // echoed in the report; 0: no report wanted
+  std::string reason;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& to& request& reason;
+  }
+};
+
+struct MoveReportMsg {
+  std::int64_t job = 0;
+  std::uint64_t request = 0;
+  std::string event;  // JSON: the `migrated` event of PROTOCOL.md
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& request& event;
+  }
+};
+
+struct PullAsk {
+  std::int32_t jobs = 0;  // the asker's
+  double capacity = 1;    // the asker's, in PUs
+  std::uint64_t memory_available_kib = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& jobs& capacity& memory_available_kib;
+  }
+};
+
+struct MoveOffer {
+  std::uint32_t transfer = 0;  // chosen by S, unique between S and D; the MPI tag of its image
+  shepherd::JobFacts facts;
+  std::int64_t epoch = 0;  // of the ownership to come
+  std::uint64_t resident_kib = 0;
+  shepherd::RingShape ring;
+  bool asked = false;  // by a person, not by policy: taken even when not FREE
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& transfer& facts& epoch& resident_kib& ring& asked;
+  }
+};
+
+// MoveAccept, MoveRefuse, MoveReady, MoveFailed, MoveHandback
+struct MoveWord {
+  std::uint32_t transfer = 0;
+  std::string text;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& transfer& text;
+  }
+};
+
+struct MoveEnd {  // and MoveAbort
+  std::uint32_t transfer = 0;
+  std::uint64_t chunks = 0;  // sent in all
+  std::string text;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& transfer& chunks& text;
+  }
+};
+
+struct MoveResumed {
+  std::uint32_t transfer = 0;
+  shepherd::PhaseTimes times;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& transfer& times;
+  }
+};
+
+struct Question {  // Gather, GatherReply, Ping, Pong
+  std::uint64_t request = 0;
+  std::string json;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& request& json;
+  }
+};
+
+struct RelayFrame {  // Relay, RelayClose
+  std::uint64_t connection = 0;
+  bool to_server = false;  // true: towards the rank that serves it
+  std::uint16_t type = 0;
+  std::string payload;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& connection& to_server& type& payload;
+  }
+};
+
+}  // namespace drover

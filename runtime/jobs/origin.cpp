@@ -1,0 +1,302 @@
+#include "runtime/jobs/origin.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+
+#include "runtime/jobs/spec_json.h"
+
+namespace drover {
+
+using nlohmann::json;
+using shepherd::Stage;
+
+namespace {
+// How long an attached job waits for its launcher to come back (a new world is up well before) until it is hung up on.
+constexpr std::uint64_t kReattachNs = 15'000'000'000ULL;
+}  // namespace
+
+const char* job_state_name(JobState state) {
+  switch (state) {
+    case JobState::Queued:
+      return "queued";
+    case JobState::Starting:
+      return "starting";
+    case JobState::Running:
+      return "running";
+    case JobState::Moving:
+      return "moving";
+    case JobState::InDoubt:
+      return "in-doubt";
+    case JobState::Ended:
+      return "ended";
+    case JobState::Failed:
+      return "failed";
+    case JobState::Lost:
+      return "lost";
+  }
+  return "?";
+}
+
+OriginJobs::OriginJobs(Cluster& cluster, PlacementView view, std::uint64_t seed)
+    : cluster_(cluster), view_(std::move(view)), random_(seed) {}
+
+OriginJob* OriginJobs::find(std::int64_t id) {
+  const auto found = jobs_.find(id);
+  return found == jobs_.end() ? nullptr : &found->second;
+}
+
+std::size_t OriginJobs::unfinished() const {
+  std::size_t count = 0;
+  for (const auto& [id, job] : jobs_)
+    if (!over(job)) ++count;
+  return count;
+}
+
+void OriginJobs::log(const OriginJob& job, const char* event, json more) {
+  more["event"] = event;
+  more["job"] = job.id;
+  cluster_.log_event(more.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+json OriginJobs::describe(const OriginJob& job) const {
+  const bool by_signal = over(job) && WIFSIGNALED(job.wait_status);
+  const int status = by_signal ? 128 + WTERMSIG(job.wait_status) : WEXITSTATUS(job.wait_status);
+  return {{"job", job.id},
+          {"name", job.spec.name},
+          {"state", job_state_name(job.state)},
+          {"origin", cluster_.self_name()},
+          {"node", job.place >= 0 ? cluster_.node_name(job.place) : ""},
+          {"argv", strings_to_json(job.spec.argv)},
+          {"submitted_ns", job.submitted_ns},
+          {"started_ns", job.started_ns},
+          {"ended_ns", job.ended_ns},
+          {"exit", job.state == JobState::Ended ? json(status) : json(nullptr)},
+          {"signal", by_signal ? WTERMSIG(job.wait_status) : 0},
+          {"error", job.error.empty() ? job.doubt : job.error},
+          {"pid", job.pid},
+          {"cpu_seconds", job.cpu_seconds},
+          {"memory_kib", over(job) ? job.max_rss_kib : 0},
+          {"moves", job.moves},
+          {"frozen_ms", static_cast<double>(job.frozen_ns) / 1e6},
+          {"epoch", job.epoch},
+          {"why", job.why},
+          {"pinned", job.pinned}};
+}
+
+void OriginJobs::replay(const std::vector<std::string>& lines) {
+  for (const auto& line : lines) {
+    const json event = json::parse(line, nullptr, false);
+    if (!event.is_object()) continue;
+    const auto id = event.value("job", std::int64_t{0});
+    const auto name = event.value("event", "");
+    if (name == "submitted") {
+      OriginJob& job = jobs_[id];
+      job.id = id;
+      job.spec = spec_from_json(event.at("spec"));
+      job.submitted_ns = event.value("time_ns", std::uint64_t{0});
+      next_id_ = std::max(next_id_, id + 1);
+      continue;
+    }
+    OriginJob* job = find(id);
+    if (job == nullptr) continue;
+    if (name == "started") {
+      job->state = JobState::Running;
+      job->epoch = event.value("epoch", std::int64_t{0});
+      job->started_ns = event.value("time_ns", std::uint64_t{0});
+      job->why = event.value("why", "");
+      job->place = cluster_.rank_of(event.value("place", ""));
+    } else if (name == "moved") {
+      job->moves = event.value("moves", 0U);
+      job->frozen_ns = event.value("frozen_ns", std::uint64_t{0});
+      job->epoch = event.value("epoch", std::int64_t{0});
+      job->place = cluster_.rank_of(event.value("place", ""));
+    } else if (name == "ended") {
+      job->state = JobState::Ended;
+      job->wait_status = event.value("wait_status", 0);
+      job->ended_ns = event.value("time_ns", std::uint64_t{0});
+      job->cpu_seconds = event.value("cpu_seconds", 0.0);
+      job->max_rss_kib = event.value("memory_kib", std::uint64_t{0});
+    } else if (name == "failed" || name == "lost") {
+      job->state = name == "failed" ? JobState::Failed : JobState::Lost;
+      job->error = event.value("error", "");
+      job->ended_ns = event.value("time_ns", std::uint64_t{0});
+    }
+  }
+  for (auto& [id, job] : jobs_) {
+    if (over(job)) continue;
+    std::string error;
+    job.doubt = "waiting for its shepherd";
+    job.detached_ns = job.spec.attached ? monotonic_ns() : 0;
+    if (!open_streams(job, error)) spdlog::error("job {}: {}", id, error);
+    // A shepherd that is there says so within moments of the start; one that is not there will not.
+    cluster_.loop().after(std::chrono::seconds(20), [this, id = id] {
+      OriginJob* late = find(id);
+      if (late == nullptr || over(*late) || late->doubt.empty()) return;
+      late->state = JobState::Lost;
+      late->error = "no node has it any more";
+      late->ended_ns = realtime_ns();
+      log(*late, "lost", {{"error", late->error}});
+      finish_if_drained(*late);
+    });
+  }
+}
+
+void OriginJobs::handle(int from, Msg type, const std::string& payload) {
+  switch (type) {
+    case Msg::ReserveReply:
+      return on_reserve_reply(from, unpack<ReserveReply>(payload));
+    case Msg::Placed:
+      return on_placed(from, unpack<Placed>(payload));
+    case Msg::PlaceFailed:
+      return on_place_failed(from, unpack<PlaceFailed>(payload));
+    case Msg::PlaceIs:
+      return on_place_is(from, unpack<PlaceIs>(payload).job);
+    case Msg::JobOutput:
+      return on_output(from, unpack<JobChunk>(payload));
+    case Msg::JobOutputEnd:
+      return on_output_end(from, unpack<JobMark>(payload));
+    case Msg::JobInputAck:
+      return on_input_ack(unpack<JobMark>(payload));
+    case Msg::JobEnded:
+      return on_ended(from, unpack<JobEnded>(payload));
+    case Msg::JobMoving: {
+      const auto notice = unpack<JobNotice>(payload);
+      OriginJob* job = find(notice.job);
+      if (job == nullptr || over(*job) || notice.epoch < job->epoch) return;
+      job->state = notice.state == "moving"     ? JobState::Moving
+                   : notice.state == "in-doubt" ? JobState::InDoubt
+                                                : JobState::Running;
+      job->doubt = notice.state == "in-doubt" ? notice.text : "";
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+// The word of the copy that lives: the highest epoch counts.
+void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
+  OriginJob* job = find(welcome.facts.job);
+  if (job == nullptr) {
+    spdlog::warn("node {} has job {} of ours, which the log does not know", cluster_.node_name(from),
+                 welcome.facts.job);
+    return;
+  }
+  if (welcome.facts.epoch < job->epoch || (over(*job) && job->state != JobState::Lost)) {
+    // It ended before and the acknowledgement was lost with a world.
+    if (over(*job)) cluster_.send(from, Msg::JobEndedAck, JobMark{job->id, {}});
+    return;
+  }
+  const bool moved = job->place != from && job->place >= 0;
+  job->epoch = welcome.facts.epoch;
+  job->place = from;
+  job->asked = -1;
+  job->pid = welcome.root_pid;
+  job->doubt.clear();
+  if (welcome.facts.started_ns != 0) job->started_ns = welcome.facts.started_ns;
+  job->moves = std::max(job->moves, welcome.facts.moves);
+  job->frozen_ns = std::max(job->frozen_ns, welcome.facts.frozen_ns);
+  if (welcome.stage == Stage::Running || welcome.stage == Stage::Dumping) job->state = JobState::Running;
+  if (moved)
+    log(*job, "moved",
+        {{"place", cluster_.node_name(from)},
+         {"epoch", job->epoch},
+         {"moves", job->moves},
+         {"frozen_ns", job->frozen_ns}});
+  tell_placed(*job);
+  for (int stream = 1; stream <= 2; ++stream) ack_output(*job, stream);
+  // What was sent to the former place and did not travel is sent again from where the present one stands.
+  job->input.sent = std::max(job->input.base, welcome.streams.input_received);
+  job->input.end_sent = false;
+  on_input_ack({job->id, {0, welcome.streams.input_received}});
+  send_input(*job);
+}
+
+void OriginJobs::on_ended(int from, const JobEnded& ended) {
+  OriginJob* job = find(ended.job);
+  if (job == nullptr || over(*job)) {
+    cluster_.send(from, Msg::JobEndedAck, JobMark{ended.job, {}});
+    return;
+  }
+  if (ended.epoch < job->epoch) return;
+  job->place = from;
+  ends_[job->id] = ended;
+  finish_if_drained(*job);
+}
+
+// A job is over when its end has been heard and every byte before it is safe.
+void OriginJobs::finish_if_drained(OriginJob& job) {
+  const auto end = ends_.find(job.id);
+  if (end != ends_.end()) {
+    for (const auto& output : job.output)
+      if (output.safe < output.received) return;
+    const shepherd::Ended& how = end->second.end;
+    job.state = JobState::Ended;
+    job.wait_status = how.wait_status;
+    job.ended_ns = how.ended_ns;
+    job.cpu_seconds = static_cast<double>(how.cpu_ns) / 1e9;
+    job.max_rss_kib = how.max_rss_kib;
+    log(job, "ended",
+        {{"wait_status", how.wait_status},
+         {"cpu_seconds", job.cpu_seconds},
+         {"memory_kib", how.max_rss_kib},
+         {"moves", job.moves},
+         {"place", cluster_.node_name(job.place)}});
+    cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, {}});
+    ends_.erase(end);
+  }
+  if (!over(job)) return;
+  for (auto& output : job.output) output.file.reset();
+  job.input = {};
+  if (job.attachment != nullptr) {
+    Attachment* attachment = std::exchange(job.attachment, nullptr);
+    for (int stream = 1; stream <= 2; ++stream) attachment->output_end(stream, job.output[stream - 1].received);
+    attachment->ended(describe(job));
+  }
+  for (auto [watcher, end_of] = watchers_.equal_range(job.id); watcher != end_of; watcher = watchers_.erase(watcher))
+    watcher->second(job);
+}
+
+void OriginJobs::when_over(std::int64_t id, std::function<void(const OriginJob&)> tell) {
+  const OriginJob* job = find(id);
+  if (job != nullptr && over(*job)) return tell(*job);
+  watchers_.emplace(id, std::move(tell));
+}
+
+void OriginJobs::signal(OriginJob& job, int signo) {
+  if (over(job)) return;
+  if (job.place >= 0) cluster_.send(job.place, Msg::JobSignal, JobSignal{job.id, signo});
+}
+
+void OriginJobs::moved(const std::string& event_json) {
+  const json event = json::parse(event_json, nullptr, false);
+  if (!event.is_object()) return;
+  OriginJob* job = find(event.value("job", std::int64_t{0}));
+  if (job == nullptr) return;
+  if (event.value("ok", false)) {
+    job->why = fmt::format("moved from {}: {}", event.value("from", ""), event.value("reason", ""));
+  } else if (!over(*job) && job->state == JobState::Moving) {
+    job->state = JobState::Running;
+  }
+}
+
+void OriginJobs::tick() {
+  const std::uint64_t now = monotonic_ns();
+  for (auto& [id, job] : jobs_) {
+    if (over(job) || job.detached_ns == 0 || now - job.detached_ns < kReattachNs) continue;
+    job.detached_ns = 0;
+    spdlog::info("job {}: its launcher is gone, hanging up", id);
+    signal(job, SIGHUP);
+    // Nobody will ever read it: what it still writes is dropped, so that it can end.
+    for (int stream = 1; stream <= 2; ++stream) {
+      auto& output = job.output[stream - 1];
+      output.safe = output.received;
+      output.tail.clear();
+      ack_output(job, stream);
+    }
+  }
+}
+
+}  // namespace drover

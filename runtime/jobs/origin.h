@@ -1,0 +1,154 @@
+// The jobs that were submitted at this node: where each is, its streams, its end. Whoever wants to know of a job asks
+// its origin.
+//
+// Placement is here too: the decision (by a pure policy), the probes, the reservation, and what happens when the node
+// that was asked to start a job falls silent: the decision register tells which of the two starts it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "ckpt/sys/unique_fd.h"
+#include "runtime/jobs/cluster.h"
+
+namespace drover {
+
+// Where a job's output goes at its origin: a launcher that is attached. Implemented by the control server's
+// connections.
+class Attachment {
+ public:
+  virtual ~Attachment() = default;
+  virtual void output(int stream, std::uint64_t offset, const std::string& bytes) = 0;
+  virtual void output_end(int stream, std::uint64_t offset) = 0;
+  virtual void input_ack(std::uint64_t offset) = 0;
+  virtual void ended(const nlohmann::json& job) = 0;
+};
+
+enum class JobState { Queued, Starting, Running, Moving, InDoubt, Ended, Failed, Lost };
+const char* job_state_name(JobState);
+
+struct OutputSink {
+  std::uint64_t received = 0;  // bytes that have come, in order
+  std::uint64_t safe = 0;      // bytes written to the file, or acknowledged by the launcher
+  bool ended = false;
+  std::shared_ptr<UniqueFd> file;  // empty: attached
+  std::string path;
+  std::string tail;  // attached: what the launcher has not acknowledged
+};
+
+struct InputFeed {
+  std::uint64_t base = 0;  // absolute offset of `held`'s first byte: everything before it is at the shepherd
+  std::string held;        // bytes that the shepherd has not acknowledged
+  std::uint64_t sent = 0;  // absolute
+  bool ended = false, end_sent = false;
+  std::shared_ptr<UniqueFd> file;  // read at the origin; empty: the launcher's, or nothing
+  bool reading = false;
+};
+
+struct OriginJob {
+  std::int64_t id = 0;
+  JobSpec spec;
+  JobState state = JobState::Queued;
+  std::int64_t epoch = 0;
+  int place = -1;           // rank; -1: nowhere yet
+  int asked = -1;           // rank that was ordered to start it and has not answered
+  std::vector<int> probes;  // ranks still to be asked
+  std::string why;
+  std::uint64_t submitted_ns = 0, started_ns = 0, ended_ns = 0;
+  std::int32_t pid = 0;
+  std::uint32_t moves = 0;
+  std::uint64_t frozen_ns = 0;
+  double cpu_seconds = 0;
+  std::uint64_t max_rss_kib = 0;
+  int wait_status = 0;
+  std::string error, error_code;
+  std::string pinned;
+  std::string doubt;
+  OutputSink output[2];
+  InputFeed input;
+  Attachment* attachment = nullptr;
+  std::uint64_t detached_ns = 0;                 // CLOCK_MONOTONIC when an attached launcher went away
+  std::function<void(const OriginJob&)> placed;  // tells the submitter, once
+};
+
+// What placement asks of the node it runs on.
+struct PlacementView {
+  std::function<bool()> busy;                                    // this node, jobs just started counted in
+  std::function<std::vector<int>(std::mt19937_64&)> candidates;  // ranks to probe, in order; at most the probe limit
+};
+
+class OriginJobs {
+ public:
+  OriginJobs(Cluster& cluster, PlacementView view, std::uint64_t seed);
+
+  // Replays this node's log: jobs of an earlier world. Those that had not ended wait for their shepherds' word.
+  void replay(const std::vector<std::string>& lines);
+
+  // Takes a job; `placed` hears once when it was started or could not be. `attachment` (may be null) must be detached
+  // before it dies.
+  void submit(JobSpec spec, Attachment* attachment, std::function<void(const OriginJob&)> placed);
+
+  OriginJob* find(std::int64_t id);
+  const std::map<std::int64_t, OriginJob>& all() const { return jobs_; }
+  static bool over(const OriginJob& job) { return job.state >= JobState::Ended; }
+  std::size_t unfinished() const;
+
+  void handle(int from, Msg type, const std::string& payload);
+  void rank_lost(int rank);
+  void moved(const std::string& event_json);  // a MoveReport
+  void tick();                                // once a second: launchers that did not come back
+
+  // The launcher's side of an attached job.
+  void attach(OriginJob& job, Attachment* attachment, std::uint64_t stdout_have, std::uint64_t stderr_have);
+  void detach(std::int64_t id, Attachment* attachment);
+  void input(OriginJob& job, std::uint64_t offset, std::string_view bytes);
+  void input_end(OriginJob& job, std::uint64_t offset);
+  void output_ack(OriginJob& job, int stream, std::uint64_t offset);
+  void signal(OriginJob& job, int signo);
+  // Calls back when the job is over (at once if it is).
+  void when_over(std::int64_t id, std::function<void(const OriginJob&)> tell);
+
+  nlohmann::json describe(const OriginJob& job) const;  // JOB of PROTOCOL.md
+
+ private:
+  // origin_placement.cpp
+  void choose_place(OriginJob& job);
+  void probe_next(OriginJob& job);
+  void order_start(OriginJob& job, int rank, bool elsewhere);
+  void on_reserve_reply(int from, const ReserveReply& reply);
+  void on_placed(int from, const Placed& placed);
+  void on_place_failed(int from, const PlaceFailed& failed);
+  void start_unanswered(std::int64_t id, int rank);
+  void tell_placed(OriginJob& job);
+  void fail(OriginJob& job, std::string code, std::string error);
+  // origin_streams.cpp
+  bool open_streams(OriginJob& job, std::string& error);
+  void on_output(int from, const JobChunk& chunk);
+  void on_output_end(int from, const JobMark& mark);
+  void write_output(OriginJob& job, int stream, std::string bytes);
+  void ack_output(OriginJob& job, int stream);
+  void on_input_ack(const JobMark& mark);
+  void send_input(OriginJob& job);
+  void read_input_file(OriginJob& job);
+  // origin.cpp
+  void on_place_is(int from, const shepherd::Welcome& welcome);
+  void on_ended(int from, const JobEnded& ended);
+  void finish_if_drained(OriginJob& job);
+  void log(const OriginJob& job, const char* event, nlohmann::json more = nlohmann::json::object());
+
+  Cluster& cluster_;
+  PlacementView view_;
+  std::mt19937_64 random_;
+  std::int64_t next_id_ = 1;
+  std::map<std::int64_t, OriginJob> jobs_;
+  std::multimap<std::int64_t, std::function<void(const OriginJob&)>> watchers_;
+  std::map<std::int64_t, JobEnded> ends_;  // heard, but output is still being written
+};
+
+}  // namespace drover

@@ -1,0 +1,234 @@
+// Where a job starts: on its own node while that is not BUSY, else on the first FREE one of a few asked at random
+// (sender-initiated, non-preemptive), else here after all.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ckpt/sys/error.h"
+#include "runtime/jobs/origin.h"
+#include "runtime/jobs/spec_json.h"
+#include "runtime/migrate/register.h"
+
+namespace drover {
+
+using nlohmann::json;
+
+namespace {
+constexpr auto kReserveDeadline = std::chrono::milliseconds(500);
+// Until an order that was not answered is settled by the register. Long, since starting may wait for a shared file
+// system.
+constexpr auto kStartDeadline = std::chrono::seconds(20);
+
+// The first free number: mkdir(2) on the shared directory is the arbiter between nodes.
+std::int64_t make_job_dir(const std::string& jobs_dir, std::int64_t from) {
+  for (std::int64_t id = from;; ++id) {
+    const std::string dir = fmt::format("{}/{}", jobs_dir, id);
+    if (::mkdir(dir.c_str(), 0700) == 0) return id;
+    if (errno != EEXIST) throw SystemError("mkdir", dir, errno);
+  }
+}
+void write_spec(const std::string& path, const std::string& text) {
+  const UniqueFd fd(check(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "create", path));
+  check(::write(fd.get(), text.data(), text.size()), "write", path);
+}
+}  // namespace
+
+void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void(const OriginJob&)> placed) {
+  struct Made {
+    std::int64_t id = 0;
+    std::string error;
+  };
+  auto made = std::make_shared<Made>();
+  const std::string jobs_dir = cluster_.paths().state + "/jobs";
+  auto job = std::make_shared<OriginJob>();
+  job->spec = std::move(spec);
+  job->attachment = attachment;
+  job->placed = std::move(placed);
+  job->submitted_ns = realtime_ns();
+  cluster_.in_background(
+      [made, jobs_dir, from = next_id_, spec = spec_to_json(job->spec).dump()] {
+        try {
+          made->id = make_job_dir(jobs_dir, from);
+          write_spec(fmt::format("{}/{}/spec.json", jobs_dir, made->id), spec);
+        } catch (const std::exception& error) {
+          made->error = error.what();
+        }
+      },
+      [this, made, job] {
+        job->id = made->id;
+        if (made->id == 0) return fail(*job, "failed", made->error + "; is the state directory there and writable?");
+        next_id_ = std::max(next_id_, made->id + 1);
+        OriginJob& kept = jobs_[job->id] = std::move(*job);
+        // The environment stays out of the log (it is long, and often secret): the whole spec is in the job's
+        // directory.
+        json brief = spec_to_json(kept.spec);
+        brief["env"] = json::array();
+        brief.erase("limits");
+        log(kept, "submitted", {{"spec", brief}});
+        std::string error;
+        if (!open_streams(kept, error)) return fail(kept, "failed", error);
+        choose_place(kept);
+      });
+}
+
+void OriginJobs::choose_place(OriginJob& job) {
+  if (!job.spec.node.empty()) {
+    const int rank = cluster_.rank_of(job.spec.node);
+    if (rank < 0 || cluster_.lost(rank))
+      return fail(job, "no-such-node", fmt::format("there is no node '{}'; see drover nodes", job.spec.node));
+    job.why = "asked for this node";
+    return order_start(job, rank, rank != cluster_.self());
+  }
+  if (!view_.busy()) {
+    job.why = fmt::format("{} was not BUSY", cluster_.self_name());
+    return order_start(job, cluster_.self(), false);
+  }
+  job.probes = view_.candidates(random_);
+  probe_next(job);
+}
+
+void OriginJobs::probe_next(OriginJob& job) {
+  if (job.probes.empty()) {
+    job.why = fmt::format("{} was BUSY, and no FREE node was found", cluster_.self_name());
+    return order_start(job, cluster_.self(), false);
+  }
+  const int rank = job.probes.front();
+  job.probes.erase(job.probes.begin());
+  job.asked = rank;
+  cluster_.send(rank, Msg::Reserve, Reserve{job.id, true});
+  cluster_.loop().after(kReserveDeadline, [this, id = job.id, rank] {
+    OriginJob* late = find(id);
+    if (late != nullptr && late->state == JobState::Queued && late->asked == rank) probe_next(*late);
+  });
+}
+
+void OriginJobs::on_reserve_reply(int from, const ReserveReply& reply) {
+  OriginJob* job = find(reply.job);
+  if (job == nullptr || job->state != JobState::Queued || job->asked != from) return;
+  log(*job, "probed", {{"place", cluster_.node_name(from)}, {"accepted", reply.accepted}, {"reason", reply.reason}});
+  if (!reply.accepted) return probe_next(*job);
+  job->why = fmt::format("placed: {} was BUSY, {} FREE", cluster_.self_name(), cluster_.node_name(from));
+  order_start(*job, from, true);
+}
+
+void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
+  job.state = JobState::Starting;
+  job.asked = rank;
+  job.epoch = 1;
+  PlaceOrder order;
+  order.facts.job = job.id;
+  order.facts.epoch = job.epoch;
+  order.facts.origin = cluster_.self_name();
+  order.facts.name = job.spec.name;
+  order.facts.argv = job.spec.argv;
+  order.facts.submitted_ns = job.submitted_ns;
+  order.spec = job.spec;
+  order.claim = elsewhere;
+  cluster_.send(rank, Msg::Place, order);
+  if (!elsewhere) return;
+  cluster_.loop().after(kStartDeadline, [this, id = job.id, rank] { start_unanswered(id, rank); });
+}
+
+// The node that was to start it says nothing. It may have started it and its word be lost, so the register decides: if
+// it is still free, it becomes ours, and what the other does later comes too late.
+void OriginJobs::start_unanswered(std::int64_t id, int rank) {
+  const OriginJob* job = find(id);
+  if (job == nullptr || job->state != JobState::Starting || job->asked != rank || rank == cluster_.self()) return;
+  auto owner = std::make_shared<std::string>();
+  const std::string self = cluster_.self_name();
+  cluster_.in_background(
+      [owner, dir = cluster_.paths().job_dir(id), self] {
+        *owner = claim_ownership(dir, 1, {self, "origin " + self}).node;
+      },
+      [this, owner, id, rank, self] {
+        OriginJob* waiting = find(id);
+        if (waiting == nullptr || waiting->state != JobState::Starting || waiting->asked != rank) return;
+        if (*owner == self) {
+          spdlog::warn("job {}: {} did not start it, starting it here", id, cluster_.node_name(rank));
+          waiting->why = fmt::format("{} did not answer", cluster_.node_name(rank));
+          return order_start(*waiting, cluster_.self(), false);
+        }
+        if (owner->empty()) {  // the register could not be reached
+          waiting->state = JobState::InDoubt;
+          waiting->doubt = "no word from " + cluster_.node_name(rank) + ", and the state directory can't be reached";
+          cluster_.loop().after(std::chrono::seconds(1), [this, id, rank] {
+            if (OriginJob* again = find(id); again != nullptr && again->state == JobState::InDoubt) {
+              again->state = JobState::Starting;
+              start_unanswered(id, rank);
+            }
+          });
+          return;
+        }
+        waiting->place = rank;  // it has it; its word will come, or the rank be excluded
+        waiting->state = JobState::Running;
+      });
+}
+
+void OriginJobs::on_placed(int from, const Placed& placed) {
+  OriginJob* job = find(placed.job);
+  if (job == nullptr || over(*job)) return;
+  job->state = JobState::Running;
+  job->place = from;
+  job->asked = -1;
+  job->pid = placed.pid;
+  job->epoch = std::max(job->epoch, placed.epoch);
+  job->started_ns = placed.started_ns;
+  job->pinned = placed.pinned;
+  job->doubt.clear();
+  log(*job, "started",
+      {{"place", cluster_.node_name(from)}, {"epoch", job->epoch}, {"why", job->why}, {"pid", placed.pid}});
+  tell_placed(*job);
+  send_input(*job);
+}
+
+void OriginJobs::on_place_failed(int from, const PlaceFailed& failed) {
+  OriginJob* job = find(failed.job);
+  if (job == nullptr || over(*job) || job->asked != from) return;
+  const auto& failure = failed.failure;
+  if (failure.lost) {
+    // Only a late node loses: the register went to us, and the job has been started here.
+    if (job->state == JobState::Starting && job->asked == from) job->asked = cluster_.self();
+    return;
+  }
+  job->place = from;
+  const std::string node = cluster_.node_name(from);
+  const std::string& subject = failure.subject;
+  if (failure.step == "exec" && failure.error == ENOENT)
+    return fail(*job, "not-found", fmt::format("{}: no such program on {}", subject, node));
+  if (failure.step == "exec")
+    return fail(*job, "not-executable", fmt::format("{}: {} (on {})", subject, error_text(failure.error), node));
+  if (failure.step == "chdir")
+    return fail(*job, "failed",
+                fmt::format("{} can't enter the working directory {}: {}; use one that all nodes share", node, subject,
+                            error_text(failure.error)));
+  fail(*job, "failed",
+       fmt::format("{} could not start it: {} {}: {}", node, failure.step, subject, error_text(failure.error)));
+}
+
+void OriginJobs::tell_placed(OriginJob& job) {
+  if (const auto tell = std::exchange(job.placed, nullptr)) tell(job);
+}
+
+void OriginJobs::fail(OriginJob& job, std::string code, std::string error) {
+  job.state = JobState::Failed;
+  job.error_code = std::move(code);
+  job.error = std::move(error);
+  job.ended_ns = realtime_ns();
+  if (job.id != 0) log(job, "failed", {{"error", job.error}, {"code", job.error_code}});
+  job.attachment = job.placed ? nullptr : job.attachment;  // the answer to the submission says it all
+  tell_placed(job);
+  if (job.id != 0) finish_if_drained(job);
+}
+
+void OriginJobs::rank_lost(int rank) {
+  for (auto& [id, job] : jobs_) {
+    if (over(job)) continue;
+    if (job.state == JobState::Queued && job.asked == rank) probe_next(job);
+    if (job.state == JobState::Starting && job.asked == rank) start_unanswered(id, rank);
+    if (job.place == rank) job.doubt = cluster_.node_name(rank) + " does not answer";
+  }
+}
+
+}  // namespace drover

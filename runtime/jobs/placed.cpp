@@ -1,0 +1,372 @@
+#include "runtime/jobs/placed.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+using shepherd::Stage;
+using shepherd::Type;
+
+namespace {
+// Output that waits for a rank beyond this is not read from the shepherd any more: it stays in the job's pipe.
+constexpr std::size_t kMaxOutputBacklog = 512 * 1024;
+}  // namespace
+
+PlacedJobs::PlacedJobs(Cluster& cluster, UniqueFd spawner, std::vector<std::int32_t> cpus)
+    : cluster_(cluster), spawner_(std::move(spawner)), cpus_(std::move(cpus)) {
+  char bytes[4096];
+  const ssize_t n = check(::recv(spawner_.get(), bytes, sizeof bytes, 0), "receive", "spawner");
+  const auto hello = unpack<shepherd::SpawnerHello>({bytes, static_cast<std::size_t>(n)});
+  if (!hello.namespaces) no_namespaces_ = hello.why_not;
+  cluster_.loop().watch(spawner_.get(), EPOLLIN, [this](std::uint32_t) { on_spawner(); });
+}
+
+PlacedJob* PlacedJobs::find(std::int64_t job) {
+  const auto found = jobs_.find(job);
+  return found == jobs_.end() ? nullptr : &found->second;
+}
+
+std::vector<pid_t> PlacedJobs::init_pids() const {
+  std::vector<pid_t> pids;
+  for (const auto& [id, job] : jobs_)
+    if (job.init_pid > 0) pids.push_back(job.init_pid);
+  return pids;
+}
+
+std::size_t PlacedJobs::count() const { return jobs_.size(); }
+
+int PlacedJobs::recent(Nanoseconds window) const {
+  const std::uint64_t now = monotonic_ns();
+  int count = 0;
+  for (const auto& [id, job] : jobs_)
+    if (now - job.known_since_ns < static_cast<std::uint64_t>(window.count())) ++count;
+  return count;
+}
+
+void PlacedJobs::reserve(std::int64_t id) {
+  auto& job = jobs_[id];
+  job.facts.job = id;
+  job.reserved = true;
+  job.known_since_ns = monotonic_ns();
+  // The origin may die before it orders: a reservation is no promise for ever.
+  cluster_.loop().after(std::chrono::seconds(10), [this, id] { release(id); });
+}
+
+void PlacedJobs::release(std::int64_t id) {
+  const PlacedJob* job = find(id);
+  if (job != nullptr && job->reserved) jobs_.erase(id);
+}
+
+void PlacedJobs::place(int from, PlaceOrder order) {
+  const std::int64_t id = order.facts.job;
+  if (const PlacedJob* known = find(id); known != nullptr && !known->reserved)
+    return;  // a repeated order starts nothing
+  PlacedJob& job = jobs_[id];
+  job.reserved = false;
+  job.facts = order.facts;
+  job.stage = Stage::Starting;
+  job.known_since_ns = monotonic_ns();
+  if (!order.spec.namespaces)
+    job.facts.pinned = "runs without namespaces of its own (--no-namespace)";
+  else if (!no_namespaces_.empty())
+    job.facts.pinned = "this host gives no namespaces: " + no_namespaces_;
+  else if (order.spec.pinned)
+    job.facts.pinned = "submitted with --pin";
+  job.facts.pinned_here = !job.facts.pinned.empty();
+  order.facts = job.facts;
+  const bool namespaces = order.spec.namespaces;
+  job.order = std::move(order);
+  spdlog::debug("job {} is to start here, says rank {}", id, from);
+  spawn(job, namespaces);
+}
+
+PlacedJob& PlacedJobs::expect_restore(const shepherd::JobFacts& facts, std::int64_t epoch) {
+  if (find(facts.job) != nullptr) throw std::runtime_error(fmt::format("job {} is here already", facts.job));
+  if (!no_namespaces_.empty()) throw std::runtime_error("this host gives no namespaces: " + no_namespaces_);
+  PlacedJob& job = jobs_[facts.job];
+  job.facts = facts;
+  job.facts.epoch = epoch;
+  job.stage = Stage::Restoring;
+  job.moving_in = true;
+  job.known_since_ns = monotonic_ns();
+  spawn(job, true);
+  return job;
+}
+
+void PlacedJobs::spawn(PlacedJob& job, bool namespaces) {
+  int pair[2];
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+  UniqueFd ours(pair[0]), theirs(pair[1]);
+  const std::string request = pack(shepherd::SpawnRequest{job.facts.job, job.facts.epoch,
+                                                          cluster_.paths().node_dir(cluster_.self_name()), namespaces});
+  iovec io{const_cast<char*>(request.data()), request.size()};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = theirs.get();
+  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  check(::sendmsg(spawner_.get(), &message, MSG_NOSIGNAL), "ask the spawner");
+  connect(job, std::move(ours));
+}
+
+void PlacedJobs::on_spawner() {
+  char bytes[4096];
+  const ssize_t n = ::recv(spawner_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n <= 0) throw std::runtime_error("the spawner of this node has died; its jobs go on, restart droverd");
+  const auto reply = unpack<shepherd::SpawnReply>({bytes, static_cast<std::size_t>(n)});
+  PlacedJob* job = find(reply.job);
+  if (job == nullptr || job->facts.epoch != reply.epoch) return;
+  if (reply.pid > 0)
+    job->init_pid = reply.pid;
+  else
+    spdlog::error("job {}: no shepherd: {}", reply.job, error_text(-reply.pid));
+}
+
+void PlacedJobs::connect(PlacedJob& job, UniqueFd fd) {
+  const std::int64_t id = job.facts.job;
+  job.link =
+      std::make_unique<FrameSocket>(cluster_.loop(), std::move(fd),
+                                    FrameSocket::Handlers{[this, id](Frame&& frame) { on_frame(id, std::move(frame)); },
+                                                          [this, id](const std::string&) { on_closed(id); },
+                                                          {}});
+  tell(job, Type::Hello,
+       pack(shepherd::Hello{cluster_.generation(), cluster_.self_name(), cpus_, cluster_.paths().state}));
+}
+
+void PlacedJobs::adopt_existing() {
+  std::error_code ignored;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(cluster_.paths().node_dir(cluster_.self_name()), ignored)) {
+    const std::string name = entry.path().filename();
+    std::int64_t job = 0, epoch = 0;
+    if (name.rfind("job-", 0) != 0) continue;
+    const char* end = name.data() + name.size();
+    const auto first = std::from_chars(name.data() + 4, end, job);
+    if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') continue;
+    if (std::from_chars(first.ptr + 1, end, epoch).ec != std::errc()) continue;
+    adopt_socket(entry.path(), job, epoch);
+  }
+}
+
+void PlacedJobs::adopt_socket(const std::string& path, std::int64_t id, std::int64_t epoch) {
+  UniqueFd fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0) {
+    if (errno == ECONNREFUSED) ::unlink(path.c_str());  // its shepherd is gone
+    return;
+  }
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  check(::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size), "getsockopt SO_PEERCRED");
+  PlacedJob& job = jobs_[id];
+  job.facts.job = id;
+  job.facts.epoch = epoch;
+  job.init_pid = peer.pid;
+  job.known_since_ns = monotonic_ns();
+  connect(job, std::move(fd));
+  spdlog::info("found the shepherd of job {} (epoch {})", id, epoch);
+}
+
+void PlacedJobs::tell(PlacedJob& job, Type type, std::string payload, std::vector<UniqueFd> fds) {
+  if (job.link) job.link->send(static_cast<std::uint16_t>(type), payload, std::move(fds));
+}
+
+void PlacedJobs::tell_origin(const PlacedJob& job, Msg type, std::string payload) {
+  const int origin = cluster_.rank_of(job.facts.origin);
+  if (origin >= 0) cluster_.send_bytes(origin, type, std::move(payload));
+}
+
+void PlacedJobs::kill_all() {
+  for (auto& [id, job] : jobs_) {
+    if (job.stage == Stage::Ended)
+      tell(job, Type::EndedAck, {});
+    else
+      tell(job, Type::Quit, {});
+  }
+  std::erase_if(jobs_, [](const auto& entry) { return entry.second.reserved; });
+}
+
+void PlacedJobs::remove(std::int64_t id) {
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end()) return;
+  if (found->second.link) retired_.push_back(std::move(found->second.link));
+  jobs_.erase(found);
+  // Links are dropped from the loop, not from inside one of their own handlers.
+  cluster_.loop().after(Nanoseconds::zero(), [this] { retired_.clear(); });
+}
+
+void PlacedJobs::on_closed(std::int64_t id) {
+  PlacedJob* job = find(id);
+  if (job == nullptr) return;
+  if (mover_.shepherd_lost) mover_.shepherd_lost(*job);
+  job = find(id);
+  if (job == nullptr) return;
+  if (job->stage == Stage::Starting && job->order) {
+    const PlaceFailed failed{id, job->facts.epoch, {EIO, "start", "the shepherd died", false}};
+    tell_origin(*job, Msg::PlaceFailed, pack(failed));
+  } else if (job->stage == Stage::Running || job->stage == Stage::Starting) {
+    // PID 1 is gone and with it, at the kernel's hand, every process of the job.
+    tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}}));
+  }
+  remove(id);
+}
+
+void PlacedJobs::on_frame(std::int64_t id, Frame&& frame) {
+  PlacedJob* found = find(id);
+  if (found == nullptr) return;
+  PlacedJob& job = *found;
+  const std::string& payload = frame.payload;
+  switch (static_cast<Type>(frame.type)) {
+    case Type::Welcome:
+      return on_welcome(job, unpack<shepherd::Welcome>(payload));
+    case Type::Started: {
+      const auto started = unpack<shepherd::Started>(payload);
+      job.stage = Stage::Running;
+      job.root_pid = started.root_pid;
+      job.facts.started_ns = started.started_ns;
+      job.order.reset();
+      tell_origin(job, Msg::Placed,
+                  pack(Placed{id, job.facts.epoch, started.root_pid, started.started_ns, job.facts.pinned}));
+      for (const int signo : std::exchange(job.held_signals, {})) tell(job, Type::Signal, pack(signo));
+      return;
+    }
+    case Type::StartFailed:
+      tell_origin(job, Msg::PlaceFailed,
+                  pack(PlaceFailed{id, job.facts.epoch, unpack<shepherd::StartFailed>(payload)}));
+      tell(job, Type::EndedAck, {});
+      return remove(id);
+    case Type::Output:
+    case Type::OutputEnd:
+    case Type::InputAck:
+      return forward_output(job, frame);
+    case Type::Ended:
+      job.stage = Stage::Ended;
+      return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, unpack<shepherd::Ended>(payload)}));
+    case Type::Running: {
+      const auto [welcome, times] = unpack<std::pair<shepherd::Welcome, shepherd::PhaseTimes>>(payload);
+      job.moving_in = false;
+      job.facts = welcome.facts;
+      mover_.running(job, times);
+      return on_welcome(job, welcome);
+    }
+    case Type::Thawed:
+      return mover_.thawed(job, unpack<shepherd::Text>(payload).text);
+    case Type::MovedAway:
+      return mover_.moved_away(job, unpack<std::vector<std::int32_t>>(payload));
+    case Type::WorkerGone:
+      return mover_.worker_gone(job);
+    case Type::HandedBack:
+      return mover_.handed_back(job);
+    default:
+      return;
+  }
+}
+
+void PlacedJobs::on_welcome(PlacedJob& job, const shepherd::Welcome& welcome) {
+  const bool first = !std::exchange(job.welcomed, true);
+  if (first && job.order) {
+    const PlaceOrder& order = *job.order;
+    return tell(job, Type::Start, pack(shepherd::Start{order.facts, order.spec, order.claim}));
+  }
+  if (first && job.moving_in) return mover_.ready_to_restore(job);
+  if (first && welcome.stage == Stage::Empty) return tell(job, Type::Quit, {});
+  job.facts = welcome.facts;
+  job.stage = welcome.stage;
+  job.root_pid = welcome.root_pid;
+  job.pipe_device = welcome.pipe_device;
+  job.pipe_inodes = welcome.pipe_inodes;
+  tell_origin(job, Msg::PlaceIs, pack(PlaceIs{welcome}));
+}
+
+void PlacedJobs::forward_output(PlacedJob& job, const Frame& frame) {
+  const std::int64_t id = job.facts.job;
+  switch (static_cast<Type>(frame.type)) {
+    case Type::Output:
+      tell_origin(job, Msg::JobOutput, pack(JobChunk{id, unpack<shepherd::Chunk>(frame.payload)}));
+      if (!throttling_ && cluster_.backlog_bytes(std::max(0, cluster_.rank_of(job.facts.origin))) > kMaxOutputBacklog)
+        throttle();
+      return;
+    case Type::OutputEnd:
+      return tell_origin(job, Msg::JobOutputEnd, pack(JobMark{id, unpack<shepherd::Mark>(frame.payload)}));
+    default:
+      return tell_origin(job, Msg::JobInputAck, pack(JobMark{id, unpack<shepherd::Mark>(frame.payload)}));
+  }
+}
+
+// A slow origin stops its own jobs' shepherds only.
+void PlacedJobs::throttle() {
+  throttling_ = false;
+  for (auto& [id, job] : jobs_) {
+    const int origin = cluster_.rank_of(job.facts.origin);
+    const bool full = origin >= 0 && cluster_.backlog_bytes(origin) > kMaxOutputBacklog;
+    if (job.link) job.link->pause_reading(full);
+    throttling_ = throttling_ || full;
+  }
+  if (throttling_) cluster_.loop().after(std::chrono::milliseconds(5), [this] { throttle(); });
+}
+
+void PlacedJobs::handle(int from, Msg type, const std::string& payload) {
+  switch (type) {
+    case Msg::Place:
+      return place(from, unpack<PlaceOrder>(payload));
+    case Msg::JobOutputAck: {
+      const auto mark = unpack<JobMark>(payload);
+      if (PlacedJob* job = find(mark.job)) tell(*job, Type::OutputAck, pack(mark.mark));
+      return;
+    }
+    case Msg::JobInput: {
+      const auto chunk = unpack<JobChunk>(payload);
+      if (PlacedJob* job = find(chunk.job)) tell(*job, Type::Input, pack(chunk.chunk));
+      return;
+    }
+    case Msg::JobInputEnd: {
+      const auto mark = unpack<JobMark>(payload);
+      if (PlacedJob* job = find(mark.job)) tell(*job, Type::InputEnd, pack(mark.mark));
+      return;
+    }
+    case Msg::JobSignal: {
+      const auto signal = unpack<JobSignal>(payload);
+      PlacedJob* job = find(signal.job);
+      if (job == nullptr) return;
+      // Before it runs and while it moves out a signal waits: it goes to the copy that lives in the end.
+      if (job->stage == Stage::Starting || job->moving_in)
+        job->held_signals.push_back(signal.signo);
+      else
+        tell(*job, Type::Signal, pack(signal.signo));
+      return;
+    }
+    case Msg::JobEndedAck: {
+      const auto mark = unpack<JobMark>(payload);
+      PlacedJob* job = find(mark.job);
+      if (job == nullptr || job->stage != Stage::Ended) return;
+      tell(*job, Type::EndedAck, {});
+      return remove(mark.job);
+    }
+    default:
+      return;
+  }
+}
+
+}  // namespace drover

@@ -1,0 +1,101 @@
+// The jobs whose place is this node: their shepherds, and what is known of them here.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/control/frame_socket.h"
+#include "runtime/jobs/cluster.h"
+#include "runtime/shepherd/spawner.h"
+
+namespace drover {
+
+struct PlacedJob {
+  shepherd::JobFacts facts;
+  shepherd::Stage stage = shepherd::Stage::Empty;
+  pid_t init_pid = 0;         // the shepherd's, in droverd's PID namespace; 0 until the spawner has told it
+  std::int32_t root_pid = 0;  // the program's, in its own PID namespace
+  std::uint64_t pipe_device = 0;
+  std::array<std::uint64_t, 3> pipe_inodes{};
+  std::uint64_t resident_kib = 0;
+  double cpu_seconds = 0;
+  std::string obstacle;              // why it can't be moved now; empty: nothing found
+  bool reserved = false;             // not started yet
+  std::uint64_t known_since_ns = 0;  // CLOCK_MONOTONIC
+  std::unique_ptr<FrameSocket> link;
+  bool welcomed = false;
+  std::optional<PlaceOrder> order;  // until it is started
+  std::vector<std::int32_t> held_signals;
+  bool moving_out = false, moving_in = false;
+};
+
+// What the mover wants to hear from a shepherd; the rest is PlacedJobs' own business.
+struct ShepherdEvents {
+  std::function<void(PlacedJob&)> ready_to_restore;                      // linked, after expect_restore()
+  std::function<void(PlacedJob&, const shepherd::PhaseTimes&)> running;  // restored here
+  std::function<void(PlacedJob&, const std::string& why)> thawed;
+  std::function<void(PlacedJob&, const std::vector<std::int32_t>& held_signals)> moved_away;  // its shepherd is ending
+  std::function<void(PlacedJob&)> worker_gone;
+  std::function<void(PlacedJob&)> handed_back;
+  std::function<void(PlacedJob&)> shepherd_lost;  // the link closed without a word: it is being removed
+};
+
+class PlacedJobs {
+ public:
+  PlacedJobs(Cluster& cluster, UniqueFd spawner, std::vector<std::int32_t> cpus);
+
+  void set_mover(ShepherdEvents events) { mover_ = std::move(events); }
+  // Whether this host gives jobs namespaces of their own; else why not.
+  const std::string& no_namespaces_reason() const { return no_namespaces_; }
+  // Shepherds left by an earlier world on this node: connects to each and tells its job's origin.
+  void adopt_existing();
+
+  void place(int from, PlaceOrder order);
+  // A shepherd for a job that comes here; ready_to_restore follows. Throws std::runtime_error if one is here already.
+  PlacedJob& expect_restore(const shepherd::JobFacts& facts, std::int64_t epoch);
+  void reserve(std::int64_t job);
+  void release(std::int64_t job);
+
+  PlacedJob* find(std::int64_t job);
+  const std::map<std::int64_t, PlacedJob>& all() const { return jobs_; }
+  std::vector<pid_t> init_pids() const;
+  std::size_t count() const;  // reserved ones included
+  // Those of the last `window`: the load samples may not show them yet.
+  int recent(Nanoseconds window) const;
+
+  void handle(int from, Msg type, const std::string& payload);  // Place .. JobSignal, JobEndedAck
+  void tell(PlacedJob& job, shepherd::Type type, std::string payload, std::vector<UniqueFd> fds = {});
+  void tell_origin(const PlacedJob& job, Msg type, std::string payload);
+  void kill_all();
+  void remove(std::int64_t job);
+  void refresh_facts();  // memory, CPU time, obstacles: about once a second
+
+ private:
+  void spawn(PlacedJob& job, bool namespaces);
+  void on_spawner();
+  void connect(PlacedJob& job, UniqueFd fd);
+  void adopt_socket(const std::string& path, std::int64_t job, std::int64_t epoch);
+  void on_frame(std::int64_t id, Frame&& frame);
+  void on_closed(std::int64_t id);
+  void on_welcome(PlacedJob& job, const shepherd::Welcome& welcome);
+  void forward_output(PlacedJob& job, const Frame& frame);
+  void throttle();
+
+  Cluster& cluster_;
+  UniqueFd spawner_;
+  std::vector<std::int32_t> cpus_;
+  std::string no_namespaces_;
+  ShepherdEvents mover_;
+  std::map<std::int64_t, PlacedJob> jobs_;
+  std::vector<std::unique_ptr<FrameSocket>> retired_;
+  bool throttling_ = false;
+};
+
+}  // namespace drover

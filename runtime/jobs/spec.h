@@ -1,0 +1,39 @@
+// What a submission asks for. Travels from the launcher (as JSON, runtime/control/PROTOCOL.md) to the origin's droverd,
+// and from there to the shepherd on the node where the job starts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace drover {
+
+struct ResourceLimit {
+  std::int32_t resource = 0;         // RLIMIT_*
+  std::uint64_t soft = 0, hard = 0;  // RLIM_INFINITY: none
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& resource& soft& hard;
+  }
+};
+
+struct JobSpec {
+  std::vector<std::string> argv;  // at least one; argv[0] is looked up in PATH of `env`
+  std::vector<std::string> env;   // NAME=value
+  std::string cwd;                // absolute
+  std::string name;
+  std::uint32_t umask = 022;
+  std::vector<ResourceLimit> limits;
+  // Absolute paths opened at the origin; empty: see PROTOCOL.md.
+  std::string stdin_path, stdout_path, stderr_path;
+  bool attached = false;   // a launcher holds the streams
+  std::string node;        // exactly there; empty: the policy chooses
+  bool namespaces = true;  // false: no namespaces of its own, and pinned
+  bool pinned = false;     // never to be moved
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
+  }
+};
+
+}  // namespace drover

@@ -1,0 +1,114 @@
+#include "runtime/jobs/spec_json.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+namespace drover {
+
+using nlohmann::json;
+
+namespace {
+
+bool is_utf8(const std::string& text) {
+  // nlohmann's own check, by way of its writer.
+  try {
+    (void)json(text).dump();
+    return true;
+  } catch (const json::type_error&) {
+    return false;
+  }
+}
+
+std::string from_hex(const std::string& hex) {
+  std::string bytes;
+  if (hex.size() % 2 != 0) throw std::invalid_argument("'hex' has an odd number of digits");
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    std::size_t used = 0;
+    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), &used, 16)));
+    if (used != 2) throw std::invalid_argument("'hex' holds something else");
+  }
+  return bytes;
+}
+
+std::string text_field(const json& spec, const char* name) {
+  return spec.contains(name) ? string_from_json(spec.at(name)) : std::string();
+}
+
+std::vector<std::string> list_field(const json& spec, const char* name) {
+  std::vector<std::string> result;
+  for (const auto& element : spec.at(name)) result.push_back(string_from_json(element));
+  return result;
+}
+
+json limit_value(std::uint64_t value) { return value == ~0ULL ? json(-1) : json(value); }
+
+std::uint64_t limit_value(const json& value) {
+  return value.is_number_integer() && value.get<std::int64_t>() < 0 ? ~0ULL : value.get<std::uint64_t>();
+}
+
+}  // namespace
+
+json string_to_json(const std::string& text) {
+  if (is_utf8(text)) return text;
+  std::string hex;
+  for (const char byte : text) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return {{"hex", hex}};
+}
+
+json strings_to_json(const std::vector<std::string>& texts) {
+  json list = json::array();
+  for (const auto& text : texts) list.push_back(string_to_json(text));
+  return list;
+}
+
+std::string string_from_json(const json& value) {
+  if (value.is_object()) return from_hex(value.at("hex").get<std::string>());
+  return value.get<std::string>();
+}
+
+json spec_to_json(const JobSpec& spec) {
+  json limits = json::array();
+  for (const auto& limit : spec.limits)
+    limits.push_back(json::array({limit.resource, limit_value(limit.soft), limit_value(limit.hard)}));
+  return {{"argv", strings_to_json(spec.argv)},
+          {"env", strings_to_json(spec.env)},
+          {"cwd", string_to_json(spec.cwd)},
+          {"name", string_to_json(spec.name)},
+          {"umask", spec.umask},
+          {"limits", limits},
+          {"stdin", string_to_json(spec.stdin_path)},
+          {"stdout", string_to_json(spec.stdout_path)},
+          {"stderr", string_to_json(spec.stderr_path)},
+          {"attached", spec.attached},
+          {"node", spec.node},
+          {"namespaces", spec.namespaces},
+          {"pinned", spec.pinned}};
+}
+
+JobSpec spec_from_json(const json& value) try {
+  JobSpec spec;
+  spec.argv = list_field(value, "argv");
+  if (spec.argv.empty() || spec.argv[0].empty())
+    throw std::invalid_argument("'argv' is empty: there is no program to run");
+  spec.env = list_field(value, "env");
+  spec.cwd = text_field(value, "cwd");
+  if (spec.cwd.empty() || spec.cwd[0] != '/') throw std::invalid_argument("'cwd' is not an absolute path");
+  spec.name = text_field(value, "name");
+  if (spec.name.empty()) spec.name = spec.argv[0].substr(spec.argv[0].rfind('/') + 1);
+  spec.umask = value.value("umask", 022U) & 0777;
+  for (const auto& limit : value.value("limits", json::array()))
+    spec.limits.push_back({limit.at(0).get<std::int32_t>(), limit_value(limit.at(1)), limit_value(limit.at(2))});
+  spec.stdin_path = text_field(value, "stdin");
+  spec.stdout_path = text_field(value, "stdout");
+  spec.stderr_path = text_field(value, "stderr");
+  spec.attached = value.value("attached", false);
+  spec.node = value.value("node", "");
+  spec.namespaces = value.value("namespaces", true);
+  spec.pinned = value.value("pinned", false);
+  return spec;
+} catch (const json::exception& error) {
+  throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));
+}
+
+}  // namespace drover

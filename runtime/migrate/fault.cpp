@@ -1,0 +1,48 @@
+#include "runtime/migrate/fault.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+
+namespace drover {
+
+namespace {
+struct Faults {
+  std::string file;
+  bool on = false;
+};
+Faults& faults() {
+  static Faults the_faults;
+  return the_faults;
+}
+
+void act(const std::string& point, const std::string& action) {
+  if (action == "kill") {
+    ::kill(::getpid(), SIGKILL);
+  } else if (action == "stop") {
+    ::kill(::getpid(), SIGSTOP);
+  } else if (action.rfind("delay=", 0) == 0) {
+    ::usleep(static_cast<useconds_t>(std::atoi(action.c_str() + 6)) * 1000);
+  } else {
+    throw std::runtime_error("fault injected at " + point);
+  }
+}
+}  // namespace
+
+void arm_faults(const std::string& node_dir) {
+  faults() = {node_dir + "/fault", std::getenv("DROVER_FAULTS") != nullptr};
+}
+
+void fault_point(const char* name) {
+  if (!faults().on) return;
+  std::ifstream file(faults().file);
+  std::string point, action;
+  if (!(file >> point >> action) || point != name) return;
+  ::unlink(faults().file.c_str());
+  act(point, action);
+}
+
+}  // namespace drover

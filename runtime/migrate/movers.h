@@ -1,0 +1,164 @@
+// The two sides of a migration in droverd: outgoing at the source, incoming at the destination. What blocks is in the
+// workers; here are the messages between the ranks, the chunks of the image between ring and MPI, and what to tell
+// whom.
+//
+// docs/migration.md has the protocol and the table of what lives after which death.
+#pragma once
+
+#include <mpi.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/control/frame_socket.h"
+#include "runtime/jobs/placed.h"
+#include "runtime/migrate/ring.h"
+#include "runtime/mpi/world.h"
+
+namespace drover {
+
+// Bandwidth to each peer, measured on images, for costs, windows and the choice to compress. Bytes per second; 0: not
+// known.
+class LinkSpeeds {
+ public:
+  explicit LinkSpeeds(int ranks) : bytes_per_second_(static_cast<std::size_t>(ranks)) {}
+  void add(int rank, std::uint64_t bytes, double seconds);
+  double get(int rank) const { return bytes_per_second_.at(static_cast<std::size_t>(rank)); }
+  shepherd::RingShape ring_for(int rank) const;  // in flight at most 8 ms of bandwidth, 1 to 4 MiB
+  bool compression_pays(int rank) const;
+
+ private:
+  std::vector<double> bytes_per_second_;
+};
+
+// What both sides need of their node.
+struct MoveContext {
+  Cluster& cluster;
+  PlacedJobs& placed;
+  MPI_Comm images;  // the communicator that carries chunks, tag = transfer
+  LinkSpeeds& links;
+  std::function<std::optional<std::string>(const MoveOffer&)> refuse;  // this node's reasons not to take a job
+};
+
+class OutgoingMoves {
+ public:
+  explicit OutgoingMoves(MoveContext context) : context_(context) {}
+
+  // Begins to move `job` to rank `to`. A report goes to `asker` (if request != 0) and to the job's origin in any case.
+  void begin(int asker, const MoveRequest& request);
+  void handle(int from, Msg type, const std::string& payload);
+  bool progress();    // MPI; true if anything happened
+  bool bulk() const;  // chunks are in flight
+  bool any() const { return !moves_.empty(); }
+  void rank_lost(int rank);
+  // From the job's shepherd.
+  void thawed(PlacedJob& job, const std::string& why);
+  void moved_away(PlacedJob& job, const std::vector<std::int32_t>& held_signals);
+  void worker_gone(PlacedJob& job);
+  void shepherd_lost(PlacedJob& job);
+
+ private:
+  // Aborted: told to give up before END. Orphaned: the shepherd here died past END, the job may live at the
+  // destination.
+  enum class Stage { Offered, Dumping, Aborted, EndSent, Orphaned, Over };
+  struct Chunk {
+    std::uint32_t slot;
+    MPI_Request request;
+  };
+  struct Move {
+    std::uint32_t transfer = 0;
+    std::int64_t job = 0, epoch = 0;
+    shepherd::JobFacts facts;
+    int to = -1, asker = -1;
+    std::uint64_t request = 0;
+    std::string reason, error;
+    Stage stage = Stage::Offered;
+    std::string reached = "offer";
+    std::unique_ptr<RingMemory> ring;
+    std::unique_ptr<FrameSocket> worker;
+    std::deque<Chunk> in_flight;
+    std::uint64_t chunks = 0, bytes = 0;
+    std::uint64_t began_ns = 0, first_chunk_ns = 0, last_chunk_ns = 0, frozen_ns = 0;
+    shepherd::PhaseTimes source_times, destination_times;
+  };
+
+  Move* by_transfer(int from, std::uint32_t transfer);
+  Move* by_job(std::int64_t job);
+  void report_refusal(int asker, const MoveRequest& request, const std::string& reason);
+  void accepted(Move& move);
+  void on_worker(std::uint32_t transfer, Frame&& frame);
+  void on_worker_closed(std::uint32_t transfer);
+  void send_chunk(Move& move, const shepherd::RingSlot& slot);
+  void abort(Move& move, const std::string& why);
+  void verdict(Move& move, shepherd::VerdictKind kind, const std::string& reason);
+  void notice(const Move& move, const char* state, const std::string& text);
+  void finish(Move& move, bool ok);
+  void settle_orphan(std::uint32_t transfer);
+  void report_orphan_ended(const Move& move);
+  nlohmann::json describe(const Move& move, bool ok) const;
+
+  MoveContext context_;
+  std::map<std::uint32_t, Move> moves_;
+  std::vector<std::unique_ptr<FrameSocket>> retired_;
+  std::uint32_t next_transfer_ = 1;
+};
+
+class IncomingMoves {
+ public:
+  explicit IncomingMoves(MoveContext context) : context_(context) {}
+
+  void handle(int from, Msg type, const std::string& payload);
+  bool progress();
+  bool bulk() const;
+  bool any() const { return !moves_.empty(); }
+  void rank_lost(int rank);
+  void ready_to_restore(PlacedJob& job);
+  void running(PlacedJob& job, const shepherd::PhaseTimes& times);
+  void worker_gone(PlacedJob& job);
+  void handed_back(PlacedJob& job);
+  void shepherd_lost(PlacedJob& job);
+
+ private:
+  using Key = std::pair<int, std::uint32_t>;  // source rank, transfer
+  struct Receive {
+    std::uint32_t slot;
+    MPI_Request request;
+  };
+  struct Move {
+    Key key;
+    std::int64_t job = 0, epoch = 0;
+    std::string source;  // node name
+    shepherd::RingShape shape;
+    bool compress = false;
+    std::unique_ptr<RingMemory> ring;
+    std::unique_ptr<FrameSocket> worker;
+    std::deque<Receive> posted;  // in the order of posting, which is the order of arrival
+    std::uint64_t arrived = 0;
+    std::optional<std::uint64_t> expected;  // chunks in all, once known
+    bool aborted = false, ready = false, resumed = false, dead = false;
+    std::string failure;
+  };
+
+  Move* find(const Key& key);
+  Move* by_job(std::int64_t job);
+  void offered(int from, const MoveOffer& offer);
+  void post(Move& move, std::uint32_t slot);
+  void arrived(Move& move, const Receive& receive, int bytes);
+  void on_worker(Key key, Frame&& frame);
+  void fail(Move& move, const std::string& reason);
+  void hand_back(Move& move);
+  void settle(Move& move);  // cancels what will not come; forgets the move when nothing is open
+  void tell_source(const Move& move, Msg type, const std::string& text = {});
+
+  MoveContext context_;
+  std::map<Key, Move> moves_;
+  std::vector<std::unique_ptr<FrameSocket>> retired_;
+};
+
+}  // namespace drover

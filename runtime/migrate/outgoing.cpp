@@ -1,0 +1,398 @@
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "ckpt/sys/error.h"
+#include "runtime/migrate/movers.h"
+#include "runtime/migrate/register.h"
+
+namespace drover {
+
+using nlohmann::json;
+using shepherd::Type;
+using shepherd::VerdictKind;
+
+namespace {
+constexpr auto kOfferDeadline = std::chrono::seconds(10);
+// Nobody decides on a timeout: after this the worker merely asks the register.
+constexpr auto kResumeDeadline = std::chrono::seconds(30);
+
+double ms(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e6; }
+}  // namespace
+
+void LinkSpeeds::add(int rank, std::uint64_t bytes, double seconds) {
+  if (bytes < 1024 * 1024 || seconds <= 0) return;  // too little to say anything
+  double& speed = bytes_per_second_.at(static_cast<std::size_t>(rank));
+  const double now = static_cast<double>(bytes) / seconds;
+  speed = speed == 0 ? now : 0.7 * speed + 0.3 * now;
+}
+
+shepherd::RingShape LinkSpeeds::ring_for(int rank) const {
+  constexpr double kInFlightSeconds = 0.008;
+  const double bytes = get(rank) * kInFlightSeconds;
+  const double slot = std::clamp(bytes / 4, 256.0 * 1024, 1024.0 * 1024);
+  return {4, static_cast<std::uint32_t>(slot) / 4096 * 4096};
+}
+
+bool LinkSpeeds::compression_pays(int rank) const {
+  // LZ4 takes in about 500 MB/s on one core and halves ordinary pages: below half that the link is what waits.
+  constexpr double kSlowLink = 250e6;
+  return get(rank) > 0 && get(rank) < kSlowLink;
+}
+
+OutgoingMoves::Move* OutgoingMoves::by_transfer(int from, std::uint32_t transfer) {
+  const auto found = moves_.find(transfer);
+  return found == moves_.end() || found->second.to != from ? nullptr : &found->second;
+}
+
+OutgoingMoves::Move* OutgoingMoves::by_job(std::int64_t job) {
+  for (auto& [transfer, move] : moves_)
+    if (move.job == job && move.stage != Stage::Over) return &move;
+  return nullptr;
+}
+
+json OutgoingMoves::describe(const Move& move, bool ok) const {
+  const auto& source = move.source_times;
+  const auto& destination = move.destination_times;
+  const Cluster& cluster = context_.cluster;
+  return {{"event", "migrated"},
+          {"job", move.job},
+          {"from", cluster.self_name()},
+          {"to", move.to >= 0 ? cluster.node_name(move.to) : ""},
+          {"ok", ok},
+          {"reason", move.reason},
+          {"epoch", move.epoch},
+          {"method", "stop-and-copy"},
+          {"image_bytes", source.image_bytes},
+          {"page_bytes", source.page_bytes},
+          {"frozen_ms", ms(move.frozen_ns)},
+          {"phases_ms",
+           {{"freeze", ms(source.freeze_ns)},
+            {"dump", ms(source.dump_ns)},
+            {"send", ms(move.last_chunk_ns - move.first_chunk_ns)},
+            {"restore", ms(destination.restore_ns)},
+            {"commit", ms(destination.commit_ns)},
+            {"resume", ms(destination.resume_ns)}}},
+          {"register_ms", ms(destination.register_ns)},
+          {"error", move.error},
+          {"reached", move.reached}};
+}
+
+void OutgoingMoves::report_refusal(int asker, const MoveRequest& request, const std::string& reason) {
+  Move move;
+  move.job = request.job;
+  move.to = request.to;
+  move.reason = request.reason;
+  move.error = reason;
+  move.reached = "refused";
+  const std::string event = describe(move, false).dump();
+  if (request.request != 0)
+    context_.cluster.send(asker, Msg::MoveReport, MoveReportMsg{request.job, request.request, event});
+}
+
+void OutgoingMoves::begin(int asker, const MoveRequest& request) {
+  Cluster& cluster = context_.cluster;
+  PlacedJob* job = context_.placed.find(request.job);
+  if (job == nullptr || job->stage != shepherd::Stage::Running)
+    return report_refusal(asker, request,
+                          fmt::format("job {} does not run on {} (any more)", request.job, cluster.self_name()));
+  if (job->moving_out) return report_refusal(asker, request, fmt::format("job {} is being moved already", request.job));
+  if (request.to == cluster.self())
+    return report_refusal(asker, request, fmt::format("job {} is on {} already", request.job, cluster.self_name()));
+  if (request.to < 0 || request.to >= cluster.size() || cluster.lost(request.to))
+    return report_refusal(asker, request, "the destination does not answer");
+  if (job->facts.pinned_here) return report_refusal(asker, request, "pinned: " + job->facts.pinned);
+
+  Move move;
+  move.transfer = next_transfer_;
+  next_transfer_ = next_transfer_ % 30000 + 1;  // an MPI tag; the guaranteed bound is 32,767
+  move.job = request.job;
+  move.facts = job->facts;
+  move.epoch = job->facts.epoch + 1;
+  move.to = request.to;
+  move.asker = asker;
+  move.request = request.request;
+  move.reason = request.reason;
+  move.began_ns = monotonic_ns();
+  job->moving_out = true;
+  MoveOffer offer{move.transfer,       job->facts, move.epoch, job->resident_kib, context_.links.ring_for(move.to),
+                  request.request != 0};
+  const std::uint32_t transfer = move.transfer;
+  moves_[transfer] = std::move(move);
+  cluster.send(request.to, Msg::MoveOffer, offer);
+  cluster.loop().after(kOfferDeadline, [this, transfer] {
+    const auto found = moves_.find(transfer);
+    if (found == moves_.end() || found->second.stage != Stage::Offered) return;
+    abort(found->second, "the destination did not answer the offer");
+    finish(found->second, false);
+  });
+}
+
+void OutgoingMoves::notice(const Move& move, const char* state, const std::string& text) {
+  if (const PlacedJob* job = context_.placed.find(move.job))
+    context_.placed.tell_origin(*job, Msg::JobMoving, pack(JobNotice{move.job, move.epoch - 1, state, text}));
+}
+
+void OutgoingMoves::accepted(Move& move) {
+  PlacedJob* job = context_.placed.find(move.job);
+  if (job == nullptr || move.stage != Stage::Offered) return abort(move, "the job has ended");
+  move.stage = Stage::Dumping;
+  move.reached = "freeze";
+  move.ring = std::make_unique<RingMemory>(RingMemory::create(context_.links.ring_for(move.to)));
+  int pair[2];
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+  const std::uint32_t transfer = move.transfer;
+  move.worker = std::make_unique<FrameSocket>(
+      context_.cluster.loop(), UniqueFd(pair[0]),
+      FrameSocket::Handlers{[this, transfer](Frame&& frame) { on_worker(transfer, std::move(frame)); },
+                            [this, transfer](const std::string&) { on_worker_closed(transfer); },
+                            {}});
+  std::vector<UniqueFd> fds;
+  fds.emplace_back(pair[1]);
+  fds.emplace_back(check(::dup(move.ring->fd()), "dup", "ring"));
+  const shepherd::Dump order{move.epoch, move.ring->shape(), context_.links.compression_pays(move.to),
+                             context_.cluster.self_name(), context_.cluster.node_name(move.to)};
+  context_.placed.tell(*job, Type::Dump, pack(order), std::move(fds));
+  notice(move, "moving", {});
+}
+
+void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
+  const auto found = moves_.find(transfer);
+  if (found == moves_.end()) return;
+  Move& move = found->second;
+  switch (static_cast<Type>(frame.type)) {
+    case Type::RingFilled:
+      return send_chunk(move, unpack<shepherd::RingSlot>(frame.payload));
+    case Type::DumpDone:
+      move.source_times = unpack<shepherd::PhaseTimes>(frame.payload);
+      move.stage = Stage::EndSent;
+      move.reached = "send";
+      context_.cluster.send(move.to, Msg::MoveEnd, MoveEnd{transfer, move.chunks, {}});
+      context_.cluster.loop().after(kResumeDeadline, [this, transfer] {
+        const auto late = moves_.find(transfer);
+        if (late != moves_.end() && late->second.stage == Stage::EndSent)
+          verdict(late->second, VerdictKind::PeerLost, "the destination did not answer in time");
+      });
+      return;
+    case Type::WorkerFailed: {
+      const std::string why = unpack<shepherd::Text>(frame.payload).text;
+      move.error = why;
+      PlacedJob* job = context_.placed.find(move.job);
+      if (job != nullptr) job->facts.pinned = job->obstacle = why;
+      return abort(move, why);
+    }
+    case Type::InDoubt:
+      move.error = unpack<shepherd::Text>(frame.payload).text;
+      return notice(move, "in-doubt", "the register can't be reached: " + move.error);
+    default:
+      return;  // SourceThawed and SourceKilled come from the shepherd's init too, with what follows from them
+  }
+}
+
+// The worker's end is no news by itself: its init says what it means. Only chunks that will not come must be said.
+void OutgoingMoves::on_worker_closed(std::uint32_t transfer) {
+  const auto found = moves_.find(transfer);
+  if (found == moves_.end()) return;
+  Move& move = found->second;
+  if (move.worker) retired_.push_back(std::move(move.worker));
+  if (move.stage == Stage::Dumping && move.error.empty()) abort(move, "the dumping worker died");
+}
+
+void OutgoingMoves::send_chunk(Move& move, const shepherd::RingSlot& slot) {
+  if (move.stage != Stage::Dumping || !move.ring) return;
+  const auto memory = move.ring->slot(slot.slot);
+  if (slot.bytes > memory.size()) throw ProtocolError("chunk larger than its slot");
+  if (move.chunks++ == 0) move.first_chunk_ns = monotonic_ns();
+  move.bytes += slot.bytes;
+  Chunk chunk{slot.slot, MPI_REQUEST_NULL};
+  mpi::check(MPI_Isend(memory.data(), static_cast<int>(slot.bytes), MPI_BYTE, move.to, static_cast<int>(move.transfer),
+                       context_.images, &chunk.request),
+             "MPI_Isend image");
+  move.in_flight.push_back(chunk);
+}
+
+bool OutgoingMoves::progress() {
+  bool any = false;
+  for (auto& [transfer, move] : moves_) {
+    while (!move.in_flight.empty()) {
+      int done = 0;
+      mpi::check(MPI_Test(&move.in_flight.front().request, &done, MPI_STATUS_IGNORE), "MPI_Test image");
+      if (done == 0) break;
+      any = true;
+      const std::uint32_t slot = move.in_flight.front().slot;
+      move.in_flight.pop_front();
+      move.last_chunk_ns = monotonic_ns();
+      if (move.worker && move.stage == Stage::Dumping)
+        move.worker->send(static_cast<std::uint16_t>(Type::RingFree), pack(shepherd::RingSlot{slot, 0}));
+    }
+  }
+  std::erase_if(moves_,
+                [](const auto& entry) { return entry.second.stage == Stage::Over && entry.second.in_flight.empty(); });
+  retired_.clear();
+  return any;
+}
+
+bool OutgoingMoves::bulk() const {
+  return std::any_of(moves_.begin(), moves_.end(), [](const auto& entry) { return !entry.second.in_flight.empty(); });
+}
+
+void OutgoingMoves::verdict(Move& move, VerdictKind kind, const std::string& reason) {
+  if (move.worker) move.worker->send(static_cast<std::uint16_t>(Type::Verdict), pack(shepherd::Verdict{kind, reason}));
+}
+
+// Tells the destination how many chunks it still gets, so that it can take them all and forget the transfer.
+void OutgoingMoves::abort(Move& move, const std::string& why) {
+  if (move.stage != Stage::Offered && move.stage != Stage::Dumping) return;
+  if (move.error.empty()) move.error = why;
+  context_.cluster.send(move.to, Msg::MoveAbort, MoveEnd{move.transfer, move.chunks, why});
+  if (move.stage == Stage::Dumping) {
+    move.stage = Stage::Aborted;
+    verdict(move, VerdictKind::Abort, why);
+  }
+}
+
+void OutgoingMoves::handle(int from, Msg type, const std::string& payload) {
+  if (type == Msg::MoveAsk) return begin(from, unpack<MoveRequest>(payload));
+  if (type == Msg::MoveResumed) {
+    const auto message = unpack<MoveResumed>(payload);
+    Move* move = by_transfer(from, message.transfer);
+    if (move == nullptr || move->stage == Stage::Over) return;
+    move->destination_times = message.times;
+    move->frozen_ns = monotonic_ns() - move->source_times.frozen_at_ns;
+    move->reached = "resume";
+    context_.links.add(move->to, move->bytes, static_cast<double>(move->last_chunk_ns - move->first_chunk_ns) / 1e9);
+    verdict(*move, VerdictKind::Resumed, {});
+    if (move->stage == Stage::Orphaned) finish(*move, true);  // this side's copy is gone already
+    return;
+  }
+  const auto word = unpack<MoveWord>(payload);
+  Move* move = by_transfer(from, word.transfer);
+  if (move == nullptr || move->stage == Stage::Over) return;
+  switch (type) {
+    case Msg::MoveAccept:
+      return accepted(*move);
+    case Msg::MoveRefuse:
+      move->error = fmt::format("{} refuses: {}", context_.cluster.node_name(from), word.text);
+      return finish(*move, false);
+    case Msg::MoveReady:
+      move->reached = "ready";
+      return;
+    case Msg::MoveFailed:
+      move->error = word.text;
+      if (move->stage == Stage::EndSent) return verdict(*move, VerdictKind::PeerFailed, word.text);
+      if (move->stage == Stage::Orphaned) {
+        report_orphan_ended(*move);
+        return finish(*move, false);
+      }
+      return abort(*move, word.text);
+    case Msg::MoveHandback:
+      if (move->error.empty()) move->error = "handed back: the restore failed after READY";
+      if (move->stage == Stage::Orphaned) {
+        report_orphan_ended(*move);
+        return finish(*move, false);
+      }
+      return verdict(*move, VerdictKind::HandedBack, move->error);
+    default:
+      return;
+  }
+}
+
+void OutgoingMoves::thawed(PlacedJob& job, const std::string& why) {
+  job.moving_out = false;
+  Move* move = by_job(job.facts.job);
+  if (move == nullptr) return;
+  if (move->error.empty()) move->error = why;
+  abort(*move, why);
+  finish(*move, false);
+}
+
+void OutgoingMoves::worker_gone(PlacedJob& job) {
+  if (Move* move = by_job(job.facts.job)) abort(*move, "the dumping worker died");
+}
+
+void OutgoingMoves::moved_away(PlacedJob& job, const std::vector<std::int32_t>& held_signals) {
+  const std::int64_t id = job.facts.job;
+  Move* move = by_job(id);
+  if (move != nullptr) {
+    for (const int signo : held_signals) context_.cluster.send(move->to, Msg::JobSignal, JobSignal{id, signo});
+    finish(*move, true);
+  }
+  context_.placed.remove(id);
+}
+
+// The shepherd died with everything it held. Past the image's end the job may live on at the destination.
+void OutgoingMoves::shepherd_lost(PlacedJob& job) {
+  Move* move = by_job(job.facts.job);
+  if (move == nullptr) return;
+  if (move->stage != Stage::EndSent) {
+    abort(*move, "the job's shepherd died");
+    return finish(*move, false);
+  }
+  move->stage = Stage::Orphaned;
+  move->error = "the job's shepherd died";
+  job.stage = shepherd::Stage::Empty;  // its end is not to be reported: it may not be one
+  // The destination's copy is the only one that can still live: it gets the time to win.
+  context_.cluster.loop().after(std::chrono::seconds(10),
+                                [this, transfer = move->transfer] { settle_orphan(transfer); });
+}
+
+void OutgoingMoves::settle_orphan(std::uint32_t transfer) {
+  const auto found = moves_.find(transfer);
+  if (found == moves_.end() || found->second.stage != Stage::Orphaned) return;
+  auto won = std::make_shared<bool>(false);
+  Cluster& cluster = context_.cluster;
+  cluster.in_background(
+      [won, dir = cluster.paths().job_dir(found->second.job), epoch = found->second.epoch, self = cluster.self_name()] {
+        *won = claim_ownership(dir, epoch, {self, "source " + self}).node == self;
+      },
+      [this, won, transfer] {
+        const auto settled = moves_.find(transfer);
+        if (settled == moves_.end() || settled->second.stage != Stage::Orphaned) return;
+        if (*won) report_orphan_ended(settled->second);
+        finish(settled->second, !*won);
+      });
+}
+
+void OutgoingMoves::report_orphan_ended(const Move& move) {
+  const int origin = context_.cluster.rank_of(move.facts.origin);
+  const JobEnded ended{move.job, move.facts.epoch, {SIGKILL, 0, 0, realtime_ns()}};
+  if (origin >= 0) context_.cluster.send(origin, Msg::JobEnded, ended);
+}
+
+void OutgoingMoves::finish(Move& move, bool ok) {
+  if (move.stage == Stage::Over) return;
+  if (ok) move.error.clear();
+  move.stage = Stage::Over;
+  if (PlacedJob* job = context_.placed.find(move.job)) job->moving_out = false;
+  const std::string event = describe(move, ok).dump(-1, ' ', false, json::error_handler_t::replace);
+  context_.cluster.log_event(event);
+  if (move.request != 0)
+    context_.cluster.send(move.asker, Msg::MoveReport, MoveReportMsg{move.job, move.request, event});
+  const int origin = context_.cluster.rank_of(move.facts.origin);
+  if (origin >= 0) context_.cluster.send(origin, Msg::MoveReport, MoveReportMsg{move.job, 0, event});
+  if (move.worker) retired_.push_back(std::move(move.worker));
+}
+
+void OutgoingMoves::rank_lost(int rank) {
+  for (auto& [transfer, move] : moves_) {
+    if (move.to != rank) continue;
+    const std::string why = context_.cluster.node_name(rank) + " does not answer any more";
+    if (move.stage == Stage::Offered) {
+      move.error = why;
+      finish(move, false);
+    } else if (move.stage == Stage::EndSent) {
+      verdict(move, VerdictKind::PeerLost, why);
+    } else {
+      abort(move, why);
+    }
+    // Sends to a lost rank never complete: they and the memory they point to are left to the process's end.
+    move.in_flight.clear();
+    (void)move.ring.release();
+  }
+}
+
+}  // namespace drover

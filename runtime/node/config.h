@@ -1,0 +1,32 @@
+// droverd's configuration: a TOML/INI file, else defaults. Watermarks are in the same file (runtime/load/watermarks.h).
+#pragma once
+
+#include <string>
+
+#include "runtime/exchange/load_exchange.h"
+#include "runtime/policy/migration.h"
+
+namespace drover {
+
+struct NodeConfig {
+  ExchangeTimes times;
+  Nanoseconds suspect_after = std::chrono::seconds(5);  // without a heartbeat a rank is excluded
+  int probe_limit = 3;
+  bool pull = true;  // a FREE node asks for running jobs
+  MigrationRule migration;
+  std::string watermarks_text, path;  // the file, for apply_config()
+};
+
+// Reads $DROVER_CONFIG, else $XDG_CONFIG_HOME/drover/drover.toml or ~/.config/drover/drover.toml where it exists.
+// Throws std::runtime_error naming file, key, value and what is permitted.
+//
+//   [balance]
+//   round_seconds = 1.0         # 0.05 .. 60: how often nodes share their load
+//   suspect_seconds = 5.0       # 0.5 .. 3600: without a heartbeat a node is excluded
+//   probe_limit = 3             # 0 .. 64: nodes asked for one arrival, or by one FREE node
+//   pull = true                 # FREE nodes ask BUSY ones for running jobs
+//   safety = 2.0                # age rule: a job moves at safety * cost / difference in jobs per PU
+//   min_residence_seconds = 2.0 # a job that has just come stays
+NodeConfig load_config();
+
+}  // namespace drover

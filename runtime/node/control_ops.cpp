@@ -1,0 +1,276 @@
+// The operations of the control protocol.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "ckpt/sys/error.h"
+#include "runtime/jobs/spec_json.h"
+#include "runtime/node/control_server.h"
+
+namespace drover {
+
+using nlohmann::json;
+
+void ControlServer::at_origin(ClientConnection& client, const json& request, std::int64_t id,
+                              std::function<void(ClientConnection&, OriginJob&)> local) {
+  if (OriginJob* job = origin_.find(id)) return local(client, *job);
+  actions_.gather({{"what", "origin"}, {"job", id}},
+                  [this, alive = client.alive(), &client, request, id](const std::vector<json>& answers) {
+                    if (const auto held = alive.lock(); !held || !*held) return;
+                    for (std::size_t rank = 0; rank < answers.size(); ++rank) {
+                      if (!answers[rank].is_object() || !answers[rank].value("yes", false)) continue;
+                      client.relayed_to = static_cast<int>(rank);
+                      return relay(client, {static_cast<std::uint16_t>(ClientMessage::Request), request.dump()});
+                    }
+                    client.refuse("no-such-job", fmt::format("there is no job {}; see drover ps --all", id));
+                  });
+}
+
+void ControlServer::status(ClientConnection& client, const json&) { client.reply(actions_.status()); }
+void ControlServer::nodes(ClientConnection& client, const json&) { client.reply(actions_.nodes()); }
+
+void ControlServer::submit(ClientConnection& client, const json& request) {
+  JobSpec spec = spec_from_json(request.at("spec"));
+  spec.attached = request.at("op") == "run";
+  if (!spec.node.empty() && cluster_.rank_of(spec.node) < 0)
+    return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", spec.node));
+  const bool attached = spec.attached;
+  origin_.submit(std::move(spec), attached ? &client : nullptr,
+                 [this, alive = client.alive(), &client, attached](const OriginJob& job) {
+                   if (const auto held = alive.lock(); !held || !*held) return;
+                   if (job.state == JobState::Failed) return client.refuse(job.error_code, job.error);
+                   if (attached) client.attached_job = job.id;
+                   client.reply({{"job", job.id}, {"node", cluster_.node_name(job.place)}});
+                 });
+}
+
+void ControlServer::attach(ClientConnection& client, const json& request) {
+  const auto id = request.at("job").get<std::int64_t>();
+  const auto received = request.value("received", std::vector<std::uint64_t>{0, 0});
+  if (received.size() != 2) return client.refuse("bad-request", "'received' is a list of two offsets");
+  at_origin(client, request, id, [this, received](ClientConnection& c, OriginJob& job) {
+    if (!job.spec.attached)
+      return c.refuse("refused", fmt::format("job {} was submitted, not run; see drover logs", job.id));
+    if (OriginJobs::over(job)) {
+      c.reply({{"job", job.id}, {"stdin", 0}});
+      return c.ended(origin_.describe(job));
+    }
+    // A new world must have found its shepherd first: only that knows where the streams stand.
+    if (!job.doubt.empty()) return c.refuse("no-such-job", fmt::format("job {}: {}", job.id, job.doubt));
+    c.attached_job = job.id;
+    c.reply(
+        {{"job", job.id}, {"node", cluster_.node_name(job.place)}, {"stdin", job.input.base + job.input.held.size()}});
+    origin_.attach(job, &c, received[0], received[1]);
+  });
+}
+
+void ControlServer::ps(ClientConnection& client, const json& request) {
+  const bool all = request.value("all", false);
+  actions_.gather({{"what", "jobs"}, {"all", all}},
+                  [alive = client.alive(), &client](const std::vector<json>& answers) {
+                    if (const auto held = alive.lock(); !held || !*held) return;
+                    std::map<std::int64_t, json> jobs;
+                    for (const auto& answer : answers)
+                      for (const auto& job : answer.value("jobs", json::array())) jobs[job.at("job")] = job;
+                    for (const auto& answer : answers)
+                      for (const auto& placed : answer.value("placed", json::array())) {
+                        const auto found = jobs.find(placed.at("job"));
+                        if (found != jobs.end()) found->second.update(placed);
+                      }
+                    json list = json::array();
+                    for (auto& [id, job] : jobs) list.push_back(std::move(job));
+                    client.reply({{"jobs", list}});
+                  });
+}
+
+void ControlServer::wait(ClientConnection& client, const json& request) {
+  const auto ids = request.at("jobs").get<std::vector<std::int64_t>>();
+  const bool here = std::all_of(ids.begin(), ids.end(), [&](std::int64_t id) { return origin_.find(id) != nullptr; });
+  if (here) {
+    auto left = std::make_shared<std::set<std::int64_t>>(ids.begin(), ids.end());
+    auto ended = std::make_shared<json>(json::array());
+    if (left->empty()) return client.reply({{"jobs", *ended}});
+    for (const auto id : std::set<std::int64_t>(*left))
+      origin_.when_over(id, [this, left, ended, alive = client.alive(), &client](const OriginJob& job) {
+        left->erase(job.id);
+        ended->push_back(origin_.describe(job));
+        if (const auto held = alive.lock(); held && *held && left->empty()) client.reply({{"jobs", *ended}});
+      });
+    return;
+  }
+  actions_.gather({{"what", "jobs"}, {"all", true}, {"ids", ids}},
+                  [this, alive = client.alive(), &client, request, ids](const std::vector<json>& answers) {
+                    if (const auto held = alive.lock(); !held || !*held) return;
+                    std::map<std::int64_t, json> known;
+                    for (const auto& answer : answers)
+                      for (const auto& job : answer.value("jobs", json::array())) known[job.at("job")] = job;
+                    json ended = json::array();
+                    for (const auto id : ids) {
+                      if (known.count(id) == 0)
+                        return client.refuse("no-such-job", fmt::format("there is no job {}; see drover ps --all", id));
+                      const std::string state = known[id].at("state");
+                      if (state == "ended" || state == "failed" || state == "lost") ended.push_back(known[id]);
+                    }
+                    if (ended.size() == ids.size()) return client.reply({{"jobs", ended}});
+                    cluster_.loop().after(std::chrono::milliseconds(100), [this, alive, &client, request] {
+                      if (const auto still = alive.lock(); still && *still) wait(client, request);
+                    });
+                  });
+}
+
+void ControlServer::kill(ClientConnection& client, const json& request) {
+  const int signo = request.at("signal");
+  if (signo < 1 || signo >= NSIG) return client.refuse("bad-request", fmt::format("{} is no signal", signo));
+  at_origin(client, request, request.at("job"), [this, signo](ClientConnection& c, OriginJob& job) {
+    if (OriginJobs::over(job)) return c.refuse("refused", fmt::format("job {} has ended already", job.id));
+    origin_.signal(job, signo);
+    c.reply({{"job", job.id}});
+  });
+}
+
+void ControlServer::signal(ClientConnection& client, const json& request) {
+  OriginJob* job = origin_.find(client.attached_job);
+  const int signo = request.at("signal");
+  if (job != nullptr && signo > 0 && signo < NSIG) origin_.signal(*job, signo);
+}
+
+void ControlServer::migrate(ClientConnection& client, const json& request) {
+  const std::string node = request.at("node");
+  const int to = cluster_.rank_of(node);
+  if (to < 0) return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", node));
+  if (cluster_.lost(to)) return client.refuse("unavailable", fmt::format("{} does not answer", node));
+  at_origin(client, request, request.at("job"), [this, to](ClientConnection& c, OriginJob& job) {
+    if (OriginJobs::over(job)) return c.refuse("refused", fmt::format("job {} has ended already", job.id));
+    if (job.place < 0) return c.refuse("refused", fmt::format("job {} has not started yet", job.id));
+    actions_.migrate(job.place, MoveRequest{job.id, to, 0, "asked for"}, [alive = c.alive(), &c](const json& event) {
+      if (const auto held = alive.lock(); !held || !*held) return;
+      if (event.value("ok", false)) return c.reply({{"report", event}});
+      c.refuse("refused", fmt::format("job {} can't be moved to {}: {}", event.value("job", 0), event.value("to", ""),
+                                      event.value("error", "")));
+    });
+  });
+}
+
+void ControlServer::ping(ClientConnection& client, const json&) {
+  actions_.ping([alive = client.alive(), &client](const json& answer) {
+    if (const auto held = alive.lock(); held && *held) client.reply(answer);
+  });
+}
+
+void ControlServer::down(ClientConnection& client, const json& request) {
+  const std::string mode = request.value("mode", "refuse");
+  if (mode != "refuse" && mode != "kill" && mode != "leave")
+    return client.refuse("bad-request", "mode is refuse, kill or leave");
+  actions_.gather({{"what", "count"}}, [this, alive = client.alive(), &client, mode](const std::vector<json>& answers) {
+    if (const auto held = alive.lock(); !held || !*held) return;
+    std::int64_t running = 0;
+    for (const auto& answer : answers) running += answer.value("running", 0);
+    if (mode == "refuse" && running > 0)
+      return client.refuse(
+          "conflict", fmt::format("{} job{} running; wait for them (drover wait), or use --kill-jobs or --leave-jobs",
+                                  running, running == 1 ? " is" : "s are"));
+    actions_.down(mode, [alive, &client, running](const json&) {
+      if (const auto still = alive.lock(); still && *still) client.reply({{"jobs", running}});
+    });
+  });
+}
+
+void ControlServer::logs(ClientConnection& client, const json& request) {
+  const std::string stream = request.value("stream", "stdout");
+  const auto from = request.value("from", std::uint64_t{0});
+  const bool follow = request.value("follow", false);
+  if (stream != "stdout" && stream != "stderr") return client.refuse("bad-request", "stream is stdout or stderr");
+  at_origin(client, request, request.at("job"), [this, stream, from, follow](ClientConnection& c, OriginJob& job) {
+    if (job.output[stream == "stdout" ? 0 : 1].path.empty())
+      return c.refuse("refused", fmt::format("job {} was run, not submitted: its output went to its launcher", job.id));
+    send_log(c.alive(), c, job.id, stream == "stdout" ? 1 : 2, from, follow);
+  });
+}
+
+void ControlServer::send_log(std::weak_ptr<bool> alive, ClientConnection& client, std::int64_t id, int stream,
+                             std::uint64_t offset, bool follow) {
+  const OriginJob* job = origin_.find(id);
+  if (job == nullptr) return;
+  // Asked before the file is read: what is written before a job is over is then certainly read.
+  const bool over = OriginJobs::over(*job);
+  auto bytes = std::make_shared<std::string>(kMaxStreamBytes, '\0');
+  cluster_.in_background(
+      [bytes, path = job->output[stream - 1].path, offset] {
+        const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        const ssize_t n = fd ? ::pread(fd.get(), bytes->data(), bytes->size(), static_cast<off_t>(offset)) : 0;
+        bytes->resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+      },
+      [this, alive, &client, bytes, id, stream, offset, over, follow] {
+        if (const auto held = alive.lock(); !held || !*held) return;
+        if (!bytes->empty()) {
+          client.output(stream, offset, *bytes);
+          return send_log(alive, client, id, stream, offset + bytes->size(), follow);
+        }
+        if (follow && !over) {
+          cluster_.loop().after(std::chrono::milliseconds(100), [this, alive, &client, id, stream, offset] {
+            if (const auto still = alive.lock(); still && *still) send_log(alive, client, id, stream, offset, true);
+          });
+          return;
+        }
+        client.output_end(stream, offset);
+        client.reply({{"job", id}});
+      });
+}
+
+void ControlServer::events(ClientConnection& client, const json& request) {
+  send_events(client.alive(), client, std::make_shared<std::map<std::string, std::uint64_t>>(),
+              request.value("from", std::uint64_t{0}), request.value("follow", false));
+}
+
+namespace {
+
+// What has come since `read` (bytes taken of each log), whole lines only, all nodes' together by their times.
+std::vector<std::pair<std::uint64_t, std::string>> new_events(const std::string& dir,
+                                                              std::map<std::string, std::uint64_t>& read,
+                                                              std::uint64_t from_ns) {
+  std::vector<std::pair<std::uint64_t, std::string>> events;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(dir, ignored)) {
+    const UniqueFd fd(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
+    std::string text;
+    char part[65536];
+    std::uint64_t& taken = read[entry.path().filename()];
+    for (ssize_t n = 0; fd && (n = ::pread(fd.get(), part, sizeof part, static_cast<off_t>(taken + text.size()))) > 0;)
+      text.append(part, static_cast<std::size_t>(n));
+    std::size_t begin = 0;
+    for (std::size_t end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+      std::string line = text.substr(begin, end - begin);
+      const json event = json::parse(line, nullptr, false);
+      const auto time = event.is_object() ? event.value("time_ns", std::uint64_t{0}) : 0;
+      if (time >= from_ns && event.is_object()) events.emplace_back(time, std::move(line));
+    }
+    taken += begin;
+  }
+  std::stable_sort(events.begin(), events.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return events;
+}
+
+}  // namespace
+
+void ControlServer::send_events(std::weak_ptr<bool> alive, ClientConnection& client,
+                                std::shared_ptr<std::map<std::string, std::uint64_t>> read, std::uint64_t from_ns,
+                                bool follow) {
+  auto events = std::make_shared<std::vector<std::pair<std::uint64_t, std::string>>>();
+  cluster_.in_background(
+      [events, read, from_ns, dir = cluster_.paths().events_dir()] { *events = new_events(dir, *read, from_ns); },
+      [this, alive, &client, events, read, from_ns, follow] {
+        if (const auto held = alive.lock(); !held || !*held) return;
+        for (auto& [time, line] : *events) client.send(ClientMessage::Item, std::move(line));
+        if (!follow) return client.reply(json::object());
+        cluster_.loop().after(std::chrono::milliseconds(200), [this, alive, &client, read, from_ns] {
+          if (const auto still = alive.lock(); still && *still) send_events(alive, client, read, from_ns, true);
+        });
+      });
+}
+
+}  // namespace drover

@@ -1,0 +1,204 @@
+#include "runtime/node/control_server.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+using nlohmann::json;
+
+ClientConnection::~ClientConnection() {
+  *alive_ = false;
+  if (attached_job != 0) server_.origin_.detach(attached_job, this);
+}
+
+void ClientConnection::reply(const json& body) {
+  json whole = body;
+  whole["ok"] = true;
+  send(ClientMessage::Reply, whole.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+void ClientConnection::refuse(const std::string& code, const std::string& error) {
+  const json body = {{"ok", false}, {"code", code}, {"error", error}};
+  send(ClientMessage::Reply, body.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+void ClientConnection::output(int stream, std::uint64_t offset, const std::string& bytes) {
+  for (std::size_t done = 0; done < bytes.size(); done += kMaxStreamBytes)
+    send(ClientMessage::Data, encode_stream_message({static_cast<Stream>(stream), offset + done,
+                                                     std::string_view(bytes).substr(done, kMaxStreamBytes)}));
+}
+
+void ClientConnection::output_end(int stream, std::uint64_t offset) {
+  send(ClientMessage::End, encode_stream_message({static_cast<Stream>(stream), offset, {}}));
+}
+
+void ClientConnection::input_ack(std::uint64_t offset) {
+  send(ClientMessage::Ack, encode_stream_message({Stream::Stdin, offset, {}}));
+}
+
+void ClientConnection::ended(const json& job) {
+  attached_job = 0;
+  if (job.at("state") == "ended")
+    return reply({{"job", job.at("job")}, {"exit", job.at("exit")}, {"signal", job.at("signal")}});
+  refuse("failed", fmt::format("job {}: {}", job.at("job").get<std::int64_t>(), job.value("error", "lost")));
+}
+
+void ClientConnection::receive(Frame&& frame) {
+  if (relayed_to >= 0) return server_.relay(*this, frame);
+  if (frame.type != static_cast<std::uint16_t>(ClientMessage::Request)) return server_.stream(*this, frame);
+  const json request = json::parse(frame.payload, nullptr, false);
+  if (!request.is_object() || !request.contains("op") || !request["op"].is_string())
+    return refuse("bad-request", "the request is not a JSON object with an 'op'");
+  try {
+    server_.request(*this, request);
+  } catch (const json::exception& error) {
+    refuse("bad-request", fmt::format("{}: a field is missing or wrong: {}", request.value("op", ""), error.what()));
+  } catch (const std::invalid_argument& error) {
+    refuse("bad-request", error.what());
+  }
+}
+
+ControlServer::ControlServer(Cluster& cluster, OriginJobs& origin, ControlActions actions)
+    : cluster_(cluster), origin_(origin), actions_(std::move(actions)) {}
+
+ControlServer::~ControlServer() {
+  if (listener_) cluster_.loop().forget(listener_.get());
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+void ControlServer::listen(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    throw std::runtime_error(
+        fmt::format("{} is too long for a socket; set DROVER_RUNTIME_DIR to a shorter directory", path));
+  std::memcpy(address.sun_path, path.data(), path.size());
+  // A droverd that answers there is alive and this one must not take its place.
+  const UniqueFd probe(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+    throw std::runtime_error(fmt::format("another droverd serves {}; end it first (drover down)", path));
+  ::unlink(path.c_str());
+  listener_.reset(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
+  check(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind", path);
+  check(::chmod(path.c_str(), 0600), "chmod", path);
+  check(::listen(listener_.get(), 64), "listen", path);
+  path_ = path;
+  cluster_.loop().watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+}
+
+void ControlServer::accept() {
+  UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!fd) return;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  check(::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size), "getsockopt SO_PEERCRED");
+  const std::uint64_t id = next_client_++;
+  Local& local = clients_[id];
+  local.client = std::make_unique<ClientConnection>(*this, [this, id](ClientMessage type, std::string payload) {
+    if (const auto found = clients_.find(id); found != clients_.end() && found->second.socket)
+      found->second.socket->send(static_cast<std::uint16_t>(type), payload);
+  });
+  local.client->id = id;
+  local.socket = std::make_unique<FrameSocket>(
+      cluster_.loop(), std::move(fd),
+      FrameSocket::Handlers{[client = local.client.get()](Frame&& frame) { client->receive(std::move(frame)); },
+                            [this, id](const std::string&) { closed(id); },
+                            {}});
+  if (peer.uid != ::geteuid() && peer.uid != 0) {
+    local.client->refuse("refused",
+                         fmt::format("this Drover belongs to uid {}; start your own with drover up", ::geteuid()));
+    local.socket->flush_blocking();
+    closed(id);
+  }
+}
+
+void ControlServer::closed(std::uint64_t id) {
+  const auto found = clients_.find(id);
+  if (found == clients_.end()) return;
+  if (found->second.client->relayed_to >= 0)
+    cluster_.send(found->second.client->relayed_to, Msg::RelayClose, RelayFrame{id, true, 0, {}});
+  retired_.push_back(std::move(found->second));
+  clients_.erase(found);
+  cluster_.loop().after(Nanoseconds::zero(), [this] { retired_.clear(); });
+}
+
+void ControlServer::relay(ClientConnection& client, const Frame& frame) {
+  cluster_.send(client.relayed_to, Msg::Relay, RelayFrame{client.id, true, frame.type, frame.payload});
+}
+
+void ControlServer::handle_relay(int from, Msg type, const RelayFrame& frame) {
+  if (!frame.to_server) {  // an answer for a launcher of ours
+    const auto found = clients_.find(frame.connection);
+    if (found == clients_.end()) return;
+    if (type == Msg::Relay && found->second.socket) found->second.socket->send(frame.type, frame.payload);
+    return;
+  }
+  const std::pair key(from, frame.connection);
+  if (type == Msg::RelayClose) {
+    relayed_.erase(key);
+    return;
+  }
+  auto& client = relayed_[key];
+  if (!client) {
+    client = std::make_unique<ClientConnection>(*this, [this, key](ClientMessage message, std::string payload) {
+      cluster_.send(key.first, Msg::Relay,
+                    RelayFrame{key.second, false, static_cast<std::uint16_t>(message), std::move(payload)});
+    });
+  }
+  client->receive({frame.type, frame.payload});
+}
+
+void ControlServer::rank_lost(int rank) {
+  std::erase_if(relayed_, [&](const auto& entry) { return entry.first.first == rank; });
+  for (auto& [id, local] : clients_)
+    if (local.client->relayed_to == rank) {
+      local.client->refuse("unavailable", fmt::format("{} does not answer any more", cluster_.node_name(rank)));
+      local.client->relayed_to = -1;
+    }
+}
+
+void ControlServer::stream(ClientConnection& client, const Frame& frame) {
+  OriginJob* job = origin_.find(client.attached_job);
+  if (job == nullptr) return;
+  const StreamMessage message = decode_stream_message(frame.payload);
+  switch (static_cast<ClientMessage>(frame.type)) {
+    case ClientMessage::Data:
+      return origin_.input(*job, message.offset, message.bytes);
+    case ClientMessage::End:
+      return origin_.input_end(*job, message.offset);
+    case ClientMessage::Ack:
+      return origin_.output_ack(*job, static_cast<int>(message.stream), message.offset);
+    default:
+      return;
+  }
+}
+
+void ControlServer::request(ClientConnection& client, const json& request) {
+  static const std::map<std::string, Handler> handlers = {
+      {"status", &ControlServer::status}, {"submit", &ControlServer::submit},   {"run", &ControlServer::submit},
+      {"attach", &ControlServer::attach}, {"ps", &ControlServer::ps},           {"nodes", &ControlServer::nodes},
+      {"logs", &ControlServer::logs},     {"wait", &ControlServer::wait},       {"kill", &ControlServer::kill},
+      {"signal", &ControlServer::signal}, {"migrate", &ControlServer::migrate}, {"events", &ControlServer::events},
+      {"down", &ControlServer::down},     {"ping", &ControlServer::ping}};
+  const std::string op = request.at("op");
+  const std::string version = request.value("version", DROVER_VERSION);
+  if (version != DROVER_VERSION)
+    return client.refuse("version", fmt::format("this droverd is version {}, the launcher {}; use one version of both",
+                                                DROVER_VERSION, version));
+  const auto found = handlers.find(op);
+  if (found == handlers.end())
+    return client.refuse("bad-request", fmt::format("'{}' is no operation of droverd {}", op, DROVER_VERSION));
+  (this->*found->second)(client, request);
+}
+
+}  // namespace drover

@@ -1,0 +1,118 @@
+// droverd's side of the control socket: one object per launcher, local or relayed from another rank, and the operations
+// of runtime/control/PROTOCOL.md.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "runtime/control/client_message.h"
+#include "runtime/control/frame_socket.h"
+#include "runtime/jobs/origin.h"
+
+namespace drover {
+
+class ControlServer;
+
+// One launcher's connection: what it sent arrives in receive(), what it is to get goes through its channel, whether
+// that is a local socket or a relay to the rank it is connected to.
+class ClientConnection : public Attachment {
+ public:
+  ClientConnection(ControlServer& server, std::function<void(ClientMessage, std::string)> channel)
+      : server_(server), channel_(std::move(channel)) {}
+  ~ClientConnection() override;
+
+  void receive(Frame&& frame);
+  void send(ClientMessage type, std::string payload) { channel_(type, std::move(payload)); }
+  void reply(const nlohmann::json& body);
+  void refuse(const std::string& code, const std::string& error);
+
+  void output(int stream, std::uint64_t offset, const std::string& bytes) override;
+  void output_end(int stream, std::uint64_t offset) override;
+  void input_ack(std::uint64_t offset) override;
+  void ended(const nlohmann::json& job) override;
+
+  std::int64_t attached_job = 0;
+  std::uint64_t id = 0;  // of a relayed one, or of this server's for relaying on
+  int relayed_to = -1;   // every further frame goes to that rank
+  std::weak_ptr<bool> alive() const { return alive_; }
+
+ private:
+  ControlServer& server_;
+  std::function<void(ClientMessage, std::string)> channel_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+// What the operations need of their node.
+struct ControlActions {
+  std::function<nlohmann::json()> status;
+  std::function<nlohmann::json()> nodes;
+  std::function<nlohmann::json()> local_jobs;  // of this node: {"jobs": [JOB], "placed": [...]}
+  std::function<void(nlohmann::json question, std::function<void(std::vector<nlohmann::json>)>)>
+      gather;  // every rank's answer
+  std::function<void(int rank, const MoveRequest&, std::function<void(const nlohmann::json&)>)>
+      migrate;  // at the job's place
+  std::function<void(const std::string& mode, std::function<void(const nlohmann::json&)>)> down;
+  std::function<void(std::function<void(const nlohmann::json&)>)> ping;
+};
+
+class ControlServer {
+ public:
+  ControlServer(Cluster& cluster, OriginJobs& origin, ControlActions actions);
+  ~ControlServer();
+
+  void listen(const std::string& path);
+  void handle_relay(int from, Msg type, const RelayFrame& frame);
+  void rank_lost(int rank);
+
+  // Called by connections.
+  void request(ClientConnection& client, const nlohmann::json& request);
+  void stream(ClientConnection& client, const Frame& frame);
+  void relay(ClientConnection& client, const Frame& frame);
+
+ private:
+  friend class ClientConnection;
+  struct Local {
+    std::unique_ptr<ClientConnection> client;
+    std::unique_ptr<FrameSocket> socket;
+  };
+  using Handler = void (ControlServer::*)(ClientConnection&, const nlohmann::json&);
+
+  void accept();
+  void closed(std::uint64_t id);
+  void submit(ClientConnection&, const nlohmann::json&);
+  void attach(ClientConnection&, const nlohmann::json&);
+  void ps(ClientConnection&, const nlohmann::json&);
+  void nodes(ClientConnection&, const nlohmann::json&);
+  void status(ClientConnection&, const nlohmann::json&);
+  void logs(ClientConnection&, const nlohmann::json&);
+  void wait(ClientConnection&, const nlohmann::json&);
+  void kill(ClientConnection&, const nlohmann::json&);
+  void signal(ClientConnection&, const nlohmann::json&);
+  void migrate(ClientConnection&, const nlohmann::json&);
+  void events(ClientConnection&, const nlohmann::json&);
+  void down(ClientConnection&, const nlohmann::json&);
+  void ping(ClientConnection&, const nlohmann::json&);
+
+  // Finds the job's origin: here → `local`, elsewhere → the request is relayed there, nowhere → refused.
+  void at_origin(ClientConnection& client, const nlohmann::json& request, std::int64_t job,
+                 std::function<void(ClientConnection&, OriginJob&)> local);
+  void send_log(std::weak_ptr<bool> alive, ClientConnection& client, std::int64_t job, int stream, std::uint64_t offset,
+                bool follow);
+  void send_events(std::weak_ptr<bool> alive, ClientConnection& client,
+                   std::shared_ptr<std::map<std::string, std::uint64_t>> read, std::uint64_t from_ns, bool follow);
+
+  Cluster& cluster_;
+  OriginJobs& origin_;
+  ControlActions actions_;
+  UniqueFd listener_;
+  std::string path_;
+  std::map<std::uint64_t, Local> clients_;
+  std::map<std::pair<int, std::uint64_t>, std::unique_ptr<ClientConnection>> relayed_;  // served for another rank
+  std::vector<Local> retired_;
+  std::uint64_t next_client_ = 1;
+};
+
+}  // namespace drover

@@ -1,0 +1,298 @@
+#include "runtime/node/node.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#include <ctime>
+
+#include "ckpt/sys/error.h"
+#include "runtime/migrate/fault.h"
+
+namespace drover {
+
+using nlohmann::json;
+
+namespace {
+constexpr auto kTick = std::chrono::milliseconds(100);  // the safety net under lost rings
+constexpr auto kHotWait = std::chrono::microseconds(100);
+constexpr std::uint64_t kHotWindowNs = 1'500'000;  // after any activity: an answer is likely to follow
+
+std::uint64_t clock_now(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(now.tv_nsec);
+}
+}  // namespace
+
+std::uint64_t realtime_ns() { return clock_now(CLOCK_REALTIME); }
+std::uint64_t monotonic_ns() { return clock_now(CLOCK_MONOTONIC); }
+
+Node::Node(Start start)
+    : world_(start.world),
+      doorbell_(std::move(start.doorbell)),
+      info_(std::move(start.info)),
+      topology_(std::move(start.topology)),
+      paths_(std::move(start.paths)),
+      config_(std::move(start.config)),
+      share_(deal_pus()),
+      watermarks_(default_watermarks(share_.capacity)),
+      random_(info_.cookie + static_cast<std::uint64_t>(start.world.rank())) {
+  apply_config(watermarks_, config_.watermarks_text, config_.path);
+  // The default slack of 50 us would be added to every wait of the hot window.
+  ::prctl(PR_SET_TIMERSLACK, 1);
+  make_private_directory(paths_.node_dir(self_name()));
+  make_private_directory(paths_.events_dir());
+  make_private_directory(paths_.state + "/jobs");
+  arm_faults(paths_.node_dir(self_name()));
+  make_parts(std::move(start.spawner));
+}
+
+Node::~Node() {
+  control_.reset();
+  loop_.forget(doorbell_.fd());
+}
+
+void Node::make_parts(UniqueFd spawner) {
+  const std::string log_path = fmt::format("{}/{}.jsonl", paths_.events_dir(), self_name());
+  event_log_ = std::make_unique<EventLog>(log_path);
+  background_ = std::make_unique<Background>(loop_);
+  postbox_ = std::make_unique<mpi::Postbox>(
+      world_,
+      [this](int from, std::uint16_t type, std::string&& payload) { on_message(from, type, std::move(payload)); },
+      [this](int rank) { doorbell_.ring(rank); });
+  rounds_ = world_.duplicate();
+  images_ = world_.duplicate();
+  doorbell_.set_peers(info_.doorbells, info_.same_host, info_.cookie, self());
+  exchange_ = std::make_unique<LoadExchange>(self(), size(), config_.times);
+  membership_ =
+      std::make_unique<Membership>(self(), size(), MPI_COMM_WORLD, config_.suspect_after, membership_actions());
+  sampler_ = std::make_unique<LoadSampler>(share_, info_.local_ranks > 1);
+  std::vector<std::int32_t> cpus(share_.pus.begin(), share_.pus.end());
+  placed_ = std::make_unique<PlacedJobs>(*this, std::move(spawner), cpus);
+  origin_ = std::make_unique<OriginJobs>(
+      *this,
+      PlacementView{
+          [this] { return state_now() == NodeState::Busy; },
+          [this](std::mt19937_64& random) { return choose_probes(view_table(), self(), config_.probe_limit, random); }},
+      info_.cookie ^ static_cast<std::uint64_t>(self()));
+  links_ = std::make_unique<LinkSpeeds>(size());
+  const MoveContext context{*this, *placed_, images_.get(), *links_,
+                            [this](const MoveOffer& offer) { return refuse_offer(offer); }};
+  outgoing_ = std::make_unique<OutgoingMoves>(context);
+  incoming_ = std::make_unique<IncomingMoves>(context);
+  placed_->set_mover(shepherd_events());
+  control_ = std::make_unique<ControlServer>(*this, *origin_, control_actions());
+
+  std::vector<int> everyone;
+  for (int rank = 0; rank < size(); ++rank) everyone.push_back(rank);
+  exchange_->use(rounds_.get(), everyone);
+  loop_.watch(doorbell_.fd(), EPOLLIN, [](std::uint32_t) {});  // emptied in turn()
+}
+
+ShepherdEvents Node::shepherd_events() {
+  ShepherdEvents events;
+  events.ready_to_restore = [this](PlacedJob& job) { incoming_->ready_to_restore(job); };
+  events.running = [this](PlacedJob& job, const shepherd::PhaseTimes& times) { incoming_->running(job, times); };
+  events.thawed = [this](PlacedJob& job, const std::string& why) { outgoing_->thawed(job, why); };
+  events.moved_away = [this](PlacedJob& job, const std::vector<std::int32_t>& held) {
+    outgoing_->moved_away(job, held);
+  };
+  events.worker_gone = [this](PlacedJob& job) {
+    if (job.moving_in)
+      incoming_->worker_gone(job);
+    else
+      outgoing_->worker_gone(job);
+  };
+  events.handed_back = [this](PlacedJob& job) { incoming_->handed_back(job); };
+  events.shepherd_lost = [this](PlacedJob& job) {
+    if (job.moving_in)
+      incoming_->shepherd_lost(job);
+    else
+      outgoing_->shepherd_lost(job);
+  };
+  return events;
+}
+
+Membership::Actions Node::membership_actions() {
+  Membership::Actions actions;
+  actions.send = [this](int to, const ViewMessage& message) {
+    postbox_->set_lost(to, false);  // it is heard again, or it would not be asked
+    send(to, Msg::View, message);
+  };
+  actions.changed = [this](const std::vector<int>& left, const std::vector<int>& returned) {
+    view_changed(left, returned);
+  };
+  actions.communicator = [this](MPI_Comm comm, const std::vector<int>& members) { exchange_->use(comm, members); };
+  actions.no_communicator = [this] { exchange_->no_communicator(); };
+  return actions;
+}
+
+void Node::view_changed(const std::vector<int>& left, const std::vector<int>& returned) {
+  for (const int rank : left) {
+    spdlog::warn("{} does not answer and is excluded", node_name(rank));
+    log_event(json{{"event", "excluded"}, {"who", node_name(rank)}}.dump());
+    postbox_->set_lost(rank, true);
+    origin_->rank_lost(rank);
+    outgoing_->rank_lost(rank);
+    incoming_->rank_lost(rank);
+    control_->rank_lost(rank);
+  }
+  for (const int rank : returned) {
+    spdlog::info("{} is back", node_name(rank));
+    log_event(json{{"event", "returned"}, {"who", node_name(rank)}}.dump());
+    postbox_->set_lost(rank, false);
+  }
+}
+
+void Node::send_bytes(int to, Msg type, std::string payload) {
+  postbox_->send(to, static_cast<std::uint16_t>(type), std::move(payload));
+  hot_until_ns_ = monotonic_ns() + kHotWindowNs;
+}
+
+void Node::in_background(std::function<void()> blocking, std::function<void()> done) {
+  background_->run(std::move(blocking), std::move(done));
+}
+
+// Group commit: what one turn of the loop logs is one write.
+void Node::log_event(std::string text) {
+  json event = json::parse(text, nullptr, false);
+  if (!event.is_object()) return;
+  event["time_ns"] = realtime_ns();
+  event["node"] = self_name();
+  const bool first = events_waiting_.empty();
+  events_waiting_ += event.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  if (!first) return;
+  loop_.after(Nanoseconds::zero(), [this] {
+    auto lines = std::make_shared<std::string>(std::exchange(events_waiting_, {}));
+    in_background([this, lines] { event_log_->append(*lines); }, {});
+  });
+}
+
+void Node::on_message(int from, std::uint16_t type, std::string&& payload) {
+  try {
+    dispatch(from, static_cast<Msg>(type), payload);
+  } catch (const ArchiveError& error) {
+    spdlog::error("{} sent a message of type {} that is none: {}", node_name(from), type, error.what());
+  } catch (const ProtocolError& error) {
+    spdlog::error("{} broke the protocol: {}", node_name(from), error.what());
+  }
+}
+
+void Node::dispatch(int from, Msg type, const std::string& payload) {
+  switch (type) {
+    case Msg::Reserve:
+      return on_reserve(from, unpack<Reserve>(payload));
+    case Msg::ReserveReply:
+    case Msg::Placed:
+    case Msg::PlaceFailed:
+    case Msg::PlaceIs:
+    case Msg::JobOutput:
+    case Msg::JobOutputEnd:
+    case Msg::JobInputAck:
+    case Msg::JobEnded:
+    case Msg::JobMoving:
+      return origin_->handle(from, type, payload);
+    case Msg::Place:
+    case Msg::JobOutputAck:
+    case Msg::JobInput:
+    case Msg::JobInputEnd:
+    case Msg::JobSignal:
+    case Msg::JobEndedAck:
+      return placed_->handle(from, type, payload);
+    case Msg::MoveReport:
+      return on_move_report(unpack<MoveReportMsg>(payload));
+    case Msg::PullAsk:
+      return on_pull_ask(from, unpack<PullAsk>(payload));
+    case Msg::MoveAsk:
+    case Msg::MoveAccept:
+    case Msg::MoveRefuse:
+    case Msg::MoveReady:
+    case Msg::MoveFailed:
+    case Msg::MoveResumed:
+    case Msg::MoveHandback:
+      return outgoing_->handle(from, type, payload);
+    case Msg::MoveOffer:
+    case Msg::MoveEnd:
+    case Msg::MoveAbort:
+      return incoming_->handle(from, type, payload);
+    case Msg::Ping:
+      return send_bytes(from, Msg::Pong, payload);
+    case Msg::Pong: {
+      const auto found = pings_.find(unpack<Question>(payload).request);
+      if (found == pings_.end()) return;
+      const auto ping = std::move(found->second);
+      pings_.erase(found);
+      return ping.done(from, monotonic_ns() - ping.sent_ns);
+    }
+    case Msg::Gather: {
+      const auto question = unpack<Question>(payload);
+      const json asked = json::parse(question.json, nullptr, false);
+      return send(from, Msg::GatherReply,
+                  Question{question.request, answer(asked).dump(-1, ' ', false, json::error_handler_t::replace)});
+    }
+    case Msg::GatherReply:
+      return on_gather_reply(from, unpack<Question>(payload));
+    case Msg::Relay:
+    case Msg::RelayClose:
+      return control_->handle_relay(from, type, unpack<RelayFrame>(payload));
+    case Msg::Down:
+      return obey_down(from, unpack<Question>(payload).json);
+    case Msg::DownDone:
+      if (!down_missing_.empty()) down_missing_[static_cast<std::size_t>(from)] = false;
+      return;
+    case Msg::Goodbye:
+      stop_ = true;
+      return;
+    case Msg::View:
+      return membership_->handle(from, unpack<ViewMessage>(payload), monotonic_ns());
+  }
+}
+
+// Once a period: measure, tell, decide.
+void Node::every_round() {
+  placed_->refresh_facts();
+  take_sample();
+  const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
+  for (int rank = 0; rank < size(); ++rank)
+    if (rank != self()) doorbell_.send_heartbeat(rank, std::as_bytes(std::span(&own, 1)));
+  membership_->tick(monotonic_ns());
+  origin_->tick();
+  if (!leaving_) pull();
+  loop_.after(config_.times.period, [this] { every_round(); });
+}
+
+// One turn: MPI first, then how long the loop may sleep.
+Nanoseconds Node::turn() {
+  const std::uint64_t now = monotonic_ns();
+  bool active = doorbell_.drain([&](int rank, std::span<const std::byte> payload) {
+    membership_->heard(rank, now);
+    exchange_->heard(rank, payload);
+  });
+  active = postbox_->progress() || active;
+  active = outgoing_->progress() || active;
+  active = incoming_->progress() || active;
+  if (exchange_->progress(now)) active = true;
+  if (active) hot_until_ns_ = monotonic_ns() + kHotWindowNs;
+  if (outgoing_->bulk() || incoming_->bulk()) return Nanoseconds::zero();
+  if (monotonic_ns() < hot_until_ns_) return kHotWait;
+  return std::min<Nanoseconds>(kTick, exchange_->next_due(now));
+}
+
+bool Node::run() {
+  origin_->replay(read_event_lines(fmt::format("{}/{}.jsonl", paths_.events_dir(), self_name())));
+  log_event(
+      json{{"event", "up"}, {"generation", info_.generation}, {"ranks", size()}, {"version", DROVER_VERSION}}.dump());
+  placed_->adopt_existing();
+  control_->listen(paths_.control_socket(self_name()));
+  every_round();
+  while (!stop_) loop_.run_once(turn());
+  // What is on its way out (the answer to the launcher, the last events) still goes.
+  const std::uint64_t deadline = monotonic_ns() + 2'000'000'000ULL;
+  while (monotonic_ns() < deadline && !(postbox_->idle() && background_->idle() && events_waiting_.empty()))
+    loop_.run_once(std::min<Nanoseconds>(turn(), std::chrono::milliseconds(1)));
+  return !membership_->anyone_ever_lost();
+}
+
+}  // namespace drover

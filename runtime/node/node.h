@@ -1,0 +1,149 @@
+// One node of Drover: the parts of a droverd put together on one event loop.
+//
+// sample → share → decide is here (node_balance.cpp); freeze → dump → send → restore → commit → resume is in the movers
+// and the shepherds; report goes to the event log and to who asked.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "runtime/control/loop.h"
+#include "runtime/exchange/load_exchange.h"
+#include "runtime/exchange/membership.h"
+#include "runtime/jobs/background.h"
+#include "runtime/jobs/cluster.h"
+#include "runtime/jobs/event_log.h"
+#include "runtime/jobs/origin.h"
+#include "runtime/jobs/placed.h"
+#include "runtime/load/sampler.h"
+#include "runtime/load/watermarks.h"
+#include "runtime/migrate/movers.h"
+#include "runtime/mpi/doorbell.h"
+#include "runtime/mpi/postbox.h"
+#include "runtime/node/card.h"
+#include "runtime/node/config.h"
+#include "runtime/node/control_server.h"
+
+namespace drover {
+
+class Node final : public Cluster {
+ public:
+  struct Start {
+    mpi::World& world;
+    mpi::Doorbell doorbell;
+    WorldInfo info;
+    Topology topology;
+    InstancePaths paths;
+    NodeConfig config;
+    UniqueFd spawner;
+  };
+  explicit Node(Start start);  // collective
+  ~Node() override;
+
+  // Until the world ends. Returns whether MPI may be finalized (nobody was ever lost).
+  bool run();
+  void stop() { stop_ = true; }  // from a signal's handler on the loop
+
+  // Cluster
+  int self() const override { return world_.rank(); }
+  int size() const override { return world_.size(); }
+  const std::string& node_name(int rank) const override { return info_.nodes.at(static_cast<std::size_t>(rank)).name; }
+  bool lost(int rank) const override { return !membership_->member(rank); }
+  void send_bytes(int to, Msg type, std::string payload) override;
+  std::size_t backlog_bytes(int to) const override { return postbox_->backlog_bytes(to); }
+  EventLoop& loop() override { return loop_; }
+  const InstancePaths& paths() const override { return paths_; }
+  std::uint64_t generation() const override { return info_.generation; }
+  void log_event(std::string json) override;
+  void in_background(std::function<void()> blocking, std::function<void()> done) override;
+
+ private:
+  using Answers = std::vector<nlohmann::json>;
+
+  // node.cpp
+  void make_parts(UniqueFd spawner);
+  ShepherdEvents shepherd_events();
+  Membership::Actions membership_actions();
+  Nanoseconds turn();
+  void on_message(int from, std::uint16_t type, std::string&& payload);
+  void dispatch(int from, Msg type, const std::string& payload);
+  void every_round();
+  void view_changed(const std::vector<int>& left, const std::vector<int>& returned);
+
+  // node_balance.cpp
+  Share deal_pus() const;
+  void take_sample();
+  NodeState state_now() const;
+  std::vector<NodeView> view_table() const;
+  void pull();
+  void on_pull_ask(int from, const PullAsk& ask);
+  void on_reserve(int from, const Reserve& reserve);
+  std::optional<std::string> refuse_offer(const MoveOffer& offer);
+
+  // node_control.cpp
+  ControlActions control_actions();
+  nlohmann::json describe_status() const;
+  nlohmann::json describe_nodes() const;
+  nlohmann::json answer(const nlohmann::json& question);
+  void gather(nlohmann::json question, std::function<void(Answers)> done);
+  void on_gather_reply(int from, const Question& reply);
+  void on_move_report(const MoveReportMsg& report);
+  void ping_all(std::function<void(const nlohmann::json&)> done);
+  void begin_down(const std::string& mode, std::function<void(const nlohmann::json&)> done);
+  void obey_down(int from, const std::string& mode);
+
+  mpi::World& world_;
+  mpi::Doorbell doorbell_;
+  WorldInfo info_;
+  Topology topology_;
+  InstancePaths paths_;
+  NodeConfig config_;
+  Share share_;
+  Watermarks watermarks_;
+
+  EventLoop loop_;
+  std::unique_ptr<EventLog> event_log_;
+  std::string events_waiting_;
+  std::unique_ptr<Background> background_;
+  std::unique_ptr<mpi::Postbox> postbox_;
+  mpi::Communicator rounds_, images_;
+  std::unique_ptr<LoadExchange> exchange_;
+  std::unique_ptr<Membership> membership_;
+  std::unique_ptr<LoadSampler> sampler_;
+  std::unique_ptr<PlacedJobs> placed_;
+  std::unique_ptr<OriginJobs> origin_;
+  std::unique_ptr<LinkSpeeds> links_;
+  std::unique_ptr<OutgoingMoves> outgoing_;
+  std::unique_ptr<IncomingMoves> incoming_;
+  std::unique_ptr<ControlServer> control_;
+
+  std::mt19937_64 random_;
+  std::uint64_t hot_until_ns_ = 0;
+  bool stop_ = false;
+  bool pulling_ = false;
+  std::uint64_t last_sample_ns_ = 0;
+
+  struct Gathering {
+    Answers answers;
+    std::vector<bool> missing;
+    std::function<void(Answers)> done;
+  };
+  struct Pinging {
+    std::uint64_t sent_ns;
+    std::function<void(int rank, std::uint64_t took_ns)> done;
+  };
+  std::map<std::uint64_t, Gathering> gatherings_;
+  std::map<std::uint64_t, Pinging> pings_;
+  std::map<std::uint64_t, std::function<void(const nlohmann::json&)>> move_waiters_;
+  std::uint64_t next_request_ = 1;
+  std::function<void(const nlohmann::json&)> down_done_;
+  std::vector<bool> down_missing_;
+  bool leaving_ = false;
+};
+
+}  // namespace drover

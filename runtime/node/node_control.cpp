@@ -1,0 +1,236 @@
+// What a node answers: to launchers through its control server, and to other ranks that gather.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "runtime/node/node.h"
+
+namespace drover {
+
+using nlohmann::json;
+
+namespace {
+constexpr auto kGatherDeadline = std::chrono::seconds(2);
+constexpr auto kDownDeadline = std::chrono::seconds(20);
+}  // namespace
+
+ControlActions Node::control_actions() {
+  ControlActions actions;
+  actions.status = [this] { return describe_status(); };
+  actions.nodes = [this] { return describe_nodes(); };
+  actions.gather = [this](json question, std::function<void(Answers)> done) {
+    gather(std::move(question), std::move(done));
+  };
+  actions.migrate = [this](int rank, const MoveRequest& request, std::function<void(const json&)> done) {
+    MoveRequest ask = request;
+    ask.request = next_request_++;
+    move_waiters_[ask.request] = std::move(done);
+    send(rank, Msg::MoveAsk, ask);
+  };
+  actions.down = [this](const std::string& mode, std::function<void(const json&)> done) {
+    begin_down(mode, std::move(done));
+  };
+  actions.ping = [this](std::function<void(const json&)> done) { ping_all(std::move(done)); };
+  return actions;
+}
+
+json Node::describe_status() const {
+  json excluded = json::array();
+  for (int rank = 0; rank < size(); ++rank)
+    if (lost(rank)) excluded.push_back(node_name(rank));
+  return {{"node", self_name()},
+          {"rank", self()},
+          {"world", size()},
+          {"generation", info_.generation},
+          {"ready", exchange_->first_round_done() || size() == 1},
+          {"version", DROVER_VERSION},
+          {"pid", ::getpid()},
+          {"rounds", exchange_->counts().rounds},
+          {"late_rounds", exchange_->counts().late},
+          {"excluded", excluded}};
+}
+
+json Node::describe_nodes() const {
+  json nodes = json::array();
+  const std::uint64_t now = monotonic_ns();
+  for (int rank = 0; rank < size(); ++rank) {
+    const LoadEntry& entry = exchange_->table()[static_cast<std::size_t>(rank)];
+    const LoadSample& sample = entry.sample;
+    const NodeInfo& info = info_.nodes[static_cast<std::size_t>(rank)];
+    const Watermarks marks =
+        rank == self() ? watermarks_ : default_watermarks(std::max(0.01, static_cast<double>(sample.capacity)));
+    json factors = json::object();
+    for (std::size_t i = 0; i < kFactors; ++i) {
+      const auto factor = static_cast<Factor>(i);
+      factors[std::string(factor_name(factor))] = {{"value", sample.factors[i]},
+                                                   {"low", marks[factor].low},
+                                                   {"high", marks[factor].high},
+                                                   {"known", (sample.known >> i & 1U) != 0}};
+    }
+    const auto known = [&](Factor factor) { return sample.factors[static_cast<std::size_t>(factor)]; };
+    nodes.push_back({{"node", info.name},
+                     {"rank", rank},
+                     {"host", info.host},
+                     {"state", lost(rank) ? "EXCLUDED" : std::string(state_name(sample.state))},
+                     {"stale", exchange_->stale(rank, now)},
+                     {"round", sample.round},
+                     {"age_ms", entry.received_ns == 0 ? -1.0 : static_cast<double>(now - entry.received_ns) / 1e6},
+                     {"pus", info.pus},
+                     {"cores", info.cores},
+                     {"packages", info.packages},
+                     {"capacity", sample.capacity},
+                     {"memory_kib", info.memory_kib},
+                     {"memory_available_kib", sample.memory_available_kib},
+                     {"allowed_pus", info.allowed_pus},
+                     {"shared_host", info.shared_host},
+                     {"jobs", sample.jobs},
+                     {"foreign_jobs", sample.foreign_jobs},
+                     {"own",
+                      {{"run_queue", std::max(0.0F, known(Factor::RunQueue) - sample.foreign_run_queue)},
+                       {"cpu_share", std::max(0.0F, known(Factor::CpuShare) - sample.foreign_cpu_share)}}},
+                     {"foreign", {{"run_queue", sample.foreign_run_queue}, {"cpu_share", sample.foreign_cpu_share}}},
+                     {"factors", factors}});
+  }
+  return {{"nodes", nodes}};
+}
+
+json Node::answer(const json& question) {
+  if (!question.is_object()) return json::object();
+  const std::string what = question.value("what", "");
+  if (what == "origin") return {{"yes", origin_->find(question.value("job", std::int64_t{0})) != nullptr}};
+  if (what == "count") return {{"running", origin_->unfinished()}};
+  if (what != "jobs") return json::object();
+  const bool all = question.value("all", false);
+  const auto ids = question.value("ids", std::vector<std::int64_t>{});
+  json jobs = json::array(), placed = json::array();
+  for (const auto& [id, job] : origin_->all()) {
+    if (!ids.empty() && std::find(ids.begin(), ids.end(), id) == ids.end()) continue;
+    if (all || !OriginJobs::over(job)) jobs.push_back(origin_->describe(job));
+  }
+  for (const auto& [id, job] : placed_->all()) {
+    if (job.stage != shepherd::Stage::Running) continue;
+    placed.push_back({{"job", id},
+                      {"cpu_seconds", job.cpu_seconds},
+                      {"memory_kib", job.resident_kib},
+                      {"pinned", job.facts.pinned}});
+  }
+  return {{"jobs", jobs}, {"placed", placed}};
+}
+
+void Node::gather(json question, std::function<void(Answers)> done) {
+  const std::uint64_t request = next_request_++;
+  Gathering& gathering = gatherings_[request];
+  gathering.answers.assign(static_cast<std::size_t>(size()), json::object());
+  gathering.missing.assign(static_cast<std::size_t>(size()), false);
+  gathering.done = std::move(done);
+  const std::string text = question.dump();
+  for (int rank = 0; rank < size(); ++rank) {
+    if (lost(rank)) continue;
+    gathering.missing[static_cast<std::size_t>(rank)] = true;
+    send(rank, Msg::Gather, Question{request, text});
+  }
+  loop_.after(kGatherDeadline, [this, request] {
+    const auto found = gatherings_.find(request);
+    if (found == gatherings_.end()) return;
+    auto late = std::move(found->second);
+    gatherings_.erase(found);
+    late.done(std::move(late.answers));
+  });
+}
+
+void Node::on_gather_reply(int from, const Question& reply) {
+  const auto found = gatherings_.find(reply.request);
+  if (found == gatherings_.end()) return;
+  Gathering& gathering = found->second;
+  json answer = json::parse(reply.json, nullptr, false);
+  if (answer.is_object()) gathering.answers[static_cast<std::size_t>(from)] = std::move(answer);
+  gathering.missing[static_cast<std::size_t>(from)] = false;
+  if (std::count(gathering.missing.begin(), gathering.missing.end(), true) > 0) return;
+  auto whole = std::move(gathering);
+  gatherings_.erase(found);
+  whole.done(std::move(whole.answers));
+}
+
+void Node::on_move_report(const MoveReportMsg& report) {
+  if (report.request == 0) return origin_->moved(report.event);
+  const auto found = move_waiters_.find(report.request);
+  if (found == move_waiters_.end()) return;
+  const auto done = std::move(found->second);
+  move_waiters_.erase(found);
+  done(json::parse(report.event, nullptr, false));
+}
+
+// One rank after the other: what is measured is the round trip and not a burst.
+void Node::ping_all(std::function<void(const json&)> done) {
+  auto answer = std::make_shared<json>(json::object());
+  auto next = std::make_shared<std::function<void(int)>>();
+  *next = [this, answer, done, weak = std::weak_ptr(next)](int rank) {
+    const auto self_next = weak.lock();
+    while (rank < size() && (rank == self() || lost(rank))) ++rank;
+    if (rank >= size()) return done({{"round_trip_us", *answer}});
+    const std::uint64_t request = next_request_++;
+    pings_[request] = {monotonic_ns(), [this, answer, self_next, rank](int, std::uint64_t took_ns) {
+                         (*answer)[node_name(rank)] = static_cast<double>(took_ns) / 1e3;
+                         (*self_next)(rank + 1);
+                       }};
+    send(rank, Msg::Ping, Question{request, {}});
+    loop_.after(kGatherDeadline, [this, request, answer, self_next, rank] {
+      if (pings_.erase(request) == 0) return;
+      (*answer)[node_name(rank)] = nullptr;
+      (*self_next)(rank + 1);
+    });
+  };
+  (*next)(0);
+}
+
+// The rank whose launcher asked tells everyone how to end, waits until all have, answers, and says goodbye.
+void Node::begin_down(const std::string& mode, std::function<void(const json&)> done) {
+  down_done_ = std::move(done);
+  down_missing_.assign(static_cast<std::size_t>(size()), false);
+  for (int rank = 0; rank < size(); ++rank) {
+    if (lost(rank)) continue;
+    down_missing_[static_cast<std::size_t>(rank)] = true;
+    send(rank, Msg::Down, Question{0, mode});
+  }
+  const std::uint64_t deadline = monotonic_ns() + static_cast<std::uint64_t>(Nanoseconds(kDownDeadline).count());
+  auto check = std::make_shared<std::function<void()>>();
+  *check = [this, deadline, check] {
+    const auto open = std::count(down_missing_.begin(), down_missing_.end(), true);
+    if (open > 0 && monotonic_ns() < deadline) {
+      loop_.after(std::chrono::milliseconds(20), *check);
+      return;
+    }
+    down_done_(json::object());
+    // The answer leaves this process before the launcher may see the world end.
+    loop_.after(std::chrono::milliseconds(20), [this, check] {
+      for (int rank = 0; rank < size(); ++rank)
+        if (!lost(rank)) send(rank, Msg::Goodbye, Question{});
+      *check = nullptr;
+    });
+  };
+  (*check)();
+}
+
+void Node::obey_down(int from, const std::string& mode) {
+  leaving_ = true;
+  log_event(json{{"event", "down"}, {"mode", mode}}.dump());
+  if (mode == "kill") placed_->kill_all();
+  auto wait = std::make_shared<std::function<void()>>();
+  *wait = [this, from, mode, wait] {
+    const bool jobs_gone = placed_->count() == 0 && origin_->unfinished() == 0;
+    const bool moves_over = !outgoing_->any() && !incoming_->any();
+    if (moves_over && (mode == "leave" || jobs_gone)) {
+      send(from, Msg::DownDone, Question{});
+      // Broken here and not in its own call: the function object must outlive its execution.
+      loop_.after(Nanoseconds::zero(), [wait] { *wait = nullptr; });
+      return;
+    }
+    if (mode == "kill") placed_->kill_all();
+    loop_.after(std::chrono::milliseconds(20), *wait);
+  };
+  (*wait)();
+}
+
+}  // namespace drover

@@ -1,0 +1,215 @@
+// Init's part in moving its job: forking the workers, and knowing what their deaths mean.
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "ckpt/sys/error.h"
+#include "runtime/shepherd/init.h"
+
+namespace drover::shepherd {
+
+namespace {
+
+// In a fresh child: everything of init's that is not the task's is closed. By number, since running destructors here
+// would take descriptors out of the epoll set that the child shares with init.
+void keep_only(const std::vector<int>& fds) {
+  const int highest = fds.empty() ? 2 : *std::max_element(fds.begin(), fds.end());
+  for (int fd = 3; fd <= highest; ++fd)
+    if (std::find(fds.begin(), fds.end(), fd) == fds.end()) ::close(fd);
+  ::close_range(static_cast<unsigned>(highest) + 1, ~0U, 0);
+}
+
+void default_signals() {
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+std::uint64_t realtime_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+WorkerTask Init::prepare_task(const Dump& order) {
+  WorkerTask task;
+  task.socket = link_->take_fd();
+  task.ring = link_->take_fd();
+  task.order = order;
+  task.root = root_;
+  task.job_dir = job_dir();
+  task.node_dir = node_dir_;
+  task.cpus = hello_.cpus;
+  task.namespaces = namespaces_;
+  source_ = order.source;
+  destination_ = order.destination;
+  move_epoch_ = order.epoch;
+  past_end_ = false;
+  return task;
+}
+
+void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
+  int pair[2];
+  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
+  UniqueFd ours(pair[0]);
+  task.channel.reset(pair[1]);
+  worker_ = check(::fork(), "fork");
+  if (worker_ == 0) {
+    ::close(ours.release());
+    keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.stdin_fd, task.stdout_fd, task.stderr_fd});
+    default_signals();
+    work(std::move(task));
+  }
+  channel_ = std::make_unique<FrameSocket>(
+      loop_, std::move(ours),
+      FrameSocket::Handlers{[this](Frame&& frame) { on_channel(std::move(frame)); }, [](const std::string&) {}, {}});
+}
+
+void Init::dump(const Dump& order) {
+  WorkerTask task = prepare_task(order);
+  if (stage_ != Stage::Running || worker_ != 0 || !task.socket || !task.ring) {
+    // The worker's socket closes with `task`: droverd sees that nothing came of it.
+    return;
+  }
+  stage_ = Stage::Dumping;
+  task.stdin_fd = input_->job_end();
+  task.stdout_fd = output_[0]->own_end();
+  task.stderr_fd = output_[1]->own_end();
+  fork_worker(std::move(task), [](WorkerTask t) { run_source_worker(std::move(t)); });
+}
+
+void Init::restore(const Restore& order) {
+  WorkerTask task = prepare_task(order);
+  if (stage_ != Stage::Empty || !task.socket || !task.ring) return;
+  stage_ = Stage::Restoring;
+  input_ = std::make_unique<InputStream>();
+  for (auto& stream : output_) stream = std::make_unique<OutputStream>();
+  task.stdin_fd = input_->job_end();
+  task.stdout_fd = output_[0]->job_end();
+  task.stderr_fd = output_[1]->job_end();
+  fork_worker(std::move(task), [](WorkerTask t) { run_destination_worker(std::move(t)); });
+}
+
+void Init::on_channel(Frame&& frame) {
+  switch (static_cast<Channel>(frame.type)) {
+    case Channel::Snapshot: {
+      frozen_ = true;
+      JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, 0};
+      channel_->send(static_cast<std::uint16_t>(Channel::SnapshotIs), pack(context));
+      return;
+    }
+    case Channel::EndSent:
+      past_end_ = true;
+      return;
+    case Channel::Thawed:
+      return go_on_here(unpack<Text>(frame.payload).text);
+    case Channel::Moved:
+      moved_away_ = true;
+      return;
+    case Channel::ReadySent:
+      past_end_ = true;
+      return adopt(unpack<JobContext>(frame.payload));
+    case Channel::Resumed:
+      return running_here(unpack<ResumedHere>(frame.payload));
+    default:
+      return;
+  }
+}
+
+void Init::go_on_here(const std::string& why) {
+  frozen_ = false;
+  past_end_ = false;
+  stage_ = Stage::Running;
+  // The register may hold an entry for the epoch of the move, and for the one after it (a hand-back): neither is used
+  // again.
+  facts_.epoch = move_epoch_ + 1;
+  tell(Type::Thawed, Text{why});
+  tell(Type::Welcome, describe());
+  for (const int signo : std::exchange(held_signals_, {})) deliver(signo);
+  feed_input();
+  for (const int stream : {0, 1}) drain_output(stream);
+  if (root_dead_) on_root_exit(root_status_);
+}
+
+void Init::adopt(const JobContext& context) {
+  const std::int64_t job = facts_.job;
+  facts_ = context.facts;
+  facts_.job = job;
+  facts_.epoch = move_epoch_;
+  facts_.moves += 1;
+  const std::uint64_t now = realtime_ns();
+  if (now > context.frozen_realtime_ns) facts_.frozen_ns += now - context.frozen_realtime_ns;
+  input_->adopt(context.input);
+  for (const std::size_t stream : {0U, 1U}) {
+    output_[stream]->adopt(context.output[stream]);
+    sent_[stream] = output_[stream]->acked();
+  }
+}
+
+void Init::running_here(const ResumedHere& resumed) {
+  root_ = resumed.root_pid;
+  stage_ = Stage::Running;
+  facts_.arrived_ns = realtime_ns();
+  for (auto& stream : output_) stream->close_job_end();
+  tell(Type::Running, std::pair(describe(), resumed.times));
+  watch_streams();
+  feed_input();
+  // It may have ended before we heard that it runs.
+  if (root_dead_) on_root_exit(root_status_);
+}
+
+void Init::on_worker_exit() {
+  // What the worker said last is still in the channel.
+  for (;;) {
+    const Stage before = stage_;
+    const bool told = moved_away_ || past_end_;
+    loop_.run_once(Nanoseconds::zero());
+    if (stage_ == before && told == (moved_away_ || past_end_)) break;
+  }
+  if (channel_) channel_.reset();
+  if (stage_ == Stage::Dumping) return source_worker_gone();
+  if (stage_ == Stage::Restoring) return destination_worker_gone();
+}
+
+void Init::source_worker_gone() {
+  if (moved_away_) {
+    tell(Type::MovedAway, held_signals_);
+    done_ = true;
+    return;
+  }
+  if (!past_end_) {
+    // It died before END: the kernel let the job go on.
+    tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
+    return go_on_here("the worker died");
+  }
+  // It died after END, and the job's copy with it (PTRACE_O_EXITKILL). If the register is still free, nobody else will
+  // run the job and its end must be told here; else it runs at the destination.
+  settler_ = check(::fork(), "fork");
+  if (settler_ == 0) {
+    keep_only({});
+    default_signals();
+    run_settle(job_dir(), move_epoch_, source_);
+  }
+}
+
+void Init::destination_worker_gone() {
+  kill_all();
+  if (!past_end_) {
+    tell(Type::WorkerGone, Text{"the restoring worker died or gave up"});
+    done_ = true;
+    return;
+  }
+  settler_ = check(::fork(), "fork");
+  if (settler_ == 0) {
+    keep_only({});
+    default_signals();
+    run_handback(job_dir(), move_epoch_, source_, destination_);
+  }
+}
+
+}  // namespace drover::shepherd

@@ -1,0 +1,77 @@
+// The workers: forked by a shepherd's init for one dump or one restore, the only processes that ptrace. They block as
+// they like, speak to their rank through a socket and a ring of shared memory, and to their init through a channel.
+//
+// The hard part is the commit: from the moment the image's end has left, neither side may decide alone. The source
+// keeps its copy frozen, dying with its worker, until it has been told or has read in the register who won.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ckpt/image/archive.h"
+#include "ckpt/sys/unique_fd.h"
+#include "runtime/shepherd/messages.h"
+#include "runtime/shepherd/streams.h"
+
+namespace drover::shepherd {
+
+// Between a worker and its init. The payload stands beside each.
+enum class Channel : std::uint16_t {
+  Snapshot = 200,  // source worker → init: the job is frozen, give me what must travel
+  SnapshotIs,      // init → source worker: JobContext
+  EndSent,         // source worker → init: from here on my death is the copy's death
+  Thawed,          // source worker → init: Text, why
+  Moved,           // source worker → init: the copy here is about to be ended, for good reason
+  ReadySent,       // destination worker → init: JobContext; from here on the register decides
+  Resumed,         // destination worker → init: ResumedHere
+};
+
+// The runtime's part of an image (DumpOptions::context).
+struct JobContext {
+  JobFacts facts;
+  StreamState input, output[2];
+  std::uint64_t frozen_realtime_ns = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& facts& input& output[0] & output[1] & frozen_realtime_ns;
+  }
+};
+
+struct ResumedHere {
+  std::int32_t root_pid = 0;
+  PhaseTimes times;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& root_pid& times;
+  }
+};
+
+struct WorkerTask {
+  Dump order;           // or Restore: the same fields
+  pid_t root = 0;       // source: the job's first process
+  std::string job_dir;  // STATE/INSTANCE/jobs/ID
+  std::string node_dir;
+  std::vector<std::int32_t> cpus;
+  bool namespaces = true;
+  int stdin_fd = -1, stdout_fd = -1,
+      stderr_fd = -1;  // the job's ends of its streams (or, at the source, ours of the same pipes)
+  UniqueFd socket, ring, channel;
+};
+
+// Both end the process: in order with code 0, whatever came of the move (that is told through socket and channel).
+[[noreturn]] void run_source_worker(WorkerTask task);
+[[noreturn]] void run_destination_worker(WorkerTask task);
+
+// Gives the job of a failed restore back to its source in the register, waiting as long as the register can't be
+// reached. Exit code 0: it is the source's; used by init in a child of its own. `from` is the epoch that READY was
+// about.
+[[noreturn]] void run_handback(const std::string& job_dir, std::int64_t from, const std::string& source,
+                               const std::string& destination);
+// After the source's worker died past END: 0 if the source now owns `epoch` (so nobody else will run the job), 1 if the
+// destination does.
+[[noreturn]] void run_settle(const std::string& job_dir, std::int64_t epoch, const std::string& source);
+
+}  // namespace drover::shepherd
