@@ -58,7 +58,8 @@ bool answers(const InstancePaths& paths) {
   return false;
 }
 
-// What droverds that were killed have left: nobody else removes it. A node's folder stays if a shepherd's socket is in it.
+// What droverds that were killed have left: nobody else removes it. A node's folder stays if a shepherd's socket is in
+// it.
 void remove_left_overs(const InstancePaths& paths) {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(paths.runtime, ignored)) {
