@@ -1,196 +1,190 @@
-// A small archive for Boost.Serialization's concept: portable (little-endian, fixed widths), and safe on bytes that
-// nobody vouches for. Boost's own binary archive is neither: it writes the machine's layout and reserves whatever a
-// count says.
+// Small structures to bytes and back. These are archives in the sense of Boost.Serialization: a type has
+// `template <class A> void serialize(A& a, unsigned)` (or a free one) and is found through boost::serialization, so the
+// same types work with Boost's own archives. Ours are needed because Boost's binary archive is not portable, and
+// because a hostile length must not make the reader allocate: elements are appended one by one as their bytes are
+// found.
 //
-// Types take part as usual: `template <class A> void serialize(A& a, unsigned) { a & x & y; }`.
-// Integers and enums are written in their own width, bool as one byte, strings and vectors as a u32 count and the
-// elements. Reading checks every count against the bytes that are left, so that no input can make it allocate more than
-// a small multiple of its own size.
+// Encoding: integers little-endian in their own size, bool and enum as their integer, double as its bits, string and
+// vector as a 32-bit count and the elements, optional as a bool and perhaps the value. No names, no padding.
 #pragma once
 
 #include <array>
-#include <boost/mpl/bool.hpp>
 #include <boost/serialization/serialization.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <map>
+#include <limits>
 #include <optional>
-#include <stdexcept>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
+
+#include "ckpt/image/error.h"
 
 namespace drover {
 
-// Bytes that do not decode to what they should: truncated, a count out of bounds, something left over.
-class ArchiveError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-namespace archive_detail {
 template <class T>
-inline constexpr bool is_plain = std::is_arithmetic_v<T> || std::is_enum_v<T>;
-}
+concept Scalar = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 
-class OutputArchive {
+class OutArchive {
  public:
-  using is_saving = boost::mpl::bool_<true>;
-  using is_loading = boost::mpl::bool_<false>;
-
-  explicit OutputArchive(std::string& out) : out_(out) {}
+  using is_saving = std::true_type;
+  using is_loading = std::false_type;
 
   template <class T>
-  OutputArchive& operator&(const T& value) {
-    save(value);
+  OutArchive& operator&(const T& value) {
+    put(value);
     return *this;
   }
   template <class T>
-  OutputArchive& operator<<(const T& value) {
+  OutArchive& operator<<(const T& value) {
     return *this & value;
   }
+  std::span<const std::byte> bytes() const { return bytes_; }
 
  private:
-  void raw(const void* bytes, std::size_t count) { out_.append(static_cast<const char*>(bytes), count); }
-  void count(std::size_t n) {
-    if (n > UINT32_MAX) throw ArchiveError("more than 2^32 elements");
-    const auto narrow = static_cast<std::uint32_t>(n);
-    raw(&narrow, sizeof narrow);
+  template <Scalar T>
+  void put(const T& value) {  // x86-64 is little-endian, and the image says so
+    raw(&value, sizeof value);
   }
+  void put(const std::string& text) { count(text.size()), raw(text.data(), text.size()); }
+  void put(const std::vector<std::byte>& blob) { count(blob.size()), raw(blob.data(), blob.size()); }
   template <class T>
-  void save(const T& value) {
-    if constexpr (archive_detail::is_plain<T>)
-      raw(&value, sizeof value);
-    else
-      boost::serialization::serialize_adl(*this, const_cast<T&>(value), 0U);
-  }
-  void save(const std::string& value) {
-    count(value.size());
-    raw(value.data(), value.size());
-  }
-  template <class T>
-  void save(const std::vector<T>& values) {
+  void put(const std::vector<T>& values) {
     count(values.size());
-    if constexpr (archive_detail::is_plain<T> && !std::is_same_v<T, bool>)
-      raw(values.data(), values.size() * sizeof(T));
-    else
-      for (const auto& value : values) save(value);
+    for (const T& value : values) put(value);
   }
   template <class T, std::size_t N>
-  void save(const std::array<T, N>& values) {
-    for (const auto& value : values) save(value);
+  void put(const std::array<T, N>& values) {
+    for (const T& value : values) put(value);
   }
   template <class T>
-  void save(const std::optional<T>& value) {
-    save(value.has_value());
-    if (value) save(*value);
+  void put(const std::optional<T>& value) {
+    put(value.has_value());
+    if (value) put(*value);
+  }
+  template <class T>
+  requires(!Scalar<T>) void put(const T& value) {
+    // As Boost's archives do: serialize() is one function for both ways and takes a mutable object.
+    boost::serialization::serialize_adl(*this, const_cast<T&>(value), 0);
   }
   template <class A, class B>
-  void save(const std::pair<A, B>& value) {
-    save(value.first);
-    save(value.second);
+  void put(const std::pair<A, B>& value) {
+    put(value.first);
+    put(value.second);
+  }
+  void count(std::size_t n) {
+    if (n > std::numeric_limits<std::uint32_t>::max()) throw ImageError("object too large for an image");
+    put(static_cast<std::uint32_t>(n));
+  }
+  void raw(const void* data, std::size_t n) {
+    const auto* begin = static_cast<const std::byte*>(data);
+    bytes_.insert(bytes_.end(), begin, begin + n);
   }
 
-  std::string& out_;
+  std::vector<std::byte> bytes_;
 };
 
-class InputArchive {
+// Throws ImageError when the bytes end early or hold a value that can't be.
+class InArchive {
  public:
-  using is_saving = boost::mpl::bool_<false>;
-  using is_loading = boost::mpl::bool_<true>;
+  using is_saving = std::false_type;
+  using is_loading = std::true_type;
 
-  explicit InputArchive(std::string_view in) : in_(in) {}
+  explicit InArchive(std::span<const std::byte> bytes) : rest_(bytes) {}
 
   template <class T>
-  InputArchive& operator&(T& value) {
-    load(value);
+  InArchive& operator&(T& value) {
+    get(value);
     return *this;
   }
   template <class T>
-  InputArchive& operator>>(T& value) {
+  InArchive& operator>>(T& value) {
     return *this & value;
   }
-  std::size_t left() const { return in_.size(); }
+  std::size_t remaining() const { return rest_.size(); }
+  void expect_end() const {
+    if (!rest_.empty()) throw ImageError("damaged image: bytes left over after an object");
+  }
 
  private:
-  void raw(void* bytes, std::size_t n) {
-    if (n > in_.size()) throw ArchiveError("truncated");
-    if (n > 0) std::memcpy(bytes, in_.data(), n);
-    in_.remove_prefix(n);
+  template <Scalar T>
+  void get(T& value) {
+    raw(&value, sizeof value);
   }
-  // Every element takes `least` bytes at the least, so a larger count can't be true.
-  std::size_t count(std::size_t least) {
+  void get(bool& value) {
+    std::uint8_t byte = 0;
+    raw(&byte, 1);
+    if (byte > 1) throw ImageError("damaged image: a truth value that is neither");
+    value = byte == 1;
+  }
+  void get(std::string& text) {
+    const std::size_t n = count();
+    text.assign(reinterpret_cast<const char*>(rest_.data()), n);
+    rest_ = rest_.subspan(n);
+  }
+  void get(std::vector<std::byte>& blob) {
+    const std::size_t n = count();
+    blob.assign(rest_.begin(), rest_.begin() + static_cast<std::ptrdiff_t>(n));
+    rest_ = rest_.subspan(n);
+  }
+  template <class T>
+  void get(std::vector<T>& values) {
+    values.clear();
+    for (std::size_t n = count(); n > 0; --n) get(values.emplace_back());
+  }
+  template <class T, std::size_t N>
+  void get(std::array<T, N>& values) {
+    for (T& value : values) get(value);
+  }
+  template <class T>
+  void get(std::optional<T>& value) {
+    bool there = false;
+    get(there);
+    value.reset();
+    if (there) get(value.emplace());
+  }
+  template <class T>
+  requires(!Scalar<T>) void get(T& value) { boost::serialization::serialize_adl(*this, value, 0); }
+  template <class A, class B>
+  void get(std::pair<A, B>& value) {
+    get(value.first);
+    get(value.second);
+  }
+  // Every element takes at least one byte, so a count beyond what is left is a lie.
+  std::size_t count() {
     std::uint32_t n = 0;
-    raw(&n, sizeof n);
-    if (n > in_.size() / least) throw ArchiveError("a count is larger than what follows it");
+    get(n);
+    if (n > rest_.size()) throw ImageError("damaged image: a length beyond the end of its object");
     return n;
   }
-  template <class T>
-  void load(T& value) {
-    if constexpr (std::is_same_v<T, bool>) {
-      std::uint8_t byte = 0;
-      raw(&byte, 1);
-      value = byte != 0;
-    } else if constexpr (archive_detail::is_plain<T>) {
-      raw(&value, sizeof value);
-    } else {
-      boost::serialization::serialize_adl(*this, value, 0U);
-    }
-  }
-  void load(std::string& value) {
-    const std::size_t n = count(1);
-    value.assign(in_.data(), n);
-    in_.remove_prefix(n);
-  }
-  template <class T>
-  void load(std::vector<T>& values) {
-    values.clear();
-    if constexpr (archive_detail::is_plain<T> && !std::is_same_v<T, bool>) {
-      values.resize(count(sizeof(T)));
-      raw(values.data(), values.size() * sizeof(T));
-    } else {
-      // Grown one by one: a hostile count of elements of one byte each must not reserve their full size at once.
-      for (std::size_t left = count(1); left > 0; --left) load(values.emplace_back());
-    }
-  }
-  template <class T, std::size_t N>
-  void load(std::array<T, N>& values) {
-    for (auto& value : values) load(value);
-  }
-  template <class T>
-  void load(std::optional<T>& value) {
-    bool has = false;
-    load(has);
-    if (has)
-      load(value.emplace());
-    else
-      value.reset();
-  }
-  template <class A, class B>
-  void load(std::pair<A, B>& value) {
-    load(value.first);
-    load(value.second);
+  void raw(void* data, std::size_t n) {
+    if (n > rest_.size()) throw ImageError("damaged image: an object ends early");
+    std::memcpy(data, rest_.data(), n);
+    rest_ = rest_.subspan(n);
   }
 
-  std::string_view in_;
+  std::span<const std::byte> rest_;
 };
 
+// One object as a string of bytes, for messages.
 template <class T>
 std::string pack(const T& value) {
-  std::string out;
-  OutputArchive(out) & value;
-  return out;
+  OutArchive out;
+  out& value;
+  return {reinterpret_cast<const char*>(out.bytes().data()), out.bytes().size()};
 }
 
-// Throws ArchiveError if `bytes` is not exactly one T.
+// Throws ImageError if `bytes` is not exactly one T.
 template <class T>
 T unpack(std::string_view bytes) {
   T value{};
-  InputArchive in(bytes);
+  InArchive in(std::as_bytes(std::span(bytes)));
   in& value;
-  if (in.left() != 0) throw ArchiveError("bytes left over");
+  in.expect_end();
   return value;
 }
 

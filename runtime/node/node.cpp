@@ -173,7 +173,7 @@ void Node::log_event(std::string text) {
 void Node::on_message(int from, std::uint16_t type, std::string&& payload) {
   try {
     dispatch(from, static_cast<Msg>(type), payload);
-  } catch (const ArchiveError& error) {
+  } catch (const ImageError& error) {
     spdlog::error("{} sent a message of type {} that is none: {}", node_name(from), type, error.what());
   } catch (const ProtocolError& error) {
     spdlog::error("{} broke the protocol: {}", node_name(from), error.what());

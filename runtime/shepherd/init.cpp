@@ -97,7 +97,7 @@ void Init::on_frame(FrameSocket& from, Frame&& frame) {
   try {
     if (frame.type == static_cast<std::uint16_t>(Type::Hello)) return greet(from, unpack<Hello>(frame.payload));
     if (link_.get() == &from) obey(std::move(frame));
-  } catch (const ArchiveError& error) {
+  } catch (const ImageError& error) {
     throw ProtocolError(error.what());  // closes this connection; the job is not touched
   }
 }

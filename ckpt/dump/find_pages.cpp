@@ -1,0 +1,113 @@
+// Which pages must travel: those that the program has written to, and only where the kernel holds something for them.
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "ckpt/dump/collect.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/features.h"
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/uapi.h"
+
+namespace drover {
+
+namespace {
+
+class PageFinder {
+ public:
+  explicit PageFinder(pid_t pid)
+      : pagemap_(check(::open(proc_path(pid, "pagemap").c_str(), O_RDONLY | O_CLOEXEC), "open", proc_path(pid, "pagemap"))) {}
+
+  void find_private(const AreaState& area) {
+    if (kernel_features().pagemap_scan) scan(area);
+    else read_entries(area);
+  }
+
+  void add(std::uint64_t start, std::uint64_t end) {
+    if (!runs_.empty() && runs_.back().address + runs_.back().pages * kPageBytes == start)
+      runs_.back().pages += (end - start) / kPageBytes;
+    else
+      runs_.push_back({start, (end - start) / kPageBytes});
+  }
+
+  std::vector<PageRun> take() { return std::move(runs_); }
+
+ private:
+  // Present or swapped out, and neither the file's own page nor the zero page. Linux >= 6.7.
+  void scan(const AreaState& area) {
+    std::array<uapi::PageRegion, 512> regions;
+    uapi::PagemapScan scan{};
+    scan.size = sizeof scan;
+    scan.vec = reinterpret_cast<std::uintptr_t>(regions.data());
+    scan.vec_len = regions.size();
+    scan.category_inverted = uapi::kPageIsFile | uapi::kPageIsPfnZero;
+    scan.category_mask = uapi::kPageIsFile | uapi::kPageIsPfnZero;
+    scan.category_anyof_mask = uapi::kPageIsPresent | uapi::kPageIsSwapped;
+    for (scan.start = area.start, scan.end = area.end; scan.start < area.end; scan.start = scan.walk_end) {
+      const int n = check(::ioctl(pagemap_.get(), uapi::kPagemapScan, &scan), "PAGEMAP_SCAN");
+      for (int i = 0; i < n; ++i) add(regions[static_cast<std::size_t>(i)].start, regions[static_cast<std::size_t>(i)].end);
+    }
+  }
+
+  // Bit 63 present, 62 swapped, 61 file or shared (Documentation/admin-guide/mm/pagemap.rst).
+  void read_entries(const AreaState& area) {
+    std::vector<std::uint64_t> entries(8192);
+    for (std::uint64_t at = area.start; at < area.end;) {
+      const std::size_t pages = std::min<std::uint64_t>(entries.size(), (area.end - at) / kPageBytes);
+      const ssize_t n = check(::pread(pagemap_.get(), entries.data(), pages * 8, static_cast<off_t>(at / kPageBytes * 8)),
+                              "read pagemap");
+      if (n <= 0) return;
+      for (std::size_t i = 0; i < static_cast<std::size_t>(n) / 8; ++i, at += kPageBytes) {
+        if ((entries[i] >> 62) != 0 && (entries[i] >> 61 & 1) == 0) add(at, at + kPageBytes);
+      }
+    }
+  }
+
+  UniqueFd pagemap_;
+  std::vector<PageRun> runs_;
+};
+
+}  // namespace
+
+// Shared memory: a page may exist without this process having it in its page table, so the tables do not tell. mincore()
+// does, except for pages in swap; with any of those every page is read.
+static void find_shared(InjectedArea& injected, const RemoteMemory& memory, const AreaState& area, bool swapped,
+                        PageFinder& finder) {
+  constexpr std::uint64_t kPagesAtOnce = 128 * 1024;
+  if (swapped) return finder.add(area.start, area.end);
+  for (std::uint64_t at = area.start; at < area.end;) {
+    const std::uint64_t pages = std::min<std::uint64_t>(kPagesAtOnce, (area.end - at) / kPageBytes);
+    Batch batch = injected.area().main_batch();
+    const std::uint64_t out = batch.space(pages);
+    batch.must("mincore", SYS_mincore, at, pages * kPageBytes, out);
+    injected.leader().run(injected.area(), batch);
+    std::vector<std::byte> there(pages);
+    memory.read(out, there);
+    for (const std::byte resident : there) {
+      if ((resident & std::byte{1}) != std::byte{0}) finder.add(at, at + kPageBytes);
+      at += kPageBytes;
+    }
+  }
+}
+
+std::vector<PageRun> find_pages(const FrozenProcess& process, InjectedArea& injected, const MemoryState& memory,
+                                const std::vector<Mapping>& mappings) {
+  PageFinder finder(process.pid);
+  for (const AreaState& area : memory.areas) {
+    if (area.kind == AreaKind::Anonymous || area.kind == AreaKind::FilePrivate) {
+      finder.find_private(area);
+    } else if (area.kind == AreaKind::SharedAnonymous) {
+      const auto same = [&](const Mapping& m) { return m.start == area.start; };
+      const auto mapping = std::find_if(mappings.begin(), mappings.end(), same);
+      find_shared(injected, process.memory, area, mapping == mappings.end() || mapping->swap_kib != 0, finder);
+    }
+  }
+  return finder.take();
+}
+
+}  // namespace drover

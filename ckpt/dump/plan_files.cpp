@@ -1,0 +1,170 @@
+// Which files a process has open, and whether all of them can be opened again elsewhere.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/kcmp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "ckpt/dump/obstacles.h"
+#include "ckpt/sys/fdinfo.h"
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/unique_fd.h"
+
+namespace drover {
+
+static constexpr std::uint64_t kMaxUnlinkedBytes = 64 * 1024 * 1024;
+
+namespace {
+
+struct Descriptor {
+  int fd;
+  std::string link;
+  struct stat info;
+  FdInfo detail;
+  std::string name() const { return fmt::format("fd {}", fd); }
+};
+
+}  // namespace
+
+static FileIdentity identity_of(const std::string& path, const struct stat& info, int flags) {
+  const std::int64_t mtime = info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec;
+  return {path, info.st_mode, static_cast<std::uint64_t>(info.st_size), mtime, (flags & O_ACCMODE) != O_RDONLY};
+}
+
+static bool same_inode(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& file) {
+  file.file = identity_of(d.link, d.info, d.detail.flags);
+  if (d.info.st_nlink == 0) {
+    if (static_cast<std::uint64_t>(d.info.st_size) > kMaxUnlinkedBytes)
+      return Refusal{fmt::format("holds an unlinked file of {} MiB, {}", d.info.st_size >> 20, d.name())};
+    const std::string path = without_deleted(d.link).value_or(d.link);
+    if (path.compare(0, 7, "/memfd:") == 0) return Refusal{fmt::format("holds a memfd, {}", d.name())};
+    file.kind = FileKind::Unlinked;
+    file.object = d.info.st_ino;
+    file.file.path = path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
+    return std::nullopt;
+  }
+  struct stat now{};
+  if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
+    return Refusal{fmt::format("holds {}, which has been moved or replaced, {}", d.link, d.name())};
+  file.kind = FileKind::Regular;
+  return std::nullopt;
+}
+
+static std::optional<Refusal> plan_directory(const Descriptor& d, OpenFileState& file) {
+  struct stat now{};
+  if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
+    return Refusal{fmt::format("holds a directory that is gone, {} ({})", d.name(), d.link)};
+  file.kind = FileKind::Directory;
+  file.file = identity_of(d.link, d.info, O_RDONLY);
+  return std::nullopt;
+}
+
+static std::optional<Refusal> plan_device(const Descriptor& d, OpenFileState& file) {
+  const unsigned major = major(d.info.st_rdev), minor = minor(d.info.st_rdev);
+  // Documentation/admin-guide/devices.txt: 1 is memory (null 3, zero 5, full 7, random 8, urandom 9).
+  const bool harmless = major == 1 && (minor == 3 || minor == 5 || minor == 7 || minor == 8 || minor == 9);
+  if (major == 4 || major == 5 || (major >= 136 && major <= 143))
+    return Refusal{fmt::format("holds a terminal, {} ({})", d.name(), d.link)};
+  if (!harmless) return Refusal{fmt::format("holds a device, {} ({})", d.name(), d.link)};
+  file.kind = FileKind::Device;
+  file.file = identity_of(d.link, d.info, O_RDONLY);
+  return std::nullopt;
+}
+
+// "a TCP socket" where the kernel lets us ask, else "a socket".
+static std::string socket_name(pid_t pid, int fd) {
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const UniqueFd copy(pidfd ? static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)) : -1);
+  int domain = 0, type = 0;
+  socklen_t size = sizeof domain;
+  if (!copy || ::getsockopt(copy.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return "a socket";
+  size = sizeof type;
+  ::getsockopt(copy.get(), SOL_SOCKET, SO_TYPE, &type, &size);
+  if (domain == AF_UNIX) return "a unix socket";
+  if (type == SOCK_RAW || domain == AF_PACKET) return "a raw socket";
+  if (domain == AF_INET || domain == AF_INET6)
+    return type == SOCK_STREAM ? "a TCP socket" : type == SOCK_DGRAM ? "a UDP socket" : "an IP socket";
+  return domain == AF_NETLINK ? "a netlink socket" : "a socket";
+}
+
+static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&) {
+  static constexpr std::pair<const char*, const char*> kNames[] = {
+      {"[eventpoll]", "an epoll descriptor"}, {"[eventfd]", "an eventfd"},      {"[timerfd]", "a timerfd"},
+      {"[signalfd]", "a signalfd"},           {"inotify", "an inotify watcher"}, {"[io_uring]", "an io_uring"},
+      {"[userfaultfd]", "a userfaultfd"},     {"[pidfd]", "a pidfd"},            {"[perf_event]", "a performance counter"}};
+  for (const auto& [link, name] : kNames) {
+    if (d.link.find(link) != std::string::npos) return Refusal{fmt::format("holds {}, {}", name, d.name())};
+  }
+  return Refusal{fmt::format("holds {}, {}", d.link, d.name())};
+}
+
+static std::optional<Refusal> plan_one(pid_t pid, const Descriptor& d, const DumpOptions& options,
+                                       OpenFileState& file) {
+  file.flags = d.detail.flags & ~O_CLOEXEC;
+  file.position = d.detail.position;
+  for (const ExternalFile& external : options.external) {
+    if (external.device != d.info.st_dev || external.inode != d.info.st_ino) continue;
+    file.kind = FileKind::External;
+    file.key = external.key;
+    return std::nullopt;
+  }
+  if (d.detail.locked) return Refusal{fmt::format("holds a lock on {}, {}", d.link, d.name())};
+  if (d.detail.flags & O_ASYNC) return Refusal{fmt::format("wants signals for input (O_ASYNC), {}", d.name())};
+  switch (d.info.st_mode & S_IFMT) {
+    case S_IFREG: return plan_regular(d, file);
+    case S_IFDIR: return plan_directory(d, file);
+    case S_IFCHR: return plan_device(d, file);
+    case S_IFIFO: return Refusal{fmt::format("holds a pipe to the outside, {}", d.name())};
+    case S_IFSOCK: return Refusal{fmt::format("holds {}, {}", socket_name(pid, d.fd), d.name())};
+    case S_IFBLK: return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
+    default: return plan_anonymous(d, file);
+  }
+}
+
+static std::optional<Descriptor> look_at(pid_t pid, int fd) {
+  Descriptor d{fd, {}, {}, {}};
+  const auto link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd));
+  const auto info = try_read_text(fmt::format("/proc/{}/fdinfo/{}", pid, fd));
+  if (!link || !info || ::stat(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), &d.info) != 0) return std::nullopt;
+  d.link = *link;
+  d.detail = parse_fdinfo(*info);
+  return d;
+}
+
+static bool same_description(pid_t pid, const Descriptor& a, const Descriptor& b) {
+  return same_inode(a.info, b.info) && ((a.detail.flags ^ b.detail.flags) & ~O_CLOEXEC) == 0 &&
+         ::syscall(SYS_kcmp, pid, pid, KCMP_FILE, a.fd, b.fd) == 0;
+}
+
+Or<FilePlan> plan_files(pid_t pid, const DumpOptions& options) {
+  FilePlan plan;
+  plan.state.process = pid;
+  std::vector<Descriptor> first;  // of each open file
+  for (const int fd : list_numbers(proc_path(pid, "fd"))) {
+    const auto d = look_at(pid, fd);
+    if (!d) continue;  // closed since it was listed
+    const bool close_on_exec = (d->detail.flags & O_CLOEXEC) != 0;
+    const auto same = [&](const Descriptor& other) { return same_description(pid, other, *d); };
+    const auto known = std::find_if(first.begin(), first.end(), same);
+    const auto index = static_cast<std::uint32_t>(known - first.begin());
+    plan.state.descriptors.push_back({fd, close_on_exec, index});
+    if (known != first.end()) continue;
+    OpenFileState file;
+    if (auto refusal = plan_one(pid, *d, options, file)) return *refusal;
+    plan.state.open_files.push_back(std::move(file));
+    plan.representative.push_back(fd);
+    first.push_back(*d);
+  }
+  return plan;
+}
+
+}  // namespace drover

@@ -1,0 +1,132 @@
+// Which areas an address space has, and whether all of them can be made again elsewhere.
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <map>
+
+#include "ckpt/dump/obstacles.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+static constexpr long kOverlayFs = 0x794c7630;
+
+static std::string at(const Mapping& m) { return fmt::format("at {:#x}", m.start); }
+static bool starts_with(const std::string& text, std::string_view prefix) {
+  return text.compare(0, prefix.size(), prefix) == 0;
+}
+
+// Flags of /proc/PID/smaps that stand for something we can't make again. (Documentation/filesystems/proc.rst)
+static std::optional<Refusal> find_flag_obstacle(const Mapping& m) {
+  if (m.has_flag("ht")) return Refusal{"uses huge pages of hugetlbfs, " + at(m)};
+  if (m.has_flag("um") || m.has_flag("uw") || m.has_flag("ui")) return Refusal{"has a userfaultfd area " + at(m)};
+  if (m.has_flag("ss")) return Refusal{"has a shadow stack " + at(m)};
+  if (m.has_flag("sl")) return Refusal{"has a sealed area " + at(m)};
+  if (m.has_flag("dp")) return Refusal{"has a droppable area " + at(m)};
+  if (m.has_flag("io") || m.has_flag("pf")) return Refusal{fmt::format("maps device memory, {} {}", m.path, at(m))};
+  if (m.has_flag("lf")) return Refusal{"has an area locked on fault, " + at(m)};
+  if (m.protection_key != 0) return Refusal{"has an area with a protection key, " + at(m)};
+  return std::nullopt;
+}
+
+static std::uint32_t area_flags(const Mapping& m) {
+  static constexpr std::pair<const char*, AreaFlag> kFlags[] = {
+      {"gd", kAreaGrowsDown},  {"nr", kAreaNoReserve},   {"sr", kAreaSequential}, {"rr", kAreaRandom},
+      {"dc", kAreaDontFork},   {"dd", kAreaDontDump},    {"wf", kAreaWipeOnFork}, {"hg", kAreaHugePages},
+      {"nh", kAreaNoHugePages}, {"mg", kAreaMergeable}, {"lo", kAreaLocked}, {"mw", kAreaMayWrite}};
+  std::uint32_t flags = 0;
+  for (const auto& [name, flag] : kFlags) {
+    if (m.has_flag(name)) flags |= flag;
+  }
+  return flags;
+}
+
+namespace {
+
+class MemoryPlanner {
+ public:
+  std::optional<Refusal> add(const Mapping& m) {
+    if (m.path == "[vsyscall]") return std::nullopt;  // the kernel's own, the same in every process
+    AreaState area{m.start, m.end, AreaKind::Anonymous, m.prot, area_flags(m), m.offset, 0};
+    const bool vdso = m.path == "[vdso]" || starts_with(m.path, "[vvar");
+    if (!vdso) {
+      if (auto refusal = find_flag_obstacle(m)) return refusal;
+    }
+    if (vdso) {
+      area.kind = AreaKind::Vdso;
+    } else if (m.shared && (starts_with(m.path, "/dev/zero (deleted)") || starts_with(m.path, "[anon_shmem:"))) {
+      area.kind = AreaKind::SharedAnonymous;
+      area.file = objects_.emplace(m.inode, static_cast<std::uint32_t>(objects_.size())).first->second;
+    } else if (!m.path.empty() && m.path[0] != '[') {
+      if (auto refusal = add_file(m, area)) return refusal;
+    } else if (m.path != "" && m.path != "[heap]" && m.path != "[stack]" && !starts_with(m.path, "[anon:")) {
+      return Refusal{fmt::format("has an area {} {}", m.path, at(m))};
+    }
+    state.areas.push_back(area);
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> add_executable(pid_t pid) {
+    const std::string path = read_link(proc_path(pid, "exe"));
+    if (without_deleted(path)) return Refusal{"its program has been deleted, " + path};
+    struct stat info{};
+    if (::stat(path.c_str(), &info) != 0) return Refusal{fmt::format("its program {} is out of reach", path)};
+    state.executable = file_index(path, info, false);
+    return std::nullopt;
+  }
+
+  MemoryState state;
+
+ private:
+  std::optional<Refusal> add_file(const Mapping& m, AreaState& area) {
+    if (starts_with(m.path, "/SYSV")) return Refusal{"uses System V shared memory, " + at(m)};
+    if (starts_with(m.path, "/memfd:")) return Refusal{fmt::format("maps a memfd, {}", m.path)};
+    if (starts_with(m.path, "/[aio]")) return Refusal{"uses asynchronous I/O (io_setup)"};
+    if (m.path[0] != '/') return Refusal{fmt::format("maps {} {}", m.path, at(m))};
+    if (const auto path = without_deleted(m.path)) return Refusal{fmt::format("maps a deleted file, {}", *path)};
+    struct stat info{};
+    if (::stat(m.path.c_str(), &info) != 0) return Refusal{fmt::format("maps {}, which is out of reach", m.path)};
+    if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
+    if (!S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
+    if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
+    area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
+    area.file = file_index(m.path, info, m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw")));
+    return std::nullopt;
+  }
+
+  // Areas name the real file's device and inode; stat() may name others on overlayfs (both) and btrfs (the device).
+  static bool same_file(const Mapping& m, const struct stat& info) {
+    if (m.inode == info.st_ino) return true;
+    struct statfs fs{};
+    return m.device != info.st_dev && ::statfs(m.path.c_str(), &fs) == 0 && fs.f_type == kOverlayFs;
+  }
+
+  std::uint32_t file_index(const std::string& path, const struct stat& info, bool written) {
+    const auto [it, fresh] = indices_.emplace(path, static_cast<std::uint32_t>(state.files.size()));
+    if (fresh) {
+      const std::int64_t mtime = info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec;
+      state.files.push_back({path, info.st_mode, static_cast<std::uint64_t>(info.st_size), mtime, written});
+    }
+    state.files[it->second].written |= written;
+    return it->second;
+  }
+
+  std::map<std::string, std::uint32_t> indices_;
+  std::map<ino_t, std::uint32_t> objects_;
+};
+
+}  // namespace
+
+Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings) {
+  MemoryPlanner planner;
+  planner.state.process = pid;
+  for (const Mapping& mapping : mappings) {
+    if (auto refusal = planner.add(mapping)) return *refusal;
+  }
+  if (auto refusal = planner.add_executable(pid)) return *refusal;
+  return std::move(planner.state);
+}
+
+}  // namespace drover

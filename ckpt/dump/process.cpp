@@ -1,0 +1,92 @@
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "ckpt/dump/collect.h"
+#include "ckpt/sys/task_stat.h"
+#include "ckpt/sys/task_status.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+// A directory by its path, if the path still leads there.
+static Or<std::string> reachable_directory(pid_t pid, const char* link, const char* name) {
+  const std::string path = read_link(proc_path(pid, link));
+  struct stat there{}, here{};
+  const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
+                    there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+  if (!same) return Refusal{fmt::format("its {} is gone, {}", name, path)};
+  return path;
+}
+
+static void read_proc(const FrozenProcess& process, ProcessState& state) {
+  const TaskStat stat = parse_task_stat(read_text(proc_path(process.pid, "stat")));
+  const TaskStatus status = parse_task_status(read_text(proc_path(process.pid, "status")));
+  state.pid = process.pid;
+  state.parent = stat.parent;
+  state.process_group = stat.process_group;
+  state.session = stat.session;
+  state.exit_signal = stat.exit_signal;
+  state.stopped_by = process.stopped_by;
+  state.thread_count = static_cast<std::uint32_t>(process.threads.size());
+  state.umask = status.umask;
+  state.thp_disabled = !status.thp_enabled;
+  if (const auto score = try_read_text(proc_path(process.pid, "oom_score_adj"))) {
+    std::string_view rest = *score;
+    std::string_view line;
+    if (next_line(rest, line)) state.oom_score_adj = static_cast<std::int32_t>(to_signed(line).value_or(0));
+  }
+}
+
+static void ask_process(const FrozenProcess& process, InjectedArea& injected, ProcessState& state) {
+  Batch batch = injected.area().main_batch();
+  const auto personality = batch.may(SYS_personality, 0xffffffff);
+  const auto dumpable = batch.may(SYS_prctl, PR_GET_DUMPABLE);
+  const auto subreaper_at = batch.space(sizeof(int));
+  batch.may(SYS_prctl, PR_GET_CHILD_SUBREAPER, subreaper_at);
+  const auto thp = batch.may(SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+  const auto limits_at = batch.space(sizeof(rlimit) * RLIM_NLIMITS);
+  for (int resource = 0; resource < RLIM_NLIMITS; ++resource)
+    batch.must("prlimit64", SYS_prlimit64, 0, resource, 0, limits_at + sizeof(rlimit) * static_cast<unsigned>(resource));
+  injected.leader().run(injected.area(), batch);
+  state.personality = static_cast<std::uint64_t>(batch.result(personality));
+  state.dumpable = static_cast<std::int32_t>(batch.result(dumpable));
+  state.child_subreaper = process.memory.load<int>(subreaper_at) != 0;
+  state.thp_disabled = batch.result(thp) == 1;
+  const auto limits = process.memory.load<std::array<rlimit, RLIM_NLIMITS>>(limits_at);
+  for (const rlimit& limit : limits) state.limits.push_back({limit.rlim_cur, limit.rlim_max});
+}
+
+Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& injected) {
+  ProcessState state;
+  read_proc(process, state);
+  auto cwd = reachable_directory(process.pid, "cwd", "working directory");
+  if (auto* refusal = std::get_if<Refusal>(&cwd)) return *refusal;
+  auto root = reachable_directory(process.pid, "root", "root directory");
+  if (auto* refusal = std::get_if<Refusal>(&root)) return *refusal;
+  state.cwd = std::get<std::string>(cwd);
+  state.root = std::get<std::string>(root);
+  ask_process(process, injected, state);
+  if (state.dumpable != 1) return Refusal{fmt::format("process {} is not dumpable", process.pid)};
+  return state;
+}
+
+void collect_memory(const FrozenProcess& process, InjectedArea& injected, MemoryState& memory) {
+  const TaskStat stat = parse_task_stat(read_text(proc_path(process.pid, "stat")));
+  memory.start_code = stat.start_code, memory.end_code = stat.end_code;
+  memory.start_data = stat.start_data, memory.end_data = stat.end_data;
+  memory.start_stack = stat.start_stack, memory.start_brk = stat.start_brk;
+  memory.arg_start = stat.arg_start, memory.arg_end = stat.arg_end;
+  memory.env_start = stat.env_start, memory.env_end = stat.env_end;
+  const std::string auxv = read_text(proc_path(process.pid, "auxv"));
+  const auto bytes = std::as_bytes(std::span(auxv));
+  memory.auxv.assign(bytes.begin(), bytes.end());
+  Batch batch = injected.area().main_batch();
+  const auto brk = batch.may(SYS_brk, 0);
+  injected.leader().run(injected.area(), batch);
+  memory.brk = static_cast<std::uint64_t>(batch.result(brk));
+}
+
+}  // namespace drover

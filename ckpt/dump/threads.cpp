@@ -1,0 +1,138 @@
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "ckpt/dump/collect.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/task_status.h"
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/uapi.h"
+
+namespace drover {
+
+namespace {
+
+// What only the thread itself can tell, asked for by one batch.
+class ThreadQuestions {
+ public:
+  explicit ThreadQuestions(Batch batch) : batch_(std::move(batch)) {
+    altstack_at_ = batch_.space(sizeof(stack_t));
+    batch_.must("sigaltstack", SYS_sigaltstack, 0, altstack_at_);
+    death_signal_at_ = batch_.space(sizeof(int));
+    batch_.must("PR_GET_PDEATHSIG", SYS_prctl, PR_GET_PDEATHSIG, death_signal_at_);
+    tid_address_at_ = batch_.space(sizeof(std::uint64_t));
+    batch_.must("PR_GET_TID_ADDRESS", SYS_prctl, uapi::kGetTidAddress, tid_address_at_);
+    slack_ = batch_.must("PR_GET_TIMERSLACK", SYS_prctl, PR_GET_TIMERSLACK);
+    securebits_ = batch_.must("PR_GET_SECUREBITS", SYS_prctl, PR_GET_SECUREBITS);
+  }
+
+  void read_answers(const RemoteMemory& memory, ThreadState& state) const {
+    const auto altstack = memory.load<stack_t>(altstack_at_);
+    state.altstack_address = reinterpret_cast<std::uint64_t>(altstack.ss_sp);
+    state.altstack_bytes = altstack.ss_size;
+    state.altstack_flags = altstack.ss_flags;
+    state.parent_death_signal = memory.load<int>(death_signal_at_);
+    state.tid_address = memory.load<std::uint64_t>(tid_address_at_);
+    state.scheduling.timer_slack_ns = static_cast<std::uint64_t>(batch_.result(slack_));
+    state.credentials.securebits = static_cast<std::uint32_t>(batch_.result(securebits_));
+  }
+
+  Batch& batch() { return batch_; }
+
+ private:
+  Batch batch_;
+  std::uint64_t altstack_at_ = 0, death_signal_at_ = 0, tid_address_at_ = 0;
+  std::size_t slack_ = 0, securebits_ = 0;
+};
+
+}  // namespace
+
+static std::vector<std::int32_t> read_affinity(pid_t tid) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  check(::sched_getaffinity(tid, sizeof set, &set), "sched_getaffinity", fmt::format("tid {}", tid));
+  std::vector<std::int32_t> cpus;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(static_cast<std::int32_t>(cpu));
+  }
+  return cpus;
+}
+
+static void collect_scheduling(pid_t tid, const DumpOptions& options, SchedulingState& scheduling) {
+  uapi::SchedAttributes attributes{};
+  check(::syscall(SYS_sched_getattr, tid, &attributes, sizeof attributes, 0), "sched_getattr", fmt::format("tid {}", tid));
+  scheduling.policy = attributes.policy;
+  scheduling.flags = attributes.flags;
+  scheduling.nice = attributes.nice;
+  scheduling.priority = attributes.priority;
+  scheduling.runtime = attributes.runtime;
+  scheduling.deadline = attributes.deadline;
+  scheduling.period = attributes.period;
+  scheduling.io_priority = static_cast<std::int32_t>(::syscall(SYS_ioprio_get, 1 /* IOPRIO_WHO_PROCESS */, tid));
+  scheduling.cpus = read_affinity(tid);
+  const std::vector<std::int32_t> node(options.node_cpus.begin(), options.node_cpus.end());
+  const auto online = static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN));
+  scheduling.all_node_cpus = node.empty() ? scheduling.cpus.size() >= online : scheduling.cpus == node;
+}
+
+static void collect_credentials(const FrozenProcess& process, pid_t tid, CredentialsState& credentials) {
+  const TaskStatus status = parse_task_status(read_text(fmt::format("/proc/{}/task/{}/status", process.pid, tid)));
+  credentials.uid = status.uid;
+  credentials.gid = status.gid;
+  credentials.groups = status.groups;
+  credentials.cap_inheritable = status.cap_inheritable;
+  credentials.cap_permitted = status.cap_permitted;
+  credentials.cap_effective = status.cap_effective;
+  credentials.cap_bounding = status.cap_bounding;
+  credentials.cap_ambient = status.cap_ambient;
+  credentials.no_new_privs = status.no_new_privs;
+}
+
+static ThreadState collect_thread(const FrozenProcess& process, const FrozenThread& thread,
+                                  const RemoteSyscalls& syscalls, const DumpOptions& options) {
+  ThreadState state;
+  state.process = process.pid;
+  state.tid = thread.tid;
+  state.name = read_text(fmt::format("/proc/{}/task/{}/comm", process.pid, thread.tid));
+  if (!state.name.empty() && state.name.back() == '\n') state.name.pop_back();
+  static_assert(sizeof state.registers == sizeof thread.registers);
+  std::memcpy(state.registers.data(), &thread.registers, sizeof state.registers);
+  state.xstate = syscalls.tracee().xstate();
+  state.signal_mask = syscalls.saved_mask();
+  state.rseq_address = thread.rseq.address;
+  state.rseq_bytes = thread.rseq.size;
+  state.rseq_signature = thread.rseq.signature;
+  state.wait = thread.wait;
+  std::size_t length = 0;
+  void* head = nullptr;
+  if (::syscall(SYS_get_robust_list, thread.tid, &head, &length) == 0) {
+    state.robust_list = reinterpret_cast<std::uint64_t>(head);
+    state.robust_list_bytes = length;
+  }
+  collect_scheduling(thread.tid, options, state.scheduling);
+  collect_credentials(process, thread.tid, state.credentials);
+  return state;
+}
+
+Or<std::vector<ThreadState>> collect_threads(const FrozenProcess& process, InjectedArea& injected,
+                                             const DumpOptions& options) {
+  std::vector<ThreadQuestions> questions;
+  for (std::size_t i = 0; i < process.threads.size(); ++i) {
+    questions.emplace_back(injected.batch(i));
+    injected.thread(i).start(injected.area(), questions[i].batch());
+  }
+  std::vector<ThreadState> threads;
+  for (std::size_t i = 0; i < process.threads.size(); ++i) {
+    injected.thread(i).finish(questions[i].batch());
+    threads.push_back(collect_thread(process, process.threads[i], injected.thread(i), options));
+    questions[i].read_answers(process.memory, threads.back());
+  }
+  return threads;
+}
+
+}  // namespace drover

@@ -1,0 +1,91 @@
+// Page contents: read by the kernel straight into the sink's window, looked at for zeros while they are in the cache.
+#include <cstring>
+
+#include "ckpt/dump/collect.h"
+
+namespace drover {
+
+static bool is_zero(const std::byte* page) {
+  // Compares the page with itself, shifted by 16 bytes: memcmp stops at the first difference and is vectorised.
+  std::uint64_t first[2];
+  std::memcpy(first, page, sizeof first);
+  return (first[0] | first[1]) == 0 && std::memcmp(page, page + sizeof first, kPageBytes - sizeof first) == 0;
+}
+
+namespace {
+
+class PageWriter {
+ public:
+  PageWriter(const FrozenProcess& process, ImageWriter& writer, DumpStats& stats)
+      : process_(process), writer_(writer), stats_(stats) {}
+
+  void add(PageRun run) {
+    while (run.pages > 0) {
+      const std::uint64_t part = std::min<std::uint64_t>(run.pages, kMaxPagesPerRecord - pages_);
+      runs_.push_back({run.address, part});
+      pages_ += part;
+      run.address += part * kPageBytes;
+      run.pages -= part;
+      if (pages_ == kMaxPagesPerRecord) flush();
+    }
+  }
+
+  void flush() {
+    if (pages_ == 0) return;
+    const auto payload = writer_.begin_record(kMaxPayloadBytes);
+    const auto bytes = payload.subspan(sizeof(PagesHead), pages_ * kPageBytes);
+    std::vector<iovec> remote;
+    for (const PageRun& run : runs_) remote.push_back({reinterpret_cast<void*>(run.address), run.pages * kPageBytes});
+    process_.memory.read_ranges(remote, bytes);
+    drop_zeros(bytes);
+    if (pages_ > 0) finish(payload);
+    runs_.clear();
+    pages_ = 0;
+  }
+
+ private:
+  // Moves the pages that hold something together and makes the list of them anew.
+  void drop_zeros(std::span<std::byte> bytes) {
+    std::vector<PageRun> kept;
+    std::size_t from = 0, to = 0;
+    for (const PageRun& run : runs_) {
+      for (std::uint64_t i = 0; i < run.pages; ++i, from += kPageBytes) {
+        if (is_zero(&bytes[from])) continue;
+        const std::uint64_t address = run.address + i * kPageBytes;
+        if (!kept.empty() && kept.back().address + kept.back().pages * kPageBytes == address) ++kept.back().pages;
+        else kept.push_back({address, 1});
+        if (from != to) std::memcpy(&bytes[to], &bytes[from], kPageBytes);
+        to += kPageBytes;
+      }
+    }
+    stats_.zero_pages += (from - to) / kPageBytes;
+    runs_ = std::move(kept);
+    pages_ = to / kPageBytes;
+  }
+
+  void finish(std::span<std::byte> payload) {
+    const PagesHead head{process_.pid, 0, static_cast<std::uint32_t>(runs_.size()), static_cast<std::uint32_t>(pages_)};
+    std::memcpy(payload.data(), &head, sizeof head);
+    const std::size_t list_at = sizeof head + pages_ * kPageBytes;
+    std::memcpy(&payload[list_at], runs_.data(), runs_.size() * sizeof(PageRun));
+    writer_.end_record(RecordType::Pages, 0, list_at + runs_.size() * sizeof(PageRun));
+    stats_.page_bytes += pages_ * kPageBytes;
+  }
+
+  const FrozenProcess& process_;
+  ImageWriter& writer_;
+  DumpStats& stats_;
+  std::vector<PageRun> runs_;
+  std::size_t pages_ = 0;
+};
+
+}  // namespace
+
+void write_pages(const FrozenProcess& process, const std::vector<PageRun>& runs, ImageWriter& writer,
+                 DumpStats& stats) {
+  PageWriter pages(process, writer, stats);
+  for (const PageRun& run : runs) pages.add(run);
+  pages.flush();
+}
+
+}  // namespace drover

@@ -1,0 +1,59 @@
+#include "ckpt/freeze/batch.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+Batch::Batch(std::uint64_t slot, std::size_t bytes) : slot_(slot), data_(bytes), data_begin_(bytes) {}
+
+std::size_t Batch::room() const { return data_begin_ - calls_.size() * sizeof(Call); }
+
+std::size_t Batch::add(std::string what, long number, std::initializer_list<std::uint64_t> args) {
+  if (room() < sizeof(Call)) throw std::length_error("too many system calls in a batch");
+  Call call{};
+  call.word[0] = static_cast<std::uint64_t>(number);
+  std::copy(args.begin(), args.end(), call.word + 1);
+  calls_.push_back(call);
+  what_.push_back(std::move(what));
+  return calls_.size() - 1;
+}
+
+std::uint64_t Batch::space(std::size_t bytes) {
+  const std::size_t rounded = (bytes + 15) / 16 * 16;
+  if (room() < rounded) throw std::length_error("too much data in a batch");
+  data_begin_ -= rounded;
+  std::fill_n(data_.begin() + static_cast<std::ptrdiff_t>(data_begin_), rounded, std::byte{0});
+  return slot_ + data_begin_;
+}
+
+std::uint64_t Batch::push(std::span<const std::byte> data) {
+  const std::uint64_t address = space(data.size());
+  std::copy(data.begin(), data.end(), data_.begin() + static_cast<std::ptrdiff_t>(data_begin_));
+  return address;
+}
+
+std::uint64_t Batch::push_string(std::string_view text) {
+  const std::string terminated(text);
+  return push(std::as_bytes(std::span(terminated.c_str(), terminated.size() + 1)));
+}
+
+void Batch::set_results(std::span<const Call> calls) { std::copy(calls.begin(), calls.end(), calls_.begin()); }
+
+void Batch::check_results() const {
+  for (std::size_t i = 0; i < calls_.size(); ++i) {
+    const long r = result(i);
+    if (r < 0 && r > -4096 && !what_[i].empty()) throw SystemError(what_[i], {}, static_cast<int>(-r));
+  }
+}
+
+void Batch::clear() {
+  calls_.clear();
+  what_.clear();
+  data_begin_ = data_.size();
+}
+
+}  // namespace drover

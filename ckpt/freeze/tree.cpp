@@ -1,0 +1,225 @@
+#include "ckpt/freeze/tree.h"
+
+#include <fmt/format.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "ckpt/freeze/release.h"
+#include "ckpt/freeze/tree_impl.h"
+#include "ckpt/sys/features.h"
+#include "ckpt/sys/task_status.h"
+#include "ckpt/sys/tasks.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+// A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent) never.
+static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
+static constexpr unsigned kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE;
+
+namespace {
+
+// Stops one process: seizes threads until none is new, since a running thread makes others meanwhile.
+class ProcessFreezer {
+ public:
+  explicit ProcessFreezer(FrozenProcess& process) : process_(process) {}
+
+  std::optional<Refusal> freeze() {
+    for (;;) {
+      const std::size_t known = process_.threads.size();
+      for (const pid_t tid : list_threads(process_.pid)) {
+        if (auto refusal = seize(tid)) return refusal;
+      }
+      for (std::size_t i = known; i < process_.threads.size(); ++i) {
+        if (auto refusal = wait_until_stopped(process_.threads[i])) return refusal;
+      }
+      std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
+      if (process_.threads.size() <= known) break;
+    }
+    if (process_.threads.empty() || process_.threads.front().tid != process_.pid)
+      return Refusal{fmt::format("the main thread of process {} has exited", process_.pid)};
+    return std::nullopt;
+  }
+
+ private:
+  std::optional<Refusal> seize(pid_t tid) {
+    for (const auto& thread : process_.threads) {
+      if (thread.tid == tid) return std::nullopt;
+    }
+    FrozenThread thread;
+    thread.before = observe_sleeper(process_.pid, tid);
+    thread.tid = tid;
+    const int error = Tracee(tid).seize(kOptions);
+    if (error == ESRCH) return std::nullopt;
+    if (error != 0) return Refusal{why_not(tid, error)};
+    process_.threads.push_back(thread);
+    Tracee(tid).interrupt();
+    return std::nullopt;
+  }
+
+  std::string why_not(pid_t tid, int error) const {
+    const auto status = try_read_text(proc_path(process_.pid, "status"));
+    if (status && parse_task_status(*status).tracer != 0)
+      return fmt::format("process {} is traced by another program", process_.pid);
+    return fmt::format("thread {} may not be traced: {}", tid, error_text(error));
+  }
+
+  std::optional<Refusal> wait_until_stopped(FrozenThread& thread) {
+    const Tracee tracee(thread.tid);
+    for (;;) {
+      const auto stop = tracee.wait_for(kStopDeadlineNs);
+      if (!stop) return Refusal{fmt::format("thread {} can't be stopped: it sleeps in the kernel", thread.tid)};
+      if (stop->exited()) {
+        thread.tid = 0;
+        return std::nullopt;
+      }
+      if (stop->interrupted()) return std::nullopt;
+      if (stop->group_stop()) {
+        process_.stopped_by = stop->signal();
+        return std::nullopt;
+      }
+      // A signal was faster. Any stop takes back the pending interrupt (ptrace_stop()), so ask again, and let it through.
+      tracee.interrupt();
+      tracee.resume(PTRACE_CONT, stop->event() == 0 ? stop->signal() : 0);
+    }
+  }
+
+  FrozenProcess& process_;
+};
+
+}  // namespace
+
+// A thread stopped inside a restartable sequence is moved to its abort handler, as the kernel does after every preemption:
+// our system calls would run outside the sequence, the kernel would then forget that it was in one. (rseq(2))
+static void leave_restartable_sequence(const FrozenProcess& process, FrozenThread& thread) {
+  const long size = ::ptrace(static_cast<__ptrace_request>(uapi::kGetRseqConfiguration), thread.tid,
+                             sizeof thread.rseq, &thread.rseq);
+  if (size < 0 || thread.rseq.address == 0) {
+    thread.rseq = {};
+    return;
+  }
+  struct CriticalSection {
+    std::uint32_t version, flags;
+    std::uint64_t start_ip, post_commit_offset, abort_ip;
+  };
+  const std::uint64_t field = thread.rseq.address + 8;  // struct rseq, rseq_cs
+  const auto section = process.memory.load<std::uint64_t>(field);
+  if (section == 0) return;
+  const auto cs = process.memory.load<CriticalSection>(section);
+  if (thread.registers.rip - cs.start_ip >= cs.post_commit_offset) return;
+  thread.registers.rip = cs.abort_ip;
+  process.memory.store<std::uint64_t>(field, 0);
+  Tracee(thread.tid).set_registers(thread.registers);
+}
+
+// Would the thread run a handler of its own, or stop, if it went on now? Then an EINTR is the program's.
+static bool signal_about_to_be_delivered(const FrozenProcess& process, pid_t tid) {
+  if (process.stopped_by != 0) return true;
+  const auto text = try_read_text(fmt::format("/proc/{}/task/{}/status", process.pid, tid));
+  if (!text) return true;
+  const TaskStatus status = parse_task_status(*text);
+  constexpr std::uint64_t kStopSignals = std::uint64_t{0xf} << (SIGSTOP - 2);  // CONT, STOP, TSTP, TTIN
+  return ((status.pending | status.shared_pending) & ~status.blocked & (status.caught | kStopSignals)) != 0;
+}
+
+static void examine_threads(FrozenProcess& process, std::int64_t stopped_at_ns) {
+  for (FrozenThread& thread : process.threads) {
+    thread.registers = Tracee(thread.tid).registers();
+    leave_restartable_sequence(process, thread);
+    const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
+    auto call = examine_call(process.memory, thread.registers,
+                             eintr && signal_about_to_be_delivered(process, thread.tid), thread.before, stopped_at_ns);
+    thread.registers = call.registers;
+    thread.wait = call.wait;
+    thread.examined = true;
+  }
+}
+
+std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root) {
+  read_host_clocks();  // remembers our own time namespace before anybody unshares
+  FrozenTree tree(std::make_unique<Impl>());
+  auto& processes = tree.impl_->processes;
+  for (bool found = true; found;) {
+    found = false;
+    for (const pid_t pid : list_tree(root)) {
+      const auto same = [pid](const FrozenProcess& p) { return p.pid == pid; };
+      if (std::any_of(processes.begin(), processes.end(), same)) continue;
+      if (::access(proc_path(pid, "task").c_str(), F_OK) != 0) {
+        if (pid == root) return Refusal{fmt::format("there is no process {}", pid)};
+        continue;
+      }
+      found = true;
+      if (auto refusal = ProcessFreezer(processes.emplace_back(pid)).freeze()) return *refusal;
+    }
+  }
+  tree.impl_->frozen_at = read_host_clocks();
+  tree.impl_->frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
+  try {
+    for (auto& process : processes) examine_threads(process, tree.impl_->frozen_at_own_ns);
+  } catch (const SystemError& error) {
+    return Refusal{error.what()};
+  }
+  return tree;
+}
+
+FrozenTree::FrozenTree(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+FrozenTree::FrozenTree(FrozenTree&&) noexcept = default;
+FrozenTree& FrozenTree::operator=(FrozenTree&& other) noexcept {
+  FrozenTree old(std::move(*this));
+  impl_ = std::move(other.impl_);
+  return *this;
+}
+
+FrozenTree::~FrozenTree() {
+  if (!impl_ || impl_->released) return;
+  try {
+    thaw();
+  } catch (const std::exception&) {  // what can't be thawed is let go by the kernel when the tracer ends
+  }
+}
+
+pid_t FrozenTree::root() const { return impl_->processes.front().pid; }
+
+void FrozenTree::die_with_tracer() {
+  for (const auto& process : impl_->processes) {
+    for (const auto& thread : process.threads) Tracee(thread.tid).set_options(kOptions | PTRACE_O_EXITKILL);
+  }
+}
+
+void FrozenTree::thaw() {
+  impl_->released = true;
+  std::vector<ThreadRelease> releases;
+  for (const auto& process : impl_->processes) {
+    for (const auto& thread : process.threads) {
+      if (!thread.examined) {  // freezing was given up: nothing has been changed
+        Tracee(thread.tid).detach();
+        continue;
+      }
+      auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, thread.registers, std::nullopt});
+      // A restart block goes on by itself; what the kernel turned into EINTR must be issued again.
+      if (thread.wait && static_cast<std::int64_t>(thread.registers.rax) == -EINTR)
+        release.eintr_deadline_ns = impl_->frozen_at_own_ns + thread.wait->remaining_ns;
+    }
+  }
+  impl_->lingering = release_threads(releases);
+}
+
+void FrozenTree::linger() { impl_->lingering.wait(); }
+
+void FrozenTree::kill() {
+  impl_->released = true;
+  for (const auto& process : impl_->processes) ::kill(process.pid, SIGKILL);
+  for (const auto& process : impl_->processes) {
+    // Every thread must be reaped by its tracer, the leader last: it does not become a zombie before.
+    for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {
+      for (auto stop = Tracee(thread->tid).wait_for(kStopDeadlineNs); stop && !stop->exited();)
+        stop = Tracee(thread->tid).wait_for(kStopDeadlineNs);
+    }
+  }
+}
+
+}  // namespace drover

@@ -1,0 +1,45 @@
+// What a FrozenTree holds, for dump/.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "ckpt/freeze/interrupted_call.h"
+#include "ckpt/freeze/release.h"
+#include "ckpt/freeze/remote_memory.h"
+#include "ckpt/freeze/tree.h"
+#include "ckpt/image/state/thread.h"
+#include "ckpt/sys/clocks.h"
+#include "ckpt/sys/uapi.h"
+
+namespace drover {
+
+struct FrozenThread {
+  pid_t tid = 0;
+  bool examined = false;  // the rest is known
+  Registers registers{};  // put right: see InterruptedCall
+  std::optional<WaitState> wait;
+  uapi::RseqConfiguration rseq{};  // address 0: not registered
+  std::optional<LastRun> before;
+};
+
+struct FrozenProcess {
+  explicit FrozenProcess(pid_t process) : pid(process), memory(process) {}
+  pid_t pid;
+  RemoteMemory memory;
+  int stopped_by = 0;                 // group-stopped by this signal
+  std::vector<FrozenThread> threads;  // the leader first
+};
+
+struct FrozenTree::Impl {
+  std::vector<FrozenProcess> processes;  // the root first
+  HostClocks frozen_at;
+  std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
+  bool released = false;
+  LingeringThreads lingering;
+};
+
+}  // namespace drover

@@ -1,0 +1,85 @@
+// The descriptor table of a process and the open file descriptions that it refers to.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ckpt/image/state/file_identity.h"
+
+namespace drover {
+
+enum class FileKind : std::uint8_t {
+  Regular = 0,
+  Directory = 1,
+  Device = 2,    // /dev/null and its kind
+  External = 3,  // the restorer is given it under `key`
+  Unlinked = 4,  // a regular file without a name: its content is in FileData records
+  EventFd = 5,
+  Epoll = 6,
+  TimerFd = 7,
+  Pipe = 8,
+};
+
+struct EpollEntry {
+  std::int32_t fd = -1;
+  std::uint32_t events = 0;
+  std::uint64_t data = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& fd& events& data;
+  }
+};
+
+struct OpenFileState {
+  FileKind kind = FileKind::Regular;
+  std::int32_t flags = 0;  // O_* without O_CLOEXEC
+  std::int64_t position = 0;
+  FileIdentity file;          // Regular, Directory, Device; Unlinked: `path` is the folder it was in
+  std::string key;            // External
+  std::uint64_t object = 0;   // Unlinked, Pipe: equal numbers are the same file or pipe
+  std::uint64_t counter = 0;  // EventFd, TimerFd (expirations not yet read), Pipe (its size)
+  bool semaphore = false;     // EventFd
+  std::vector<EpollEntry> watched;
+  std::int32_t clock_id = 0, settime_flags = 0;
+  std::int64_t value_ns = 0, interval_ns = 0;
+
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& kind& flags& position& file& key& object& counter& semaphore& watched& clock_id& settime_flags& value_ns&
+        interval_ns;
+  }
+};
+
+struct DescriptorState {
+  std::int32_t fd = -1;
+  bool close_on_exec = false;
+  std::uint32_t open_file = 0;  // index into FilesState::open_files
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& fd& close_on_exec& open_file;
+  }
+};
+
+struct FilesState {
+  std::int32_t process = 0;
+  std::vector<OpenFileState> open_files;
+  std::vector<DescriptorState> descriptors;  // ascending by fd
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& process& open_files& descriptors;
+  }
+};
+
+// A piece of the content of an unlinked file, or of what lay in a pipe.
+struct FileDataState {
+  std::uint64_t object = 0;
+  std::uint64_t offset = 0;
+  std::vector<std::byte> bytes;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& object& offset& bytes;
+  }
+};
+
+}  // namespace drover

@@ -1,0 +1,70 @@
+// An address space without its contents: its areas, and what mm_struct holds besides.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ckpt/image/state/file_identity.h"
+
+namespace drover {
+
+enum class AreaKind : std::uint8_t {
+  Anonymous = 0,        // private, no file; heap and stacks too
+  FilePrivate = 1,      // only the pages that were written to (copied) travel
+  FileShared = 2,       // nothing travels: the file is the content
+  SharedAnonymous = 3,  // content travels; areas with the same `file` are parts of one object
+  Vdso = 4,             // put there by the kernel: code and data of the vdso
+};
+
+// Advice and limits of an area, madvise(2) and mlock(2).
+enum AreaFlag : std::uint32_t {
+  kAreaGrowsDown = 1 << 0,
+  kAreaNoReserve = 1 << 1,
+  kAreaSequential = 1 << 2,
+  kAreaRandom = 1 << 3,
+  kAreaDontFork = 1 << 4,
+  kAreaDontDump = 1 << 5,
+  kAreaWipeOnFork = 1 << 6,
+  kAreaHugePages = 1 << 7,
+  kAreaNoHugePages = 1 << 8,
+  kAreaMergeable = 1 << 9,
+  kAreaLocked = 1 << 10,
+  kAreaMayWrite = 1 << 11,  // may be made writable later; of a shared area it means a file open for writing
+};
+
+struct AreaState {
+  std::uint64_t start = 0, end = 0;
+  AreaKind kind = AreaKind::Anonymous;
+  std::int32_t prot = 0;
+  std::uint32_t flags = 0;
+  std::uint64_t offset = 0;  // into the file or shared object
+  std::uint32_t file = 0;    // index into MemoryState::files, or number of the shared object
+
+  std::uint64_t bytes() const { return end - start; }
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& start& end& kind& prot& flags& offset& file;
+  }
+};
+
+struct MemoryState {
+  std::int32_t process = 0;
+  // In the order of struct prctl_mm_map (prctl(2), PR_SET_MM_MAP).
+  std::uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0;
+  std::uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
+  std::vector<std::byte> auxv;
+  std::uint32_t executable = 0;  // index into files
+  std::vector<FileIdentity> files;
+  std::vector<AreaState> areas;
+  std::uint64_t content_pages = 0;  // about so many pages follow; what a restorer must have room for
+
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& process& start_code& end_code& start_data& end_data& start_brk& brk& start_stack& arg_start& arg_end& env_start&
+        env_end& auxv& executable& files& areas& content_pages;
+  }
+};
+
+}  // namespace drover

@@ -1,0 +1,40 @@
+// What belongs to a process as a whole and to no other record.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace drover {
+
+struct LimitState {
+  std::uint64_t soft = 0, hard = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& soft& hard;
+  }
+};
+
+struct ProcessState {
+  std::int32_t pid = 0, parent = 0, process_group = 0, session = 0;
+  std::int32_t exit_signal = 17;
+  std::int32_t stopped_by = 0;  // group-stopped by this signal; 0: running
+  std::uint32_t thread_count = 0;
+  std::uint32_t umask = 022;
+  std::uint64_t personality = 0;
+  std::int32_t dumpable = 1;
+  std::int32_t oom_score_adj = 0;
+  bool child_subreaper = false;
+  bool thp_disabled = false;
+  std::string cwd, root;
+  std::vector<LimitState> limits;  // by RLIMIT_*
+
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& pid& parent& process_group& session& exit_signal& stopped_by& thread_count& umask& personality& dumpable&
+        oom_score_adj& child_subreaper& thp_disabled& cwd& root& limits;
+  }
+};
+
+}  // namespace drover

@@ -1,0 +1,128 @@
+#include "ckpt/restore/checks.h"
+
+#include <fmt/format.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+#include "ckpt/sys/clocks.h"
+#include "ckpt/sys/cpu.h"
+#include "ckpt/sys/maps.h"
+#include "ckpt/sys/task_stat.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+static std::optional<Refusal> check_cpu(const ImageModel& model) {
+  const CpuFeatures& here = cpu_features();
+  for (const std::string& instruction : model.host.instructions) {
+    if (!std::binary_search(here.instructions.begin(), here.instructions.end(), instruction))
+      return Refusal{fmt::format("the processor here lacks {}, which the program may use", instruction)};
+  }
+  if ((model.host.xcr0 & ~here.xcr0) != 0) return Refusal{"the processor here saves less state than the program has"};
+  return std::nullopt;
+}
+
+static std::vector<std::byte> own_vdso() {
+  for (const Mapping& m : parse_maps(read_text("/proc/self/maps"))) {
+    if (m.path != "[vdso]") continue;
+    std::vector<std::byte> code(m.bytes());
+    std::memcpy(code.data(), reinterpret_cast<const void*>(m.start), code.size());
+    return code;
+  }
+  return {};
+}
+
+static std::optional<Refusal> check_kernel(const ImageModel& model) {
+  if (model.host.vdso.empty() || model.host.vdso == own_vdso()) return std::nullopt;
+  return Refusal{fmt::format("the kernel here has another vdso than the program's (Linux {})", model.host.kernel_release)};
+}
+
+static std::optional<Refusal> check_file(const FileIdentity& file) {
+  struct stat now{};
+  if (::stat(file.path.c_str(), &now) != 0) return Refusal{fmt::format("{} is not here: {}", file.path, error_text(errno))};
+  if ((now.st_mode & S_IFMT) != (file.mode & S_IFMT)) return Refusal{fmt::format("{} is another kind of file here", file.path)};
+  if (!S_ISREG(now.st_mode)) return std::nullopt;
+  const std::int64_t mtime = now.st_mtim.tv_sec * 1'000'000'000 + now.st_mtim.tv_nsec;
+  const bool same = static_cast<std::uint64_t>(now.st_size) == file.size && (file.written || mtime == file.mtime_ns);
+  if (!same) return Refusal{fmt::format("{} differs here from what the program had", file.path)};
+  return std::nullopt;
+}
+
+static std::optional<Refusal> check_files(const ProcessImage& image, const RestoreOptions& options) {
+  for (const FileIdentity& file : image.memory.files) {
+    if (auto refusal = check_file(file)) return refusal;
+  }
+  for (const OpenFileState& file : image.files.open_files) {
+    if (file.kind == FileKind::Regular || file.kind == FileKind::Directory || file.kind == FileKind::Device) {
+      if (auto refusal = check_file(file.file)) return refusal;
+    }
+    if (file.kind == FileKind::External && options.external.count(file.key) == 0)
+      return Refusal{fmt::format("nobody holds the other end of \"{}\" here", file.key)};
+  }
+  for (const std::string& folder : {image.process.cwd, image.process.root}) {
+    if (::access(folder.c_str(), X_OK) != 0) return Refusal{fmt::format("{} is not here: {}", folder, error_text(errno))};
+  }
+  return std::nullopt;
+}
+
+static std::optional<Refusal> check_memory(const ImageModel& model) {
+  std::uint64_t needed_kib = 0, available_kib = 0;
+  for (const ProcessImage& image : model.processes) needed_kib += image.memory.content_pages * (kPageBytes / 1024);
+  const auto text = try_read_text("/proc/meminfo");
+  std::string_view rest = text ? std::string_view(*text) : std::string_view();
+  for (std::string_view line; next_line(rest, line);) {
+    if (next_word(line) == "MemAvailable:") available_kib = to_number(next_word(line)).value_or(0);
+  }
+  if (available_kib == 0 || needed_kib <= available_kib) return std::nullopt;
+  return Refusal{fmt::format("needs {} MiB of memory, {} MiB are free here", needed_kib / 1024, available_kib / 1024)};
+}
+
+// These two the kernel sets from the size of the machine's memory: a smaller one here is no choice of anybody's.
+static bool is_host_derived(std::size_t resource) { return resource == RLIMIT_NPROC || resource == RLIMIT_SIGPENDING; }
+
+static std::optional<Refusal> check_limits(const ProcessImage& image) {
+  if (::geteuid() == 0) return std::nullopt;  // may raise them, as a rule
+  for (std::size_t resource = 0; resource < image.process.limits.size() && resource < RLIM_NLIMITS; ++resource) {
+    rlimit own{};
+    ::getrlimit(static_cast<__rlimit_resource_t>(resource), &own);
+    if (image.process.limits[resource].hard > own.rlim_max && !is_host_derived(resource))
+      return Refusal{fmt::format("resource limit {} of the program is higher than may be set here", resource)};
+  }
+  return std::nullopt;
+}
+
+// A process that has just ended here may still be waiting to be reaped by somebody else; that passes.
+static std::optional<Refusal> check_pid(pid_t pid) {
+  for (int attempt = 0; ::kill(pid, 0) == 0 || errno == EPERM; ++attempt) {
+    const auto stat = try_read_text(proc_path(pid, "stat"));
+    const bool dying = !stat || parse_task_stat(*stat).state == 'Z' || parse_task_stat(*stat).state == 'X';
+    if (!dying || attempt > 1000) return Refusal{fmt::format("process id {} is taken here", pid)};
+    const timespec pause{0, 2'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const RestoreOptions& options) {
+  if (model.processes.size() > 1) return Refusal{fmt::format("has {} processes", model.processes.size())};
+  if (auto refusal = check_cpu(model)) return refusal;
+  if (auto refusal = check_kernel(model)) return refusal;
+  if (auto refusal = check_memory(model)) return refusal;
+  for (const ProcessImage& image : model.processes) {
+    if (auto refusal = check_files(image, options)) return refusal;
+    if (auto refusal = check_limits(image)) return refusal;
+    for (const ThreadState& thread : image.threads) {
+      if (auto refusal = check_pid(thread.tid)) return refusal;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace drover

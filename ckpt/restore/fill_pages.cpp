@@ -1,0 +1,49 @@
+// Page contents, from the source's window straight into the process.
+#include "ckpt/image/pages.h"
+#include "ckpt/restore/held_process.h"
+
+namespace drover {
+
+static HeldProcess& process_of(std::vector<HeldProcess*>& processes, std::int32_t pid) {
+  for (HeldProcess* held : processes) {
+    if (held->pid == pid) return *held;
+  }
+  throw ImageError("damaged image: pages of an unknown process");
+}
+
+// Pages may only go where the program has memory with contents of its own, never into our working area.
+static void check_place(const HeldProcess& held, const PageRun& run, std::size_t& hint) {
+  const auto& areas = held.image.memory.areas;
+  const std::uint64_t end = run.address + run.pages * kPageBytes;
+  std::uint64_t at = run.address;
+  while (hint > 0 && areas[hint].start > at) --hint;
+  while (at < end) {
+    while (hint < areas.size() && areas[hint].end <= at) ++hint;
+    const bool inside = hint < areas.size() && areas[hint].start <= at && areas[hint].kind != AreaKind::Vdso &&
+                        areas[hint].kind != AreaKind::FileShared;
+    if (!inside) throw ImageError("damaged image: pages outside of the program's memory");
+    at = areas[hint].end;
+  }
+  if (hint == areas.size()) hint = areas.size() - 1;
+}
+
+void fill_pages(std::vector<HeldProcess*>& processes, ImageReader& reader) {
+  std::size_t hint = 0;
+  std::vector<iovec> remote;
+  for (;;) {
+    const Record record = reader.next();
+    if (record.type == RecordType::End) return;
+    if (record.type != RecordType::Pages) throw ImageError("damaged image: a record of unknown type among pages");
+    if (record.flags & kPagesLz4) throw ImageError("image has compressed pages");
+    const PagesView pages = parse_pages(record.payload, record.flags);
+    HeldProcess& held = process_of(processes, pages.head.process);
+    remote.clear();
+    for (const PageRun& run : pages.runs) {
+      check_place(held, run, hint);
+      remote.push_back({reinterpret_cast<void*>(run.address), run.pages * kPageBytes});
+    }
+    held.memory.write_ranges(remote, pages.bytes);
+  }
+}
+
+}  // namespace drover

@@ -1,0 +1,59 @@
+// What mm_struct knows besides areas, and the areas' final protections and advice.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/prctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+#include "ckpt/restore/held_process.h"
+
+namespace drover {
+
+static constexpr std::size_t kEntryRoom = 2048;
+
+static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState& area) {
+  static constexpr std::pair<AreaFlag, int> kAdvice[] = {
+      {kAreaSequential, MADV_SEQUENTIAL}, {kAreaRandom, MADV_RANDOM},         {kAreaDontFork, MADV_DONTFORK},
+      {kAreaDontDump, MADV_DONTDUMP},     {kAreaWipeOnFork, MADV_WIPEONFORK}, {kAreaMergeable, MADV_MERGEABLE}};
+  held.make_room(batch, kEntryRoom);
+  const bool writable_so_far = area.kind != AreaKind::FileShared;
+  if (writable_so_far && area.prot != (area.prot | PROT_READ | PROT_WRITE))
+    batch.must(fmt::format("mprotect {:#x}", area.start), SYS_mprotect, area.start, area.bytes(), area.prot);
+  for (const auto& [flag, advice] : kAdvice) {
+    if (area.flags & flag)
+      batch.must(fmt::format("madvise {:#x}", area.start), SYS_madvise, area.start, area.bytes(), advice);
+  }
+  if (area.flags & kAreaLocked) batch.must("mlock", SYS_mlock, area.start, area.bytes());
+}
+
+// One call sets all fields and the program's file (Linux >= 3.18). exe_fd needs CAP_SYS_RESOURCE, or since 5.9
+// CAP_CHECKPOINT_RESTORE, in the process's own user namespace only.
+static void set_mm_fields(HeldProcess& held) {
+  const MemoryState& m = held.image.memory;
+  Batch batch = held.batch();
+  const std::string& program = m.files[m.executable].path;
+  batch.must("open " + program, SYS_openat, AT_FDCWD, batch.push_string(program), O_RDONLY | O_CLOEXEC, 0);
+  prctl_mm_map map{};
+  map.start_code = m.start_code, map.end_code = m.end_code, map.start_data = m.start_data, map.end_data = m.end_data;
+  map.start_brk = m.start_brk, map.brk = m.brk, map.start_stack = m.start_stack;
+  map.arg_start = m.arg_start, map.arg_end = m.arg_end, map.env_start = m.env_start, map.env_end = m.env_end;
+  map.auxv = reinterpret_cast<__u64*>(batch.push(m.auxv));
+  map.auxv_size = static_cast<__u32>(m.auxv.size());
+  map.exe_fd = 0;  // the lowest free number
+  batch.must("PR_SET_MM_MAP", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, batch.push_value(map), sizeof map, 0);
+  batch.must("close", SYS_close, 0);
+  held.run(batch);
+}
+
+void finish_memory(HeldProcess& held) {
+  set_mm_fields(held);
+  Batch batch = held.batch();
+  for (const AreaState& area : held.image.memory.areas) {
+    if (area.kind != AreaKind::Vdso) protect_and_advise(held, batch, area);
+  }
+  held.run(batch);
+}
+
+}  // namespace drover

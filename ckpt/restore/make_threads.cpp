@@ -1,0 +1,131 @@
+// The threads, with everything that belongs to a thread and can be set while it still has the restorer's capabilities.
+#include <fmt/format.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "ckpt/restore/held_process.h"
+#include "ckpt/sys/cpu.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/uapi.h"
+
+namespace drover {
+
+static constexpr std::uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+
+// The leader makes them all. Each is seized by the kernel at birth (PTRACE_O_TRACECLONE) and stops before its first
+// instruction.
+static void clone_threads(HeldProcess& held) {
+  Batch batch = held.batch();
+  std::size_t made = 1;
+  const auto flush = [&] {
+    held.run(batch);
+    batch.clear();
+    for (; held.threads.size() < made;) {
+      const pid_t tid = held.image.threads[held.threads.size()].tid;
+      Tracee(tid).wait();
+      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid));
+    }
+  };
+  for (; made < held.image.threads.size(); ++made) {
+    if (batch.room() < 1024) flush();
+    const pid_t tid = held.image.threads[made].tid;
+    clone_args args{};
+    args.flags = kThreadFlags;
+    args.set_tid = batch.push_value(tid);
+    args.set_tid_size = 1;
+    batch.must(fmt::format("clone3 with thread id {}", tid), SYS_clone3, batch.push_value(args), sizeof args);
+  }
+  flush();
+}
+
+static void set_affinity(Batch& batch, const SchedulingState& scheduling, const RestoreOptions& options) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (!scheduling.all_node_cpus) {
+    for (const int cpu : scheduling.cpus) CPU_SET(static_cast<unsigned>(cpu), &set);
+  } else if (!options.node_cpus.empty()) {
+    for (const int cpu : options.node_cpus) CPU_SET(static_cast<unsigned>(cpu), &set);
+  } else {
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) CPU_SET(cpu, &set);  // the kernel leaves out what is not there
+  }
+  batch.must("set CPU affinity", SYS_sched_setaffinity, 0, sizeof set, batch.push_value(set));
+}
+
+static void set_scheduling(Batch& batch, const SchedulingState& scheduling, const RestoreOptions& options) {
+  set_affinity(batch, scheduling, options);
+  uapi::SchedAttributes attributes{};
+  attributes.size = sizeof attributes - 2 * sizeof(std::uint32_t);  // without utilisation clamps
+  attributes.policy = scheduling.policy;
+  attributes.flags = scheduling.flags & 0x7;  // reset-on-fork, reclaim, deadline-overrun
+  attributes.nice = scheduling.nice;
+  attributes.priority = scheduling.priority;
+  attributes.runtime = scheduling.runtime, attributes.deadline = scheduling.deadline;
+  attributes.period = scheduling.period;
+  batch.must("set scheduling policy and nice value", SYS_sched_setattr, 0, batch.push_value(attributes), 0);
+  if (scheduling.io_priority > 0)
+    batch.must("ioprio_set", SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, scheduling.io_priority);
+  batch.must("PR_SET_TIMERSLACK", SYS_prctl, PR_SET_TIMERSLACK, scheduling.timer_slack_ns, 0, 0, 0);
+}
+
+static void add_thread_calls(Batch& batch, const ThreadState& thread, const RestoreOptions& options) {
+  batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, batch.push_string(thread.name), 0, 0, 0);
+  batch.must("set_tid_address", SYS_set_tid_address, thread.tid_address);
+  if (thread.robust_list != 0)
+    batch.must("set_robust_list", SYS_set_robust_list, thread.robust_list, thread.robust_list_bytes);
+  // The kernel reports the flags with its own remark that the thread is on that stack now; it takes only one back.
+  constexpr std::int32_t kOnStack = 1, kDisable = 2;
+  if ((thread.altstack_flags & kDisable) == 0) {
+    stack_t stack{};
+    stack.ss_sp = reinterpret_cast<void*>(thread.altstack_address);
+    stack.ss_size = thread.altstack_bytes;
+    stack.ss_flags = thread.altstack_flags & ~kOnStack;
+    batch.must("sigaltstack", SYS_sigaltstack, batch.push_value(stack), 0);
+  }
+  if (thread.rseq_address != 0)
+    batch.must("rseq", SYS_rseq, thread.rseq_address, thread.rseq_bytes, 0, thread.rseq_signature);
+  set_scheduling(batch, thread.scheduling, options);
+}
+
+// The area of another processor can be longer, and have a component somewhere else.
+static void set_xstate(const HeldProcess& held, const ThreadState& thread, const Tracee& tracee) {
+  constexpr std::size_t kLegacyAndHeader = 576;
+  std::vector<std::byte> state = tracee.xstate();  // of the right size, all components in their initial state
+  if (state.size() == thread.xstate.size() && held.host.xcr0 == cpu_features().xcr0) {
+    tracee.set_xstate(thread.xstate);
+    return;
+  }
+  if (thread.xstate.size() < kLegacyAndHeader || state.size() < kLegacyAndHeader)
+    throw ImageError("damaged image: processor state is too short");
+  std::copy_n(thread.xstate.begin(), kLegacyAndHeader, state.begin());
+  for (unsigned i = 2; i < 63 && i < held.host.xsave_offsets.size(); ++i) {
+    const std::uint32_t from = held.host.xsave_offsets[i], to = xsave_offset(i);
+    if (from == 0) continue;
+    const std::uint32_t bytes = xsave_bytes_of(i);
+    if (to == 0 || from + bytes > thread.xstate.size() || to + bytes > state.size())
+      throw ImageError("damaged image: processor state does not fit");
+    std::copy_n(thread.xstate.begin() + from, bytes, state.begin() + to);
+  }
+  tracee.set_xstate(state);
+}
+
+void make_threads(HeldProcess& held, const RestoreOptions& options) {
+  clone_threads(held);
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < held.threads.size(); ++i) {
+    batches.push_back(held.area.batch(i));
+    add_thread_calls(batches[i], held.image.threads[i], options);
+    held.threads[i]->start(held.area, batches[i]);
+  }
+  for (std::size_t i = 0; i < held.threads.size(); ++i) {
+    held.threads[i]->finish(batches[i]);
+    set_xstate(held, held.image.threads[i], held.threads[i]->tracee());
+  }
+}
+
+}  // namespace drover

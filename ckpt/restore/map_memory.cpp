@@ -1,0 +1,94 @@
+// All areas at their addresses, readable and writable for now so that their contents can be put in.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <map>
+
+#include "ckpt/restore/held_process.h"
+
+namespace drover {
+
+static constexpr std::size_t kEntryRoom = 1024;
+
+// Opens every file that is mapped; the descriptors are 0, 1, 2, ... since nothing else is open below the parked ones.
+static std::map<std::uint32_t, int> open_mapped_files(HeldProcess& held, Batch& batch) {
+  std::map<std::uint32_t, int> fds;
+  for (const AreaState& area : held.image.memory.areas) {
+    if (area.kind != AreaKind::FilePrivate && area.kind != AreaKind::FileShared) continue;
+    fds.emplace(area.file, 0);
+  }
+  int next = 0;
+  for (auto& [index, fd] : fds) {
+    const FileIdentity& file = held.image.memory.files[index];
+    held.make_room(batch, kEntryRoom + file.path.size());
+    // Past the parked descriptors' beginning the numbers would jump: park is above all of the program's own and at
+    // least above this many.
+    fd = next++;
+    batch.must("open " + file.path, SYS_openat, AT_FDCWD, batch.push_string(file.path),
+               (file.written ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
+    batch.must("dup3 " + file.path, SYS_dup3, 0, held.parked_fd + held.inherited_fds + fd, O_CLOEXEC);
+    batch.must("close", SYS_close, 0);
+    fd += held.parked_fd + held.inherited_fds;
+  }
+  return fds;
+}
+
+static int map_flags(const AreaState& area) {
+  const bool shared = area.kind == AreaKind::FileShared || area.kind == AreaKind::SharedAnonymous;
+  const bool anonymous = area.kind == AreaKind::Anonymous || area.kind == AreaKind::SharedAnonymous;
+  return (shared ? MAP_SHARED : MAP_PRIVATE) | (anonymous ? MAP_ANONYMOUS : 0) | MAP_FIXED_NOREPLACE |
+         ((area.flags & kAreaGrowsDown) != 0 ? MAP_GROWSDOWN : 0) |
+         ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0);
+}
+
+static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int fd) {
+  held.make_room(batch, kEntryRoom);
+  const bool of_shared_file = area.kind == AreaKind::FileShared;  // its contents are not ours to write
+  const int prot = of_shared_file ? area.prot : area.prot | PROT_READ | PROT_WRITE;
+  batch.must(fmt::format("mmap {:#x}", area.start), SYS_mmap, area.start, area.bytes(), prot, map_flags(area), fd,
+             fd < 0 ? 0 : area.offset);
+  // Before the contents: it decides whether these come in huge pages.
+  if (area.flags & kAreaHugePages) batch.may(SYS_madvise, area.start, area.bytes(), MADV_HUGEPAGE);
+  if (area.flags & kAreaNoHugePages) batch.may(SYS_madvise, area.start, area.bytes(), MADV_NOHUGEPAGE);
+}
+
+// Parts of one shared object: the object is made whole where there is room, its parts are duplicated to their places
+// (mremap(2) with an old size of 0), and the whole is given up again.
+static void map_shared_object(HeldProcess& held, const std::vector<const AreaState*>& parts) {
+  std::uint64_t bytes = 0;
+  for (const AreaState* part : parts) bytes = std::max(bytes, part->offset + part->bytes());
+  Batch batch = held.batch();
+  const auto whole = batch.must("mmap shared memory", SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  held.run(batch);
+  const auto base = static_cast<std::uint64_t>(batch.result(whole));
+  batch.clear();
+  for (const AreaState* part : parts) {
+    held.make_room(batch, kEntryRoom);
+    batch.must(fmt::format("mremap to {:#x}", part->start), SYS_mremap, base + part->offset, 0, part->bytes(),
+               MREMAP_MAYMOVE | MREMAP_FIXED, part->start);
+  }
+  batch.must("munmap", SYS_munmap, base, bytes);
+  held.run(batch);
+}
+
+void map_memory(HeldProcess& held) {
+  Batch batch = held.batch();
+  const auto fds = open_mapped_files(held, batch);
+  std::map<std::uint32_t, std::vector<const AreaState*>> objects;
+  for (const AreaState& area : held.image.memory.areas) {
+    if (area.kind == AreaKind::SharedAnonymous) objects[area.file].push_back(&area);
+    else if (area.kind == AreaKind::Anonymous) map_area(held, batch, area, -1);
+    else if (area.kind != AreaKind::Vdso) map_area(held, batch, area, fds.at(area.file));
+  }
+  held.make_room(batch, kEntryRoom);
+  const int first = held.parked_fd + held.inherited_fds;
+  batch.must("close_range", SYS_close_range, first, first + static_cast<int>(fds.size()), 0);
+  held.run(batch);
+  for (const auto& [object, parts] : objects) map_shared_object(held, parts);
+}
+
+}  // namespace drover

@@ -1,0 +1,49 @@
+// What belongs to the process as a whole and can be set before its threads exist.
+#include <fmt/format.h>
+#include <linux/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ckpt/restore/held_process.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+static void set_oom_score(const HeldProcess& held) {
+  const std::string path = proc_path(held.pid, "oom_score_adj");
+  const std::string wanted = fmt::format("{}\n", held.image.process.oom_score_adj);
+  if (try_read_text(path) != wanted) write_text(path, wanted);
+}
+
+static void set_limits(const HeldProcess& held, Batch& batch) {
+  for (std::size_t i = 0; i < held.image.process.limits.size(); ++i) {
+    const LimitState& limit = held.image.process.limits[i];
+    rlimit own{};
+    ::getrlimit(static_cast<__rlimit_resource_t>(i), &own);
+    const bool host_derived = i == RLIMIT_NPROC || i == RLIMIT_SIGPENDING;
+    const rlim_t hard = host_derived ? std::min<rlim_t>(limit.hard, own.rlim_max) : limit.hard;
+    const rlimit wanted{std::min<rlim_t>(limit.soft, hard), hard};
+    batch.must(fmt::format("set resource limit {}", i), SYS_prlimit64, 0, i, batch.push_value(wanted), 0);
+  }
+}
+
+void set_process_attributes(HeldProcess& held) {
+  const ProcessState& process = held.image.process;
+  set_oom_score(held);
+  Batch batch = held.batch();
+  // A leader can be made one again; a member joins the session and group of the restorer.
+  if (process.session == held.pid) batch.must("setsid", SYS_setsid);
+  else if (process.process_group == held.pid) batch.must("setpgid", SYS_setpgid, 0, 0);
+  else batch.may(SYS_setpgid, 0, process.process_group);
+  if (process.root != "/") batch.must("chroot " + process.root, SYS_chroot, batch.push_string(process.root));
+  batch.must("chdir " + process.cwd, SYS_chdir, batch.push_string(process.cwd));
+  batch.may(SYS_umask, process.umask);
+  batch.may(SYS_personality, process.personality);
+  batch.may(SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper ? 1 : 0, 0, 0, 0);
+  batch.may(SYS_prctl, PR_SET_THP_DISABLE, process.thp_disabled ? 1 : 0, 0, 0, 0);
+  set_limits(held, batch);
+  held.run(batch);
+}
+
+}  // namespace drover

@@ -1,0 +1,99 @@
+// The last steps: every thread back into the system call in which it was stopped, our area unmapped, registers set.
+#include <fmt/format.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "ckpt/freeze/interrupted_call.h"
+#include "ckpt/freeze/release.h"
+#include "ckpt/restore/held_process.h"
+#include "ckpt/sys/clocks.h"
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+// The runner begins by loading registers; its first `syscall` instruction is this far from its beginning.
+static std::uint64_t syscall_instruction(const HeldProcess& held) {
+  std::array<std::byte, 128> code{};
+  held.memory.read(held.area.runner(), code);
+  constexpr std::array kSyscall{std::byte{0x0f}, std::byte{0x05}};
+  const auto found = std::search(code.begin(), code.end(), kSyscall.begin(), kSyscall.end());
+  return held.area.runner() + static_cast<std::uint64_t>(found - code.begin());
+}
+
+// Makes a genuine restart block with the rest of the time: the same call is begun with that time and interrupted at once,
+// so that the kernel holds the deadline, and pointers into the program's memory are those of the program.
+static Registers rebuild_wait(const HeldProcess& held, std::size_t index, const Registers& wanted,
+                              std::int64_t rest_ns) {
+  const Tracee& tracee = held.threads[index]->tracee();
+  Registers registers = wanted;
+  const auto number = static_cast<long>(wanted.orig_rax);
+  const auto timeout = restart_block_call(number, wanted);
+  if (!timeout || timeout->form == TimeoutForm::None) throw ImageError("damaged image: an unknown call with a time");
+  const timespec rest{rest_ns / 1'000'000'000, rest_ns % 1'000'000'000};
+  Batch scratch = held.area.batch(index);
+  const std::uint64_t at = scratch.push_value(rest);
+  held.memory.write(scratch.data_address(), scratch.data());
+  argument_register(registers, timeout->argument) =
+      timeout->form == TimeoutForm::Timespec ? at : static_cast<std::uint64_t>((rest_ns + 999'999) / 1'000'000);
+  registers.rip = syscall_instruction(held);
+  registers.rax = wanted.orig_rax;
+  registers.orig_rax = ~0ULL;
+  tracee.set_registers(registers);
+  tracee.resume(PTRACE_SYSCALL);
+  while (!tracee.wait().at_syscall()) tracee.resume(PTRACE_SYSCALL);
+  tracee.interrupt();
+  tracee.resume(PTRACE_CONT);
+  while (!tracee.wait().interrupted()) tracee.resume(PTRACE_CONT);
+  Registers result = wanted;
+  result.rax = tracee.registers().rax;  // -516; or an answer, if the call had one at once
+  if (static_cast<std::int64_t>(result.rax) != kRestartBlock) result.orig_rax = ~0ULL;
+  return result;
+}
+
+static Registers registers_of(const ThreadState& thread) {
+  Registers registers{};
+  static_assert(sizeof registers == sizeof thread.registers);
+  std::memcpy(&registers, thread.registers.data(), sizeof registers);
+  return registers;
+}
+
+static ThreadRelease prepare(const HeldProcess& held, std::size_t index, std::int64_t passed_ns) {
+  const ThreadState& thread = held.image.threads[index];
+  ThreadRelease release{held.pid, thread.tid, registers_of(thread), std::nullopt};
+  const auto result = static_cast<std::int64_t>(release.registers.rax);
+  const bool in_call = static_cast<std::int64_t>(release.registers.orig_rax) >= 0;
+  const std::int64_t rest_ns = thread.wait ? std::max<std::int64_t>(0, thread.wait->remaining_ns - passed_ns) : 0;
+  if (in_call && result == kRestartBlock && thread.wait) {
+    release.registers = rebuild_wait(held, index, release.registers, rest_ns);
+  } else if (in_call && result == kRestartBlock) {  // its time is absolute or endless: simply begin again
+    release.registers.rax = release.registers.orig_rax;
+    release.registers.orig_rax = ~0ULL;
+    release.registers.rip -= 2;
+  } else if (in_call && result == -EINTR && thread.wait) {
+    release.eintr_deadline_ns = clock_ns(CLOCK_MONOTONIC) + rest_ns;
+  }
+  return release;
+}
+
+LingeringThreads release_process(HeldProcess& held, std::int64_t passed_ns) {
+  std::vector<ThreadRelease> releases;
+  for (std::size_t i = 0; i < held.threads.size(); ++i) {
+    releases.push_back(prepare(held, i, passed_ns));
+    held.threads[i]->set_final(releases[i].registers, held.image.threads[i].signal_mask);
+  }
+  // The call returns into memory that is gone; the thread never gets there, its registers are exchanged at the exit stop.
+  const long gone = held.leader().call_at(syscall_instruction(held), SYS_munmap, held.area.address,
+                                          RemoteArea::bytes(held.area.slots));
+  if (gone != 0) throw SystemError("munmap working memory", {}, static_cast<int>(-gone));
+  held.threads.clear();  // sets masks and registers
+  if (held.image.process.stopped_by != 0) ::kill(held.pid, held.image.process.stopped_by);
+  return release_threads(releases);
+}
+
+}  // namespace drover

@@ -1,0 +1,71 @@
+// The credentials that every thread had, taken on last: from here on the process can do no more than the program could.
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <linux/prctl.h>
+#include <linux/securebits.h>
+#include <sys/syscall.h>
+
+#include "ckpt/restore/held_process.h"
+#include "ckpt/sys/task_status.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+static void change_ids(Batch& batch, const CredentialsState& wanted, const TaskStatus& now) {
+  if (wanted.groups != now.groups)
+    batch.must("setgroups", SYS_setgroups, wanted.groups.size(), batch.push(std::as_bytes(std::span(wanted.groups))));
+  const bool same = wanted.uid == now.uid && wanted.gid == now.gid;
+  if (same) return;
+  // Without this, leaving user id 0 would drop the capabilities that the rest needs (capabilities(7)).
+  batch.must("PR_SET_SECUREBITS", SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS, 0, 0, 0);
+  batch.must("setresgid", SYS_setresgid, wanted.gid[0], wanted.gid[1], wanted.gid[2]);
+  batch.may(SYS_setfsgid, wanted.gid[3]);
+  batch.must("setresuid", SYS_setresuid, wanted.uid[0], wanted.uid[1], wanted.uid[2]);
+  batch.may(SYS_setfsuid, wanted.uid[3]);
+}
+
+static void change_capabilities(Batch& batch, const CredentialsState& wanted, const TaskStatus& now) {
+  for (int capability = 0; capability < 64; ++capability) {
+    const std::uint64_t bit = std::uint64_t{1} << capability;
+    if ((now.cap_bounding & bit) != 0 && (wanted.cap_bounding & bit) == 0)
+      batch.must("PR_CAPBSET_DROP", SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0);
+  }
+  batch.must("PR_CAP_AMBIENT", SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  // Needs CAP_SETPCAP, so only when there is something to change, and before that is gone.
+  if (wanted.securebits != 0 || wanted.uid != now.uid)
+    batch.must("PR_SET_SECUREBITS", SYS_prctl, PR_SET_SECUREBITS, wanted.securebits, 0, 0, 0);
+  const __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  for (unsigned half = 0; half < 2; ++half) {
+    data[half].effective = static_cast<__u32>(wanted.cap_effective >> (32 * half));
+    data[half].permitted = static_cast<__u32>(wanted.cap_permitted >> (32 * half));
+    data[half].inheritable = static_cast<__u32>(wanted.cap_inheritable >> (32 * half));
+  }
+  batch.must("capset", SYS_capset, batch.push_value(header), batch.push(std::as_bytes(std::span(data))));
+  for (int capability = 0; capability < 64; ++capability) {
+    if ((wanted.cap_ambient >> capability & 1) != 0)
+      batch.must("PR_CAP_AMBIENT", SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+  }
+}
+
+void restore_credentials(HeldProcess& held) {
+  // All threads are copies of the leader so far.
+  const TaskStatus now = parse_task_status(read_text(proc_path(held.pid, "status")));
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < held.threads.size(); ++i) {
+    const ThreadState& thread = held.image.threads[i];
+    Batch& batch = batches.emplace_back(i == 0 ? held.batch() : held.area.batch(i));
+    change_ids(batch, thread.credentials, now);
+    change_capabilities(batch, thread.credentials, now);
+    if (thread.credentials.no_new_privs)
+      batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    // A change of credentials clears both of these (commit_creds()).
+    batch.must("PR_SET_DUMPABLE", SYS_prctl, PR_SET_DUMPABLE, held.image.process.dumpable, 0, 0, 0);
+    if (thread.parent_death_signal != 0)
+      batch.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.parent_death_signal, 0, 0, 0);
+    held.threads[i]->start(held.area, batch);
+  }
+  for (std::size_t i = 0; i < held.threads.size(); ++i) held.threads[i]->finish(batches[i]);
+}
+
+}  // namespace drover

@@ -1,0 +1,52 @@
+#include "ckpt/sys/fdinfo.h"
+
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+// "(12, 345)" in seconds and nanoseconds
+static std::int64_t parse_timer_value(std::string_view text) {
+  std::int64_t part[2] = {0, 0};
+  const auto open = text.find('('), comma = text.find(','), close = text.find(')');
+  if (open == std::string_view::npos || comma == std::string_view::npos || close == std::string_view::npos) return 0;
+  part[0] = to_signed(text.substr(open + 1, comma - open - 1)).value_or(0);
+  auto rest = text.substr(comma + 1, close - comma - 1);
+  part[1] = to_signed(next_word(rest)).value_or(0);
+  return part[0] * 1'000'000'000 + part[1];
+}
+
+// "tfd:        5 events:       19 data:                5  pos:0 ino:8e1 sdev:e"
+static EpollTarget parse_epoll_target(std::string_view rest) {
+  EpollTarget target;
+  target.fd = static_cast<int>(to_signed(next_word(rest)).value_or(-1));
+  for (auto key = next_word(rest); !key.empty(); key = next_word(rest)) {
+    if (key == "events:") target.events = static_cast<std::uint32_t>(to_number(next_word(rest), 16).value_or(0));
+    else if (key == "data:") target.data = to_number(next_word(rest), 16).value_or(0);
+    else if (key.substr(0, 4) == "ino:") target.inode = to_number(key.substr(4), 16).value_or(0);
+  }
+  return target;
+}
+
+FdInfo parse_fdinfo(std::string_view text) {
+  FdInfo info;
+  for (std::string_view line; next_line(text, line);) {
+    std::string_view rest = line;
+    const auto key = next_word(rest);
+    if (key == "pos:") info.position = to_signed(next_word(rest)).value_or(0);
+    else if (key == "flags:") info.flags = static_cast<int>(to_number(next_word(rest), 8).value_or(0));
+    else if (key == "lock:") info.locked = true;
+    else if (key == "eventfd-count:") info.eventfd_count = to_number(next_word(rest), 16);
+    else if (key == "eventfd-semaphore:") info.eventfd_semaphore = next_word(rest) == "1";
+    else if (key == "tfd:") info.epoll_targets.push_back(parse_epoll_target(rest));
+    else if (key == "clockid:") info.clock_id = static_cast<int>(to_signed(next_word(rest)).value_or(-1));
+    else if (key == "ticks:") info.timer_ticks = to_number(next_word(rest)).value_or(0);
+    else if (key == "settime") {
+      next_word(rest);  // "flags:"
+      info.timer_settime_flags = static_cast<int>(to_number(next_word(rest), 8).value_or(0));
+    } else if (key == "it_value:") info.timer_value_ns = parse_timer_value(rest);
+    else if (key == "it_interval:") info.timer_interval_ns = parse_timer_value(rest);
+  }
+  return info;
+}
+
+}  // namespace drover

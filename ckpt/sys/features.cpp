@@ -1,0 +1,70 @@
+#include "ckpt/sys/features.h"
+
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/uapi.h"
+#include "ckpt/sys/unique_fd.h"
+
+namespace drover {
+
+static bool probe_pagemap_scan() {
+  const UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  uapi::PageRegion region{};
+  uapi::PagemapScan scan{};
+  scan.size = sizeof scan;
+  scan.vec = reinterpret_cast<std::uintptr_t>(&region);
+  scan.vec_len = 1;
+  scan.start = scan.end = 0x1000;
+  return pagemap && ::ioctl(pagemap.get(), uapi::kPagemapScan, &scan) >= 0;
+}
+
+// A fresh page that was just written has bit 55 set exactly where the kernel tracks soft-dirty pages.
+static bool probe_soft_dirty(char* page) {
+  *page = 1;
+  const UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  std::uint64_t entry = 0;
+  const auto at = static_cast<off_t>(reinterpret_cast<std::uintptr_t>(page) / 4096 * 8);
+  return pagemap && ::pread(pagemap.get(), &entry, 8, at) == 8 && (entry >> 55 & 1) != 0;
+}
+
+static KernelFeatures probe() {
+  KernelFeatures f;
+  utsname name{};
+  if (::uname(&name) == 0) f.release = name.release;
+  f.pagemap_scan = probe_pagemap_scan();
+  if (void* page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      page != MAP_FAILED) {
+    f.populate_write = ::madvise(page, 4096, uapi::kMadvPopulateWrite) == 0;
+    f.soft_dirty = probe_soft_dirty(static_cast<char*>(page));
+    ::munmap(page, 4096);
+  }
+  f.kcmp = ::syscall(SYS_kcmp, ::getpid(), ::getpid(), KCMP_VM, 0, 0) == 0;
+  f.time_namespaces = ::access("/proc/self/timens_offsets", F_OK) == 0;
+  // Argument 2 asks for the present setting and changes nothing.
+  f.timer_restore_ids = ::prctl(uapi::kTimerCreateRestoreIds, 2, 0, 0, 0) >= 0;
+  // On a task that is not traced a known request fails with ESRCH, an unknown one with EIO... or ESRCH as well: go by
+  // the version that brought it, which no distribution has taken back.
+  f.rseq_configuration = f.populate_write;  // both are newer than 5.13/5.14; see uapi.h
+  int* address = nullptr;
+  f.tid_address = ::prctl(uapi::kGetTidAddress, &address, 0, 0, 0) == 0;
+  f.proc_children = ::access("/proc/self/task/self/children", F_OK) == 0 ||
+                    ::access(proc_path(::getpid(), "task/" + std::to_string(::getpid()) + "/children").c_str(), F_OK) == 0;
+  f.sched_debug = try_read_text("/proc/self/sched").value_or("").find("se.exec_start") != std::string::npos;
+  return f;
+}
+
+const KernelFeatures& kernel_features() {
+  static const KernelFeatures features = probe();
+  return features;
+}
+
+}  // namespace drover

@@ -1,0 +1,36 @@
+#include "ckpt/sys/tasks.h"
+
+#include <fmt/format.h>
+
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+std::vector<pid_t> list_threads(pid_t pid) { return list_numbers(proc_path(pid, "task")); }
+
+std::vector<pid_t> list_children(pid_t pid) {
+  std::vector<pid_t> children, threads;
+  try {
+    threads = list_threads(pid);
+  } catch (const SystemError&) {
+    return {};
+  }
+  for (const pid_t tid : threads) {
+    // CONFIG_PROC_CHILDREN; exact only while the tree is stopped (proc_tid_children(5)).
+    const auto text = try_read_text(fmt::format("/proc/{}/task/{}/children", pid, tid));
+    std::string_view rest = text ? std::string_view(*text) : std::string_view();
+    while (const auto child = to_number(next_word(rest))) children.push_back(static_cast<pid_t>(*child));
+  }
+  return children;
+}
+
+std::vector<pid_t> list_tree(pid_t root) {
+  std::vector<pid_t> tree{root};
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    for (const pid_t child : list_children(tree[i])) tree.push_back(child);
+  }
+  return tree;
+}
+
+}  // namespace drover

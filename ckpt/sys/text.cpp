@@ -1,0 +1,104 @@
+#include "ckpt/sys/text.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/unique_fd.h"
+
+namespace drover {
+
+static std::optional<std::string> read_whole(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return std::nullopt;
+  std::string text;
+  std::size_t used = 0;
+  for (;;) {
+    text.resize(used + std::max<std::size_t>(4096, used));
+    const ssize_t n = ::read(fd.get(), text.data() + used, text.size() - used);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return std::nullopt;
+    if (n == 0) break;
+    used += static_cast<std::size_t>(n);
+  }
+  text.resize(used);
+  return text;
+}
+
+std::string read_text(const std::string& path) {
+  auto text = read_whole(path);
+  if (!text) throw SystemError("read", path, errno);
+  return *std::move(text);
+}
+
+std::optional<std::string> try_read_text(const std::string& path) { return read_whole(path); }
+
+void write_text(const std::string& path, std::string_view text) {
+  const UniqueFd fd(check(::open(path.c_str(), O_WRONLY | O_CLOEXEC), "open", path));
+  check(::write(fd.get(), text.data(), text.size()), "write", path);
+}
+
+std::optional<std::string> try_read_link(const std::string& path) {
+  std::string target(4096, '\0');
+  const ssize_t n = ::readlink(path.c_str(), target.data(), target.size());
+  if (n < 0) return std::nullopt;
+  target.resize(static_cast<std::size_t>(n));
+  return target;
+}
+
+std::string read_link(const std::string& path) {
+  auto target = try_read_link(path);
+  if (!target) throw SystemError("readlink", path, errno);
+  return *std::move(target);
+}
+
+std::vector<int> list_numbers(const std::string& directory) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(directory.c_str()), &::closedir);
+  if (!dir) throw SystemError("opendir", directory, errno);
+  std::vector<int> numbers;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    if (const auto number = to_number(entry->d_name)) numbers.push_back(static_cast<int>(*number));
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+std::string proc_path(pid_t pid, std::string_view name) { return fmt::format("/proc/{}/{}", pid, name); }
+
+bool next_line(std::string_view& text, std::string_view& line) {
+  if (text.empty()) return false;
+  const auto end = text.find('\n');
+  line = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return true;
+}
+
+std::string_view next_word(std::string_view& line) {
+  const auto begin = line.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return line = {};
+  line.remove_prefix(begin);
+  const auto word = line.substr(0, line.find_first_of(" \t"));
+  line.remove_prefix(word.size());
+  return word;
+}
+
+template <class T>
+static std::optional<T> parse_number(std::string_view word, int base) {
+  T value{};
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value, base);
+  if (error != std::errc{} || end != word.data() + word.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::uint64_t> to_number(std::string_view word, int base) {
+  return parse_number<std::uint64_t>(word, base);
+}
+std::optional<std::int64_t> to_signed(std::string_view word) { return parse_number<std::int64_t>(word, 10); }
+
+}  // namespace drover

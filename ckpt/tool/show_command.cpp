@@ -1,0 +1,119 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "ckpt/image/fd_stream.h"
+#include "ckpt/image/pages.h"
+#include "ckpt/restore/image_model.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/features.h"
+#include "ckpt/tool/commands.h"
+
+namespace drover {
+
+static UniqueFd open_image(const std::string& path) {
+  return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open", path));
+}
+
+static nlohmann::json describe_files(const FilesState& files) {
+  static constexpr const char* kKinds[] = {"file",    "directory", "device",  "external", "unlinked",
+                                           "eventfd", "epoll",     "timerfd", "pipe"};
+  auto list = nlohmann::json::array();
+  for (const DescriptorState& d : files.descriptors) {
+    const OpenFileState& file = files.open_files[d.open_file];
+    list.push_back({{"fd", d.fd},
+                    {"kind", kKinds[static_cast<std::size_t>(file.kind)]},
+                    {"path", file.kind == FileKind::External ? file.key : file.file.path},
+                    {"position", file.position},
+                    {"flags", fmt::format("{:#o}", file.flags)}});
+  }
+  return list;
+}
+
+static nlohmann::json describe(const ProcessImage& image) {
+  auto threads = nlohmann::json::array();
+  for (const ThreadState& thread : image.threads) threads.push_back({{"tid", thread.tid}, {"name", thread.name}});
+  std::uint64_t mapped = 0;
+  for (const AreaState& area : image.memory.areas) mapped += area.bytes();
+  return {{"pid", image.process.pid},
+          {"name", image.threads.front().name},
+          {"program", image.memory.files[image.memory.executable].path},
+          {"cwd", image.process.cwd},
+          {"threads", threads},
+          {"areas", image.memory.areas.size()},
+          {"mapped_bytes", mapped},
+          {"descriptors", describe_files(image.files)},
+          {"timers", image.timers.posix_timers.size()}};
+}
+
+static void print_text(const nlohmann::json& all) {
+  fmt::print("made on Linux {}, {} bytes, {} pages in {} records\n", all["kernel"].get<std::string>(),
+             all["image_bytes"].get<std::uint64_t>(), all["pages"].get<std::uint64_t>(),
+             all["page_records"].get<std::uint64_t>());
+  for (const auto& process : all["processes"]) {
+    fmt::print("process {} {}: {}, {} threads, {} areas, {} MiB mapped, in {}\n", process["pid"].get<int>(),
+               process["name"].get<std::string>(), process["program"].get<std::string>(), process["threads"].size(),
+               process["areas"].get<std::uint64_t>(), process["mapped_bytes"].get<std::uint64_t>() >> 20,
+               process["cwd"].get<std::string>());
+    for (const auto& file : process["descriptors"])
+      fmt::print("  fd {} {} {} at {}\n", file["fd"].get<int>(), file["kind"].get<std::string>(),
+                 file["path"].get<std::string>(), file["position"].get<std::int64_t>());
+  }
+}
+
+int run_show(const std::string& path, bool json) {
+  const UniqueFd fd = open_image(path);
+  FdSource source(fd.get());
+  ImageReader reader(source);
+  const ImageModel model = read_metadata(reader);
+  std::uint64_t records = 0, pages = 0;
+  for (Record record = reader.next(); record.type != RecordType::End; record = reader.next()) {
+    if (record.type != RecordType::Pages) continue;
+    ++records;
+    pages += parse_pages(record.payload, record.flags).head.pages;
+  }
+  nlohmann::json all{{"kernel", model.host.kernel_release}, {"image_bytes", reader.image_bytes()},
+                     {"pages", pages},                      {"page_records", records},
+                     {"processes", nlohmann::json::array()}};
+  for (const ProcessImage& image : model.processes) all["processes"].push_back(describe(image));
+  if (json) fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  else print_text(all);
+  return 0;
+}
+
+int run_verify(const std::string& path) {
+  const UniqueFd fd = open_image(path);
+  FdSource source(fd.get());
+  ImageReader reader(source);
+  read_metadata(reader);
+  for (Record record = reader.next(); record.type != RecordType::End; record = reader.next()) {
+    if (record.type == RecordType::Pages) parse_pages(record.payload, record.flags);
+  }
+  if (!source.peek(1).empty()) throw ImageError("damaged image: something follows its end");
+  fmt::print("{}: sound, {} bytes\n", path, reader.image_bytes());
+  return 0;
+}
+
+int run_features(bool json) {
+  const KernelFeatures& f = kernel_features();
+  const std::pair<const char*, bool> all[] = {
+      {"pagemap_scan", f.pagemap_scan},           {"soft_dirty", f.soft_dirty},
+      {"populate_write", f.populate_write},       {"kcmp", f.kcmp},
+      {"time_namespaces", f.time_namespaces},     {"timer_restore_ids", f.timer_restore_ids},
+      {"rseq_configuration", f.rseq_configuration}, {"tid_address", f.tid_address},
+      {"proc_children", f.proc_children},         {"sched_debug", f.sched_debug}};
+  nlohmann::json object{{"kernel", f.release}};
+  for (const auto& [name, there] : all) object[name] = there;
+  if (json) {
+    fmt::print("{}\n", object.dump(2));
+    return 0;
+  }
+  fmt::print("Linux {}\n", f.release);
+  for (const auto& [name, there] : all) fmt::print("{:<20} {}\n", name, there ? "yes" : "no");
+  return 0;
+}
+
+}  // namespace drover

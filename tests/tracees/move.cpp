@@ -1,0 +1,294 @@
+// Starts a program as a job's shepherd would and moves it again and again: in namespaces of its own, frozen and dumped by
+// one worker process, restored by another, reaped by PID 1.
+//
+//   move [--moves N] [--every MS] [--as-nobody] [--keep DIR] [--rest] -- PROGRAM ARGUMENTS...
+//
+// With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the moves
+// happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run.
+// Exits with the program's code, 99 when a move fails, and says why. /proc is compared before and after each move.
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ckpt/dump/dump.h"
+#include "ckpt/image/fd_stream.h"
+#include "ckpt/restore/restore.h"
+#include "ckpt/sys/clocks.h"
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/unique_fd.h"
+#include "tests/tracees/proc_state.h"
+
+using namespace drover;
+
+namespace {
+
+struct Settings {
+  int moves = 1;
+  int every_ms = 0;
+  bool as_nobody = false, until_exit = false, at_rest = false, leave_running = false, timing = false;
+  std::string directory = "/tmp";
+  std::vector<char*> command;
+};
+
+struct Job {
+  pid_t pid = 0;
+  UniqueFd output;  // read end of the program's standard output
+  UniqueFd output_end;
+  std::string text;
+};
+
+[[noreturn]] void fail(const std::string& why) {
+  fmt::print(stderr, "move: {}\n", why);
+  std::fflush(nullptr);
+  ::_exit(99);
+}
+
+void pause_ms(int ms) {
+  const timespec time{ms / 1000, (ms % 1000) * 1'000'000L};
+  ::nanosleep(&time, nullptr);
+}
+
+DumpOptions dump_options(const Job& job) {
+  DumpOptions options;
+  struct stat info{};
+  ::fstat(job.output_end.get(), &info);
+  options.external.push_back({info.st_dev, info.st_ino, "stdout"});
+  options.context = {std::byte{1}, std::byte{2}};
+  return options;
+}
+
+// A worker: does one thing in a process of its own and says by its exit code whether it worked. 2: the program has ended.
+template <class Work>
+int in_worker(Work work) {
+  const pid_t worker = ::fork();
+  if (worker == 0) {
+    int code = 1;
+    try {
+      code = work();
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "move: {}\n", error.what());
+    }
+    std::fflush(nullptr);
+    ::_exit(code);
+  }
+  int status = 0;
+  ::waitpid(worker, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool exited(pid_t pid) {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+int dump_job(const Settings& settings, const Job& job, const std::string& image) {
+  return in_worker([&] {
+    if (const auto obstacle = find_obstacle(job.pid, dump_options(job))) {
+      if (exited(job.pid)) return 2;
+      throw std::runtime_error("refused: " + obstacle->reason);
+    }
+    const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
+    auto frozen = FrozenTree::freeze(job.pid);
+    if (const auto* refusal = std::get_if<Refusal>(&frozen)) throw std::runtime_error("freeze refused: " + refusal->reason);
+    const std::int64_t stopped = clock_ns(CLOCK_MONOTONIC);
+    FrozenTree& tree = std::get<FrozenTree>(frozen);
+    const UniqueFd file(check(::open(image.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", image));
+    FdSink sink(file.get());
+    const DumpResult result = dump(tree, sink, dump_options(job));
+    if (result.refused) throw std::runtime_error("dump refused: " + result.refused->reason);
+    if (settings.leave_running) tree.thaw();
+    else tree.kill();
+    if (settings.timing)
+      fmt::print(stderr, "freeze {:.3f} dump {:.3f} ms, {} bytes\n", static_cast<double>(stopped - begin) / 1e6,
+                 static_cast<double>(clock_ns(CLOCK_MONOTONIC) - stopped) / 1e6, result.stats.image_bytes);
+    return 0;
+  });
+}
+
+int restore_job(const Settings& settings, const Job& job, const std::string& image) {
+  return in_worker([&] {
+    const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
+    const UniqueFd file(check(::open(image.c_str(), O_RDONLY | O_CLOEXEC), "open", image));
+    FdSource source(file.get());
+    RestoreOptions options;
+    options.child_of_parent = true;
+    options.time_namespace = true;
+    options.live = !settings.at_rest;
+    options.external["stdout"] = job.output_end.get();
+    auto restored = restore(source, options);
+    if (const auto* refusal = std::get_if<Refusal>(&restored)) throw std::runtime_error("restore refused: " + refusal->reason);
+    HeldTree& tree = std::get<HeldTree>(restored);
+    if (tree.context().size() != 2) throw std::runtime_error("the context has changed");
+    const std::int64_t held = clock_ns(CLOCK_MONOTONIC);
+    tree.resume();
+    if (settings.timing)
+      fmt::print(stderr, "restore {:.3f} resume {:.3f} ms\n", static_cast<double>(held - begin) / 1e6,
+                 static_cast<double>(clock_ns(CLOCK_MONOTONIC) - held) / 1e6);
+    return 0;
+  });
+}
+
+void start(const Settings& settings, Job& job) {
+  int pipe_ends[2];
+  check(::pipe2(pipe_ends, O_CLOEXEC), "pipe");
+  check(::fcntl(pipe_ends[1], F_SETPIPE_SZ, 1 << 20), "F_SETPIPE_SZ");
+  job.output.reset(pipe_ends[0]);
+  job.output_end.reset(pipe_ends[1]);
+  ::fcntl(job.output.get(), F_SETFL, O_NONBLOCK);
+  job.pid = check(::fork(), "fork");
+  if (job.pid != 0) return;
+  ::setsid();
+  const int null = ::open("/dev/null", O_RDONLY);
+  ::dup2(null, 0);
+  ::dup2(job.output_end.get(), 1);
+  const int error = ::open((settings.directory + "/stderr").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  ::dup2(error, 2);
+  ::close_range(3, ~0U, 0);
+  ::execvp(settings.command[0], settings.command.data());
+  ::_exit(127);
+}
+
+void drain(Job& job) {
+  char buffer[65536];
+  for (ssize_t n; (n = ::read(job.output.get(), buffer, sizeof buffer)) > 0;) {
+    job.text.append(buffer, static_cast<std::size_t>(n));
+    if (::write(STDOUT_FILENO, buffer, static_cast<std::size_t>(n)) < 0) fail("can't write the program's output");
+  }
+}
+
+void wait_ready(Job& job) {
+  for (int i = 0; i < 30'000; ++i) {
+    drain(job);
+    if (job.text.find("ready\n") != std::string::npos) {
+      pause_ms(20);  // from "ready" into the call that waits
+      return;
+    }
+    if (exited(job.pid)) fail("the program ended before it was ready");
+    pause_ms(1);
+  }
+  fail("the program does not get ready");
+}
+
+// False when the program has ended by itself.
+bool move_once(const Settings& settings, Job& job, int number) {
+  const std::string image = settings.directory + "/image";
+  const auto before = settings.until_exit ? ProcState{} : read_proc_state(job.pid);
+  const int dumped = dump_job(settings, job, image);
+  if (dumped == 2 || (dumped != 0 && exited(job.pid))) return false;
+  if (dumped != 0) fail(fmt::format("dump {} failed", number));
+  if (settings.leave_running) return true;
+  ::waitpid(job.pid, nullptr, __WALL);
+  if (settings.at_rest) pause_ms(50);
+  if (restore_job(settings, job, image) != 0) fail(fmt::format("restore {} failed", number));
+  if (settings.until_exit) return true;
+  for (int i = 0; i < 200; ++i) {  // sleeping threads need a moment to get back to where they were
+    if (differences(before, read_proc_state(job.pid)).empty()) return true;
+    pause_ms(10);
+  }
+  for (const std::string& line : differences(before, read_proc_state(job.pid))) fmt::print(stderr, "move: {}\n", line);
+  fail(fmt::format("/proc differs after move {}", number));
+}
+
+int run_job(const Settings& settings) {
+  Job job;
+  start(settings, job);
+  if (settings.until_exit) pause_ms(settings.every_ms);
+  else wait_ready(job);
+  int moved = 0;
+  while (moved < settings.moves && move_once(settings, job, moved + 1)) {
+    ++moved;
+    for (int waited = 0; waited < settings.every_ms && !exited(job.pid); ++waited) {
+      drain(job);
+      pause_ms(1);
+    }
+  }
+  if (!settings.until_exit) ::kill(job.pid, SIGUSR1);
+  for (int i = 0; !exited(job.pid); ++i) {
+    drain(job);
+    pause_ms(1);
+    if (i > 60'000) fail("the program does not end");
+  }
+  drain(job);
+  int status = 0;
+  ::waitpid(job.pid, &status, 0);
+  fmt::print(stderr, "move: {} moves, status {:#x}\n", moved, status);
+  if (moved < settings.moves) fmt::print(stderr, "move: the program ended before all moves\n");
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void enter_namespaces(const Settings& settings) {
+  if (settings.as_nobody) {
+    check(::setgroups(0, nullptr), "setgroups");
+    check(::setresgid(65534, 65534, 65534), "setresgid");
+    check(::setresuid(65534, 65534, 65534), "setresuid");
+    check(::prctl(PR_SET_DUMPABLE, 1), "PR_SET_DUMPABLE");  // else our own /proc files stay root's
+  }
+  const int user = settings.as_nobody ? CLONE_NEWUSER : 0;
+  check(::unshare(user | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC), "unshare");
+  if (user == 0) return;
+  write_text("/proc/self/setgroups", "deny");
+  write_text("/proc/self/uid_map", "65534 65534 1");
+  write_text("/proc/self/gid_map", "65534 65534 1");
+}
+
+Settings parse(int argc, char** argv) {
+  Settings settings;
+  int i = 1;
+  for (; i < argc && std::string(argv[i]) != "--"; ++i) {
+    const std::string option = argv[i];
+    if (option == "--moves") settings.moves = std::atoi(argv[++i]);
+    else if (option == "--every") settings.every_ms = std::atoi(argv[++i]);
+    else if (option == "--as-nobody") settings.as_nobody = true;
+    else if (option == "--until-exit") settings.until_exit = true;
+    else if (option == "--at-rest") settings.at_rest = true;
+    else if (option == "--leave-running") settings.leave_running = true;
+    else if (option == "--timing") settings.timing = true;
+    else if (option == "--directory") settings.directory = argv[++i];
+    else fail("unknown option " + option);
+  }
+  for (++i; i < argc; ++i) settings.command.push_back(argv[i]);
+  if (settings.command.empty()) fail("no program given");
+  settings.command.push_back(nullptr);
+  return settings;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const Settings settings = parse(argc, argv);
+  enter_namespaces(settings);
+  const pid_t init = check(::fork(), "fork");
+  if (init == 0) {
+    check(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount");
+    check(::mount("proc", "/proc", "proc", 0, nullptr), "mount", "/proc");
+    int code = 99;
+    try {
+      code = run_job(settings);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "move: {}\n", error.what());
+    }
+    std::fflush(nullptr);
+    ::_exit(code);
+  }
+  int status = 0;
+  ::waitpid(init, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+} catch (const std::exception& error) {
+  fail(error.what());
+}

@@ -1,0 +1,94 @@
+#include "tests/tracees/proc_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/maps.h"
+#include "ckpt/sys/tasks.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+// Neighbouring areas that differ in nothing are merged: whether the kernel does so depends on history.
+static void add_maps(pid_t pid, ProcState& state) {
+  std::vector<Mapping> merged;
+  for (Mapping& m : parse_smaps(read_text(proc_path(pid, "smaps")))) {
+    if (m.path == "[vsyscall]") continue;
+    if (m.inode != 0 && m.path.find("(deleted)") != std::string::npos) m.inode = 0;
+    std::string flags;  // "me" and its kind do not change; "sd" (soft-dirty) does
+    std::string_view rest = m.flags;
+    for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {
+      if (word != "sd" && word != "ac" && word != "nr") flags += std::string(word) + " ";
+    }
+    m.flags = flags;
+    const bool joins = !merged.empty() && merged.back().end == m.start && merged.back().path == m.path &&
+                       merged.back().prot == m.prot && merged.back().flags == m.flags && merged.back().inode == m.inode &&
+                       (m.inode == 0 || merged.back().offset + merged.back().bytes() == m.offset);
+    if (joins) merged.back().end = m.end;
+    else merged.push_back(m);
+  }
+  for (const Mapping& m : merged)
+    state[fmt::format("maps/{:x}-{:x}", m.start, m.end)] =
+        fmt::format("{} {} {} {} {}", m.prot, m.shared, m.inode == 0 ? 0 : m.offset, m.path, m.flags);
+}
+
+static void add_thread(pid_t pid, pid_t tid, ProcState& state) {
+  static constexpr std::array kFields = {"Name:",   "Umask:",  "Uid:",    "Gid:",    "Groups:", "Threads:",    "SigPnd:",
+                                         "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:", "CapInh:", "CapPrm:",     "CapEff:",
+                                         "CapBnd:", "CapAmb:", "Seccomp:", "NoNewPrivs:", "THP_enabled:", "Cpus_allowed:"};
+  const std::string base = fmt::format("/proc/{}/task/{}/", pid, tid);
+  const std::string text = read_text(base + "status");
+  std::string_view rest = text;
+  for (std::string_view line; next_line(rest, line);) {
+    const auto key = next_word(line);
+    if (std::find(kFields.begin(), kFields.end(), key) != kFields.end())
+      state[fmt::format("task/{}/{}", tid, key)] = std::string(line);
+  }
+  for (const char* name : {"personality", "oom_score_adj", "timerslack_ns", "comm"})
+    state[fmt::format("task/{}/{}", tid, name)] = try_read_text(base + name).value_or("-");
+}
+
+static void add_files(pid_t pid, ProcState& state) {
+  for (const int fd : list_numbers(proc_path(pid, "fd"))) {
+    std::string link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd)).value_or("gone");
+    if (link.find("(deleted)") != std::string::npos) link = "unlinked file";
+    if (link.compare(0, 5, "pipe:") == 0) link = "pipe";
+    state[fmt::format("fd/{}", fd)] = link;
+    const std::string text = try_read_text(fmt::format("/proc/{}/fdinfo/{}", pid, fd)).value_or("");
+    std::string_view rest = text;
+    for (std::string_view line; next_line(rest, line);) {
+      const auto key = next_word(line);
+      if (key == "pos:" || key == "flags:" || key == "eventfd-count:") state[fmt::format("fd/{}/{}", fd, key)] = line;
+    }
+  }
+}
+
+ProcState read_proc_state(pid_t pid) try {
+  ProcState state;
+  add_maps(pid, state);
+  for (const pid_t tid : list_threads(pid)) add_thread(pid, tid, state);
+  add_files(pid, state);
+  for (const char* name : {"cwd", "root", "exe"}) state[name] = read_link(proc_path(pid, name));
+  for (const char* name : {"cmdline", "environ", "auxv", "limits"}) state[name] = read_text(proc_path(pid, name));
+  return state;
+} catch (const SystemError& error) {
+  return {{"error", error.what()}};
+}
+
+std::vector<std::string> differences(const ProcState& before, const ProcState& after) {
+  std::vector<std::string> lines;
+  for (const auto& [key, value] : before) {
+    const auto found = after.find(key);
+    if (found == after.end()) lines.push_back(fmt::format("{}: \"{}\" is gone", key, value));
+    else if (found->second != value) lines.push_back(fmt::format("{}: \"{}\" -> \"{}\"", key, value, found->second));
+  }
+  for (const auto& [key, value] : after) {
+    if (before.count(key) == 0) lines.push_back(fmt::format("{}: \"{}\" is new", key, value));
+  }
+  return lines;
+}
+
+}  // namespace drover
