@@ -5,6 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=install-packages.sh
 . "$root/examples/install-packages.sh"
+# shellcheck disable=SC2154 # from there
 install_packages "${quickstart_packages[@]}"
 build_release "$root"
 
@@ -34,10 +35,10 @@ make_input() { # FILE MIB SOURCE...
   truncate -s "$bytes" "$file"
   rm "$once"
 }
-make_input headers 12 /usr/include
-make_input text 40 /usr/share
+make_input headers 16 /usr/include
+make_input text 80 /usr/share
 cat > primes.py <<'PY'
-n, sieve = 6_000_000, bytearray([1]) * 6_000_001
+n, sieve = 60_000_000, bytearray([1]) * 60_000_001
 for i in range(2, int(n ** 0.5) + 1):
     if sieve[i]:
         for j in range(i * i, n + 1, i):
@@ -47,9 +48,9 @@ PY
 cat > hash.py <<'PY'
 import hashlib
 digest = b"drover"
-for i in range(9_000_000):
+for i in range(24_000_000):
     digest = hashlib.sha256(digest).digest()
-    if i % 1_000_000 == 0:
+    if i % 4_000_000 == 0:
         print(i, digest.hex(), flush=True)
 print(digest.hex())
 PY
@@ -65,11 +66,11 @@ PL
 # name|input|command: ordinary programs of a Debian machine, each some seconds long.
 jobs=(
   "xz|headers|xz -9e -T1 -c"
-  "xz-text|text|xz -3 -T1 -c"
+  "xz-text|text|xz -1 -T1 -c"
   "gzip|text|gzip -9 -n -c"
   "bzip2|text|bzip2 -9 -c"
   "sort|text|sort --parallel=1"
-  "sha512|/dev/null|sh -c 'i=0; while [ \$i -lt 12 ]; do sha512sum text headers; i=\$((i+1)); done'"
+  "sha512|/dev/null|sha512sum text text text text text text text text text text text text text text text text headers"
   "python-hash|/dev/null|python3 hash.py"
   "python-primes|/dev/null|python3 primes.py"
   "perl-words|/dev/null|perl words.pl"
@@ -124,6 +125,7 @@ run_plain() { # JOB
   sh -c "$command" < "$input" > "plain/$name"
 }
 export -f run_plain
+# shellcheck disable=SC2016 # $1 is the inner shell's
 printf '%s\0' "${jobs[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'run_plain "$1"' plain
 different=0
 for job in "${jobs[@]}"; do
