@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 
 #include "ckpt/sys/error.h"
@@ -57,11 +58,14 @@ bool answers(const InstancePaths& paths) {
   return false;
 }
 
-// Sockets of droverds that were killed: nobody else removes them.
-void remove_dead_sockets(const InstancePaths& paths) {
-  for (const std::string& node : local_nodes(paths)) {
-    ::unlink(paths.control_socket(node).c_str());
-    ::rmdir(paths.node_dir(node).c_str());  // stays if a shepherd's socket is in it
+// What droverds that were killed have left: nobody else removes it. A node's folder stays if a shepherd's socket is in
+// it.
+void remove_left_overs(const InstancePaths& paths) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.runtime, ignored)) {
+    if (!entry.is_directory(ignored)) continue;
+    ::unlink((entry.path() / "control").c_str());
+    ::rmdir(entry.path().c_str());
   }
 }
 
@@ -91,7 +95,7 @@ void down(const Context& context, const std::string& mode) {
     throw std::runtime_error(
         fmt::format("the droverds of this host did not end within {} s; end their mpirun", kDroverdsEnd.count()));
   }
-  if (!answers(paths)) remove_dead_sockets(paths);
+  if (!answers(paths)) remove_left_overs(paths);
   if (jobs > 0 && mode == "leave")
     fmt::print("{} job{} left running; drover up finds them again\n", jobs, jobs == 1 ? "" : "s");
 }

@@ -51,6 +51,8 @@ Environment base_mpi_settings() {
       {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
       // Each host is started from here: no host needs to reach another by ssh.
       {"OMPI_MCA_plm_rsh_no_tree_spawn", "1"},
+      // Hosts are reached by the names that the hostfile gives, not by their first part.
+      {"OMPI_MCA_orte_keep_fqdn_hostnames", "1"},
   };
   if (::geteuid() == 0) {
     settings.emplace_back("OMPI_ALLOW_RUN_AS_ROOT", "1");

@@ -182,7 +182,7 @@ std::string start_world(const InstancePaths& paths, const WorldOptions& options,
   ::unlink(down_request_file(paths).c_str());
   const long older_than = last_generation(paths);
   int pipe[2];
-  check(::pipe2(pipe, O_CLOEXEC), "pipe");
+  check(::pipe2(pipe, O_CLOEXEC | O_NONBLOCK), "pipe");
   UniqueFd reading(pipe[0]), writing(pipe[1]);
   const pid_t supervisor = check(::fork(), "fork");
   if (supervisor == 0) {

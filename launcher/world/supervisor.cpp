@@ -157,11 +157,8 @@ bool Supervisor::reap() {
 }
 
 bool Supervisor::first_world_confirmed() {
-  char byte = 0;
-  if (!confirmed_ && ready_) {
-    confirmed_ = ::read(ready_.get(), &byte, 1) == 1;
-    ready_.reset();
-  }
+  char byte = 0;  // the pipe does not block
+  if (!confirmed_) confirmed_ = ::read(ready_.get(), &byte, 1) == 1;
   return confirmed_;
 }
 

@@ -326,16 +326,16 @@ class Droverd:
                 self.signal(job, signal.SIGKILL)
         link.send_json(REPLY, {"ok": True, "jobs": len(running)})
         if not os.environ.get("FAKE_DROVERD_LINGER"):  # every rank leaves: here, by a signal to each fake of this instance
-            for control in self.runtime.parent.glob("*/pid"):
-                os.kill(int(control.read_text()), signal.SIGUSR1)
+            pids = [int(file.read_text()) for file in self.runtime.parent.glob("*/pid")]
+            for pid in pids:
+                os.kill(pid, signal.SIGUSR1)
         return None
 
 
 def leave(runtime):
-    for name in ("control", "pid"):
+    for name in ("pid", "control"):
         (runtime / name).unlink(missing_ok=True)
-    runtime.rmdir()
-    os._exit(0)
+    os._exit(0)  # its folder is left to `drover down`
 
 
 def main():

@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# Sourced by the scripts here: install_packages NAME... installs the Debian packages that are missing, and asks for rights only then.
+# In CI (or without a terminal) there is never a prompt: it fails with the command to run.
+
+build_packages=(
+  g++ cmake ninja-build pkg-config git
+  libopenmpi-dev openmpi-bin libboost-serialization-dev
+  libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwloc-dev libxxhash-dev liblz4-dev
+  libgtest-dev python3)
+test_packages=(iproute2 util-linux procps openssh-client)
+# shellcheck disable=SC2034 # used by those who source this
+quickstart_packages=(xz-utils gzip bzip2 perl mawk coreutils)
+
+install_packages() {
+  local missing=() package as_root=()
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "Installing: ${missing[*]}"
+  if [ "$(id -u)" != 0 ]; then
+    as_root=(sudo)
+    if [ -n "${CI:-}" ] || ! [ -t 0 ]; then as_root=(sudo -n); fi
+  fi
+  if ! { "${as_root[@]}" apt-get -qq update && DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get -qq -y \
+      -o Dpkg::Use-Pty=0 install --no-install-recommends "${missing[@]}" >/dev/null; }; then
+    echo "Packages are missing; run as root: apt-get install ${missing[*]}" >&2
+    return 1
+  fi
+}
+
+# Builds the release preset below the checkout $1; quiet unless it fails.
+build_release() {
+  local root=$1 cache=()
+  if command -v ccache >/dev/null; then cache=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  install_packages "${build_packages[@]}" "${test_packages[@]}"
+  (cd "$root" && cmake --preset release "${cache[@]}" >/dev/null && cmake --build --preset release -j "$(nproc)")
+}
