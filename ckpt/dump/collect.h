@@ -31,7 +31,9 @@ Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&
 
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(const MemoryState&, const FilesState&);
-void write_unlinked_files(pid_t pid, const FilePlan&, ImageWriter&);
+void measure_pipes(pid_t pid, FilePlan&);
+// The contents of unlinked files and of pipes.
+void write_nameless_files(pid_t pid, const FilePlan&, ImageWriter&);
 
 // The pages that must travel, ascending.
 std::vector<PageRun> find_pages(const FrozenProcess&, InjectedArea&, const MemoryState&,

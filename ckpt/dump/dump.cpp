@@ -46,6 +46,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
 static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions& options, ProcessDump& dump) {
   if (auto refusal = find_process_obstacle(process.pid)) return refusal;
   if (auto refusal = take(plan_files(process.pid, options), dump.files)) return refusal;
+  measure_pipes(process.pid, dump.files);
   // The areas are listed before one of ours is among them.
   const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
   if (auto refusal = take(plan_memory(process.pid, mappings), dump.memory)) return refusal;
@@ -60,7 +61,7 @@ static void write_metadata(ImageWriter& writer, const ProcessDump& dump) {
   writer.add(RecordType::Signals, dump.signals.signals);
   writer.add(RecordType::Timers, dump.signals.timers);
   for (const ThreadState& thread : dump.threads) writer.add(RecordType::Thread, thread);
-  write_unlinked_files(dump.process.pid, dump.files, writer);
+  write_nameless_files(dump.process.pid, dump.files, writer);
 }
 
 DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {

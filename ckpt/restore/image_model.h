@@ -31,7 +31,7 @@ struct ImageModel {
   HostState host;
   std::vector<std::byte> context;
   std::vector<ProcessImage> processes;        // the root first
-  std::map<std::uint64_t, UniqueFd> unlinked;  // files without a name, made again and filled
+  std::map<std::uint64_t, UniqueFd> nameless;  // unlinked files and pipes, made again and filled
 };
 
 // Everything up to and including the MetadataEnd record. Throws ImageError.

@@ -102,7 +102,7 @@ void make_process(HeldProcess& held, const RestoreOptions& options, const ImageM
   request.child_of_parent = options.child_of_parent;
   request.first_fd = held.parked_fd = descriptors.empty() ? 1 : descriptors.back().fd + 2;
   for (const auto& [key, fd] : options.external) request.inherit.push_back(fd);
-  for (const auto& [object, fd] : model.unlinked) request.inherit.push_back(fd.get());
+  for (const auto& [object, fd] : model.nameless) request.inherit.push_back(fd.get());
   held.inherited_fds = static_cast<int>(request.inherit.size());
   make_blank(request);
   held.made = true;

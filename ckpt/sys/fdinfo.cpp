@@ -37,6 +37,7 @@ FdInfo parse_fdinfo(std::string_view text) {
     else if (key == "lock:") info.locked = true;
     else if (key == "eventfd-count:") info.eventfd_count = to_number(next_word(rest), 16);
     else if (key == "eventfd-semaphore:") info.eventfd_semaphore = next_word(rest) == "1";
+    else if (key == "sigmask:") info.signal_mask = to_number(next_word(rest), 16);
     else if (key == "tfd:") info.epoll_targets.push_back(parse_epoll_target(rest));
     else if (key == "clockid:") info.clock_id = static_cast<int>(to_signed(next_word(rest)).value_or(-1));
     else if (key == "ticks:") info.timer_ticks = to_number(next_word(rest)).value_or(0);

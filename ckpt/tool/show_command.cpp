@@ -20,7 +20,7 @@ static UniqueFd open_image(const std::string& path) {
 
 static nlohmann::json describe_files(const FilesState& files) {
   static constexpr const char* kKinds[] = {"file",    "directory", "device",  "external", "unlinked",
-                                           "eventfd", "epoll",     "timerfd", "pipe"};
+                                           "eventfd", "epoll",     "timerfd", "pipe", "signalfd"};
   auto list = nlohmann::json::array();
   for (const DescriptorState& d : files.descriptors) {
     const OpenFileState& file = files.open_files[d.open_file];
