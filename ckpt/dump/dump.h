@@ -15,8 +15,8 @@
 
 namespace drover {
 
-// An open file description whose other end the caller holds, such as the pipe that is a job's standard output. It is not
-// dumped; the restorer is given its counterpart under the same key.
+// An open file description whose other end the caller holds, such as the pipe that is a job's standard output. It is
+// not dumped; the restorer is given its counterpart under the same key.
 struct ExternalFile {
   dev_t device;
   ino_t inode;
@@ -32,15 +32,15 @@ struct DumpOptions {
 };
 
 struct DumpStats {
-  std::uint64_t image_bytes = 0;     // all records, headers included
-  std::uint64_t page_bytes = 0;      // page contents in the image
-  std::uint64_t zero_pages = 0;      // populated pages that held only zeros and were left out
+  std::uint64_t image_bytes = 0;  // all records, headers included
+  std::uint64_t page_bytes = 0;   // page contents in the image
+  std::uint64_t zero_pages = 0;   // populated pages that held only zeros and were left out
   std::uint64_t processes = 0, threads = 0;
   std::uint64_t estimated_waits = 0;  // interrupted calls whose rest of time the kernel does not tell
 };
 
-// What keeps `root` (or its tree) from being moved, found without stopping anything: from /proc alone, by the rules that
-// dump() uses. Empty if nothing was found; dump() may still find what only a stopped process shows.
+// What keeps `root` (or its tree) from being moved, found without stopping anything: from /proc alone, by the rules
+// that dump() uses. Empty if nothing was found; dump() may still find what only a stopped process shows.
 std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions&);
 
 struct DumpResult {

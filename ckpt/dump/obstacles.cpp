@@ -22,8 +22,8 @@ std::optional<std::string> without_deleted(const std::string& link) {
 // namespace may differ: it is made anew.
 static std::optional<Refusal> find_namespace_obstacle(pid_t pid) {
   static constexpr std::pair<const char*, const char*> kKinds[] = {
-      {"user", "user"}, {"mnt", "mount"}, {"net", "network"}, {"ipc", "IPC"}, {"uts", "UTS"}, {"cgroup", "cgroup"},
-      {"pid", "PID"}};
+      {"user", "user"}, {"mnt", "mount"},     {"net", "network"}, {"ipc", "IPC"},
+      {"uts", "UTS"},   {"cgroup", "cgroup"}, {"pid", "PID"}};
   for (const auto& [file, name] : kKinds) {
     const auto own = try_read_link(fmt::format("/proc/self/ns/{}", file));
     const auto theirs = try_read_link(proc_path(pid, fmt::format("ns/{}", file)));
@@ -39,8 +39,7 @@ std::optional<Refusal> find_process_obstacle(pid_t pid) {
   const TaskStatus status = parse_task_status(*status_text);
   const TaskStat stat = parse_task_stat(*stat_text);
   if (stat.state == 'Z' || stat.state == 'X') return Refusal{fmt::format("process {} has exited", pid)};
-  if (status.namespace_pids.size() > 1)
-    return Refusal{fmt::format("process {} is in a PID namespace of its own", pid)};
+  if (status.namespace_pids.size() > 1) return Refusal{fmt::format("process {} is in a PID namespace of its own", pid)};
   if (auto refusal = find_namespace_obstacle(pid)) return refusal;
   if (status.seccomp != 0) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
   if (stat.terminal != 0) return Refusal{fmt::format("process {} has a controlling terminal", pid)};

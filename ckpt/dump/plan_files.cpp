@@ -52,7 +52,7 @@ static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& f
     file.file.path = path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
     return std::nullopt;
   }
-  struct stat now{};
+  struct stat now {};
   if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
     return Refusal{fmt::format("holds {}, which has been moved or replaced, {}", d.link, d.name())};
   file.kind = FileKind::Regular;
@@ -60,7 +60,7 @@ static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& f
 }
 
 static std::optional<Refusal> plan_directory(const Descriptor& d, OpenFileState& file) {
-  struct stat now{};
+  struct stat now {};
   if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
     return Refusal{fmt::format("holds a directory that is gone, {} ({})", d.name(), d.link)};
   file.kind = FileKind::Directory;
@@ -132,7 +132,7 @@ static void plan_timerfd(const FdInfo& detail, OpenFileState& file) {
 static std::optional<Refusal> plan_epoll(pid_t pid, const Descriptor& d, OpenFileState& file) {
   file.kind = FileKind::Epoll;
   for (const EpollTarget& target : d.detail.epoll_targets) {
-    struct stat info{};
+    struct stat info {};
     const std::string path = fmt::format("/proc/{}/fd/{}", pid, target.fd);
     if (::stat(path.c_str(), &info) != 0 || info.st_ino != target.inode)
       return Refusal{fmt::format("watches a file that it has closed, epoll {}", d.name())};
@@ -142,9 +142,11 @@ static std::optional<Refusal> plan_epoll(pid_t pid, const Descriptor& d, OpenFil
 }
 
 static std::optional<Refusal> plan_anonymous(pid_t pid, const Descriptor& d, OpenFileState& file) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {
-      {"inotify", "an inotify watcher"}, {"[io_uring]", "an io_uring"}, {"[userfaultfd]", "a userfaultfd"},
-      {"[pidfd]", "a pidfd"},            {"[perf_event]", "a performance counter"}};
+  static constexpr std::pair<const char*, const char*> kNames[] = {{"inotify", "an inotify watcher"},
+                                                                   {"[io_uring]", "an io_uring"},
+                                                                   {"[userfaultfd]", "a userfaultfd"},
+                                                                   {"[pidfd]", "a pidfd"},
+                                                                   {"[perf_event]", "a performance counter"}};
   constexpr int kTimerCancelOnSet = 2;
   if (d.link == "anon_inode:[eventpoll]") return plan_epoll(pid, d, file);
   if (d.link == "anon_inode:[eventfd]" && d.detail.eventfd_count.value_or(~0ULL) <= 0xffffffff) {
@@ -181,13 +183,20 @@ static std::optional<Refusal> plan_one(pid_t pid, const Descriptor& d, const Dum
   if (d.detail.locked) return Refusal{fmt::format("holds a lock on {}, {}", d.link, d.name())};
   if (d.detail.flags & O_ASYNC) return Refusal{fmt::format("wants signals for input (O_ASYNC), {}", d.name())};
   switch (d.info.st_mode & S_IFMT) {
-    case S_IFREG: return plan_regular(d, file);
-    case S_IFDIR: return plan_directory(d, file);
-    case S_IFCHR: return plan_device(d, file);
-    case S_IFIFO: return plan_pipe(d, file);
-    case S_IFSOCK: return Refusal{fmt::format("holds {}, {}", socket_name(pid, d.fd), d.name())};
-    case S_IFBLK: return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
-    default: return plan_anonymous(pid, d, file);
+    case S_IFREG:
+      return plan_regular(d, file);
+    case S_IFDIR:
+      return plan_directory(d, file);
+    case S_IFCHR:
+      return plan_device(d, file);
+    case S_IFIFO:
+      return plan_pipe(d, file);
+    case S_IFSOCK:
+      return Refusal{fmt::format("holds {}, {}", socket_name(pid, d.fd), d.name())};
+    case S_IFBLK:
+      return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
+    default:
+      return plan_anonymous(pid, d, file);
   }
 }
 

@@ -1,5 +1,5 @@
-// A list of system calls for one thread of a target, with the memory that they point to, built here and sent there in one
-// write. Entries grow from the front of the target's slot, data from its back.
+// A list of system calls for one thread of a target, with the memory that they point to, built here and sent there in
+// one write. Entries grow from the front of the target's slot, data from its back.
 #pragma once
 
 #include <cstddef>
@@ -56,8 +56,10 @@ class Batch {
  private:
   template <class T>
   static std::uint64_t to_word(T value) {
-    if constexpr (std::is_pointer_v<T> || std::is_null_pointer_v<T>) return reinterpret_cast<std::uint64_t>(value);
-    else return static_cast<std::uint64_t>(static_cast<std::int64_t>(value));
+    if constexpr (std::is_pointer_v<T> || std::is_null_pointer_v<T>)
+      return reinterpret_cast<std::uint64_t>(value);
+    else
+      return static_cast<std::uint64_t>(static_cast<std::int64_t>(value));
   }
   std::size_t add(std::string what, long number, std::initializer_list<std::uint64_t> args);
 

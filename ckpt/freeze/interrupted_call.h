@@ -2,11 +2,13 @@
 //
 // Stopping a thread with PTRACE_INTERRUPT makes a sleeping call return into the kernel's signal code with one of:
 //   -512, -513, -514  the kernel re-issues the call when the thread goes on, with what it has already written to user
-//                     memory (the rest of select's or ppoll's time): exact, here and after a move, since a moved thread is
-//                     given the same registers and the kernel looks at them in the same place
-//   -516              the kernel goes on through a restart block that holds the deadline: exact on a thaw; after a move the
+//                     memory (the rest of select's or ppoll's time): exact, here and after a move, since a moved thread
+//                     is given the same registers and the kernel looks at them in the same place
+//   -516              the kernel goes on through a restart block that holds the deadline: exact on a thaw; after a move
+//   the
 //                     block is rebuilt (restore/waits.h), for which the rest of the time must be known
-//   -4 (EINTR)        epoll_wait, rt_sigtimedwait, semop and their kind: the program would see an error that it would not
+//   -4 (EINTR)        epoll_wait, rt_sigtimedwait, semop and their kind: the program would see an error that it would
+//   not
 //                     have seen. Undone, unless a signal of the program's own is about to be delivered. (man 7 signal,
 //                     "Interruption of system calls and library functions by stop signals")
 #pragma once
@@ -27,8 +29,8 @@ inline constexpr std::int64_t kRestartSys = -512, kRestartNoIntr = -513, kRestar
 enum class TimeoutForm { None, Milliseconds, Timespec };
 struct TimeoutArgument {
   TimeoutForm form = TimeoutForm::None;
-  int argument = 0;       // 0 rdi, 1 rsi, 2 rdx, 3 r10, 4 r8, 5 r9
-  int remainder = -1;     // argument that points to where the kernel writes the rest of the time; -1: none
+  int argument = 0;    // 0 rdi, 1 rsi, 2 rdx, 3 r10, 4 r8, 5 r9
+  int remainder = -1;  // argument that points to where the kernel writes the rest of the time; -1: none
 };
 
 // The calls that are interrupted with EINTR and can be undone. Empty for all others.

@@ -1,8 +1,8 @@
 // One thread under ptrace: the few requests that we make, with errors that say which thread. It does not own the
 // attachment, FrozenTree and HeldTree do: what must happen at the end differs.
 //
-// Always PTRACE_SEIZE with PTRACE_INTERRUPT, never PTRACE_ATTACH: its SIGSTOP can be seen by the program and is mixed up
-// with real ones.
+// Always PTRACE_SEIZE with PTRACE_INTERRUPT, never PTRACE_ATTACH: its SIGSTOP can be seen by the program and is mixed
+// up with real ones.
 #pragma once
 
 #include <sys/types.h>
@@ -32,11 +32,11 @@ class TraceeGone : public std::runtime_error {
 struct TraceStop {
   int status = 0;
   bool exited() const;
-  int signal() const;              // of a stop
-  int event() const;               // PTRACE_EVENT_*, 0 for a signal
-  bool at_syscall() const;         // entry or exit, with PTRACE_O_TRACESYSGOOD
-  bool interrupted() const;        // the answer to PTRACE_INTERRUPT
-  bool group_stop() const;         // SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU has stopped the process
+  int signal() const;        // of a stop
+  int event() const;         // PTRACE_EVENT_*, 0 for a signal
+  bool at_syscall() const;   // entry or exit, with PTRACE_O_TRACESYSGOOD
+  bool interrupted() const;  // the answer to PTRACE_INTERRUPT
+  bool group_stop() const;   // SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU has stopped the process
 };
 
 class Tracee {
@@ -51,7 +51,7 @@ class Tracee {
   void resume(int request, int signal = 0) const;  // PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN
   void detach() const noexcept;
 
-  TraceStop wait() const;                                         // blocks; throws TraceeGone when it has exited
+  TraceStop wait() const;                                            // blocks; throws TraceeGone when it has exited
   std::optional<TraceStop> wait_for(std::int64_t timeout_ns) const;  // empty on timeout; may tell an exit
 
   Registers registers() const;

@@ -16,8 +16,8 @@ namespace drover {
 
 class FrozenTree {
  public:
-  // Stops `root` and all its descendants. A Refusal if the caller may not trace one of them, or a thread can't be stopped;
-  // then everything stopped so far goes on. Throws SystemError on failures nobody expects.
+  // Stops `root` and all its descendants. A Refusal if the caller may not trace one of them, or a thread can't be
+  // stopped; then everything stopped so far goes on. Throws SystemError on failures nobody expects.
   static std::variant<FrozenTree, Refusal> freeze(pid_t root);
 
   FrozenTree(FrozenTree&&) noexcept;
@@ -30,9 +30,9 @@ class FrozenTree {
   // the kernel. The commit protocol needs this from READY on: a source whose worker died must not come alive again.
   void die_with_tracer();
 
-  // Lets the tree go on, its interrupted system calls too. Returns when every thread is detached; threads in a timed call
-  // that the kernel turned into EINTR stay traced until that call returns, and thaw() with them: the caller must be a
-  // process that has time (the shepherd's worker), see `lingering`.
+  // Lets the tree go on, its interrupted system calls too. Returns when every thread is detached; threads in a timed
+  // call that the kernel turned into EINTR stay traced until that call returns, and thaw() with them: the caller must
+  // be a process that has time (the shepherd's worker), see `lingering`.
   void thaw();
 
   // Ends the whole tree with SIGKILL and reaps what the caller is the tracer of.

@@ -18,8 +18,8 @@ namespace drover {
 
 struct FrozenThread {
   pid_t tid = 0;
-  bool examined = false;           // the rest is known
-  Registers registers{};           // put right: see InterruptedCall
+  bool examined = false;  // the rest is known
+  Registers registers{};  // put right: see InterruptedCall
   std::optional<WaitState> wait;
   uapi::RseqConfiguration rseq{};  // address 0: not registered
   std::optional<LastRun> before;
@@ -29,7 +29,7 @@ struct FrozenProcess {
   explicit FrozenProcess(pid_t process) : pid(process), memory(process) {}
   pid_t pid;
   RemoteMemory memory;
-  int stopped_by = 0;  // group-stopped by this signal
+  int stopped_by = 0;                 // group-stopped by this signal
   std::vector<FrozenThread> threads;  // the leader first
 };
 

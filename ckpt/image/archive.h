@@ -1,7 +1,8 @@
 // Small structures to bytes and back. These are archives in the sense of Boost.Serialization: a type has
 // `template <class A> void serialize(A& a, unsigned)` (or a free one) and is found through boost::serialization, so the
-// same types work with Boost's own archives. Ours are needed because Boost's binary archive is not portable, and because
-// a hostile length must not make the reader allocate: elements are appended one by one as their bytes are found.
+// same types work with Boost's own archives. Ours are needed because Boost's binary archive is not portable, and
+// because a hostile length must not make the reader allocate: elements are appended one by one as their bytes are
+// found.
 //
 // Encoding: integers little-endian in their own size, bool and enum as their integer, double as its bits, string and
 // vector as a 32-bit count and the elements, optional as a bool and perhaps the value. No names, no padding.
@@ -64,8 +65,7 @@ class OutArchive {
     if (value) put(*value);
   }
   template <class T>
-    requires(!Scalar<T>)
-  void put(const T& value) {
+  requires(!Scalar<T>) void put(const T& value) {
     // As Boost's archives do: serialize() is one function for both ways and takes a mutable object.
     boost::serialization::serialize_adl(*this, const_cast<T&>(value), 0);
   }
@@ -141,10 +141,7 @@ class InArchive {
     if (there) get(value.emplace());
   }
   template <class T>
-    requires(!Scalar<T>)
-  void get(T& value) {
-    boost::serialization::serialize_adl(*this, value, 0);
-  }
+  requires(!Scalar<T>) void get(T& value) { boost::serialization::serialize_adl(*this, value, 0); }
   // Every element takes at least one byte, so a count beyond what is left is a lie.
   std::size_t count() {
     std::uint32_t n = 0;

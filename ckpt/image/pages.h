@@ -1,5 +1,6 @@
-// The payload of a Pages record: a head, the bytes of the pages, and last the list of which pages these are. The list comes
-// last because it is known last: pages that turn out to hold only zeros are dropped after they have been read in place.
+// The payload of a Pages record: a head, the bytes of the pages, and last the list of which pages these are. The list
+// comes last because it is known last: pages that turn out to hold only zeros are dropped after they have been read in
+// place.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +18,15 @@ struct PageRun {
 
 // Leads the payload; the bytes of all pages follow, in the order of the `runs` PageRuns that end it.
 struct PagesHead {
-  std::int32_t process;   // pid of the process whose pages these are, in the job's PID namespace
-  std::uint32_t round;    // 0 for the only or first copy; a later round supersedes an earlier one page by page
+  std::int32_t process;  // pid of the process whose pages these are, in the job's PID namespace
+  std::uint32_t round;   // 0 for the only or first copy; a later round supersedes an earlier one page by page
   std::uint32_t runs;
-  std::uint32_t pages;    // over all runs
+  std::uint32_t pages;  // over all runs
 };
 
 // So many pages fit into one record even if each is a run of its own.
-inline constexpr std::size_t kMaxPagesPerRecord = (kMaxPayloadBytes - sizeof(PagesHead)) / (kPageBytes + sizeof(PageRun));
+inline constexpr std::size_t kMaxPagesPerRecord =
+    (kMaxPayloadBytes - sizeof(PagesHead)) / (kPageBytes + sizeof(PageRun));
 
 struct PagesView {
   PagesHead head;

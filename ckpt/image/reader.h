@@ -1,5 +1,5 @@
-// Takes records out of a source, trusting nothing: sizes are bounded before a byte is asked for, the checksum is checked
-// before a byte is decoded, records come in sequence, and nothing but whole images ends well.
+// Takes records out of a source, trusting nothing: sizes are bounded before a byte is asked for, the checksum is
+// checked before a byte is decoded, records come in sequence, and nothing but whole images ends well.
 #pragma once
 
 #include <cstdint>

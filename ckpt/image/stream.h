@@ -1,6 +1,6 @@
-// Where image bytes go to and come from: a file, a pipe, or the ring that a rank sends from. The checkpoint library does
-// not know which. Both sides hand out windows into their own buffer, so that pages are read from the program straight
-// into what will be sent, and written to the program straight from what was received.
+// Where image bytes go to and come from: a file, a pipe, or the ring that a rank sends from. The checkpoint library
+// does not know which. Both sides hand out windows into their own buffer, so that pages are read from the program
+// straight into what will be sent, and written to the program straight from what was received.
 #pragma once
 
 #include <cstddef>

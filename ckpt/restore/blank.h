@@ -1,4 +1,5 @@
-// A blank process: one thread, one page of code, held before its first instruction, with the capabilities of the restorer.
+// A blank process: one thread, one page of code, held before its first instruction, with the capabilities of the
+// restorer.
 #pragma once
 
 #include <sys/types.h>

@@ -14,7 +14,8 @@
 namespace drover {
 
 static constexpr std::size_t kEntryRoom = 8192;
-// What open(2) shall do again; O_CREAT, O_EXCL, O_TRUNC and O_NOCTTY are never kept by the kernel, and must not be here.
+// What open(2) shall do again; O_CREAT, O_EXCL, O_TRUNC and O_NOCTTY are never kept by the kernel, and must not be
+// here.
 static constexpr int kOpenFlags = ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC);
 static constexpr int kStatusFlags = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
 
@@ -23,7 +24,10 @@ namespace {
 class FileOpener {
  public:
   FileOpener(HeldProcess& held, const RestoreOptions& options, const ImageModel& model)
-      : held_(held), options_(options), model_(model), batch_(held.batch()),
+      : held_(held),
+        options_(options),
+        model_(model),
+        batch_(held.batch()),
         first_(held.parked_fd + held.inherited_fds) {}
 
   void open_all() {
@@ -47,12 +51,13 @@ class FileOpener {
   void open_one(const OpenFileState& file, int place) {
     if (file.kind == FileKind::External) return open_external(file, place);
     if (add_special(file)) return park("special file", place);
-    if (file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe)
-      open_path(fmt::format("/proc/self/fd/{}", nameless_fd(file.object)), file, place);
+    if (file.kind == FileKind::Pipe) return open_pipe(file, place);
+    if (file.kind == FileKind::Unlinked)
+      open_path(fmt::format("/proc/self/fd/{}", nameless_fd(file.object, false)), file, place);
     else
       open_path(file.file.path, file, place);
-    const bool has_position = file.kind == FileKind::Regular || file.kind == FileKind::Unlinked ||
-                              file.kind == FileKind::Directory;
+    const bool has_position =
+        file.kind == FileKind::Regular || file.kind == FileKind::Unlinked || file.kind == FileKind::Directory;
     if (has_position && file.position != 0 && (file.flags & O_PATH) == 0)
       batch_.must("lseek " + file.file.path, SYS_lseek, place, file.position, SEEK_SET);
   }
@@ -75,12 +80,17 @@ class FileOpener {
       case FileKind::EventFd:
         batch_.must("eventfd", SYS_eventfd2, file.counter, nonblock | (file.semaphore ? EFD_SEMAPHORE : 0));
         return true;
-      case FileKind::TimerFd: batch_.must("timerfd_create", SYS_timerfd_create, file.clock_id, nonblock); return true;
+      case FileKind::TimerFd:
+        batch_.must("timerfd_create", SYS_timerfd_create, file.clock_id, nonblock);
+        return true;
       case FileKind::SignalFd:
         batch_.must("signalfd4", SYS_signalfd4, -1, batch_.push_value(file.counter), 8, nonblock);
         return true;
-      case FileKind::Epoll: batch_.must("epoll_create1", SYS_epoll_create1, 0); return true;
-      default: return false;
+      case FileKind::Epoll:
+        batch_.must("epoll_create1", SYS_epoll_create1, 0);
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -110,8 +120,18 @@ class FileOpener {
       batch_.must("F_SETFL " + file.key, SYS_fcntl, place, F_SETFL, file.flags & kStatusFlags);
   }
 
-  int nameless_fd(std::uint64_t object) const {
-    const auto found = model_.nameless.find(object);
+  // The first description of each end is the one that pipe() made: one opened through /proc has O_LARGEFILE besides.
+  void open_pipe(const OpenFileState& file, int place) {
+    const bool write_end = (file.flags & O_ACCMODE) == O_WRONLY;
+    const int inherited = nameless_fd(file.object, write_end);
+    const bool first = (file.flags & O_ACCMODE) != O_RDWR && used_.insert(std::to_string(inherited)).second;
+    if (!first) return open_path(fmt::format("/proc/self/fd/{}", inherited), file, place);
+    batch_.must("dup3 pipe", SYS_dup3, inherited, place, 0);
+    batch_.must("F_SETFL pipe", SYS_fcntl, place, F_SETFL, file.flags & kStatusFlags);
+  }
+
+  int nameless_fd(std::uint64_t object, bool write_end) const {
+    const auto found = model_.nameless.find({object, write_end});
     return held_.parked_fd + static_cast<int>(options_.external.size()) +
            static_cast<int>(std::distance(model_.nameless.begin(), found));
   }

@@ -21,8 +21,8 @@ struct RestoreOptions {
   std::map<std::string, int> external;
   // The CPUs of this node for jobs (empty: leave affinity as recorded where possible).
   std::vector<int> node_cpus;
-  // The restored root becomes a child of the caller's parent instead of the caller (CLONE_PARENT): the shepherd's worker
-  // restores, its init reaps.
+  // The restored root becomes a child of the caller's parent instead of the caller (CLONE_PARENT): the shepherd's
+  // worker restores, its init reaps.
   bool child_of_parent = false;
   // Make a new time namespace for the tree so that CLOCK_MONOTONIC and CLOCK_BOOTTIME go on. Needs CAP_SYS_ADMIN in the
   // caller's user namespace; the calling process must be single-threaded.
@@ -38,7 +38,7 @@ class HeldTree {
   HeldTree& operator=(HeldTree&&) noexcept;
   ~HeldTree();
 
-  pid_t root() const;                            // in the caller's PID namespace
+  pid_t root() const;                             // in the caller's PID namespace
   const std::vector<std::byte>& context() const;  // what DumpOptions::context held
 
   // Rebuilds the waits of interrupted system calls, drops capabilities that only the restoring needed, detaches all.
@@ -53,9 +53,9 @@ class HeldTree {
   std::unique_ptr<Impl> impl_;
 };
 
-// Reads one image from `source` up to and including its end record. A Refusal when this node can't hold the program (CPU
-// features, files, memory, kernel), found from the metadata before the first page is read; ImageError when the bytes are
-// not a whole and sound image. In both cases nothing of the tree is left.
+// Reads one image from `source` up to and including its end record. A Refusal when this node can't hold the program
+// (CPU features, files, memory, kernel), found from the metadata before the first page is read; ImageError when the
+// bytes are not a whole and sound image. In both cases nothing of the tree is left.
 std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions&);
 
 }  // namespace drover

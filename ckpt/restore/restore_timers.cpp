@@ -72,7 +72,8 @@ static std::int64_t rest(std::int64_t value, std::int64_t passed) {
 static bool is_cpu_clock(int clock) { return clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID; }
 
 static itimerspec to_itimerspec(std::int64_t value_ns, std::int64_t interval_ns) {
-  return {{interval_ns / 1'000'000'000, interval_ns % 1'000'000'000}, {value_ns / 1'000'000'000, value_ns % 1'000'000'000}};
+  return {{interval_ns / 1'000'000'000, interval_ns % 1'000'000'000},
+          {value_ns / 1'000'000'000, value_ns % 1'000'000'000}};
 }
 
 // Expirations that were not read yet come back through TFD_IOC_SET_TICKS (Linux 3.17, CONFIG_CHECKPOINT_RESTORE).

@@ -9,8 +9,8 @@
 namespace drover {
 
 struct CpuFeatures {
-  std::uint64_t xcr0 = 0;           // state components that the kernel saves (Intel SDM vol. 1, 13.3)
-  std::uint32_t xsave_bytes = 0;    // size of the standard-format area for them
+  std::uint64_t xcr0 = 0;                 // state components that the kernel saves (Intel SDM vol. 1, 13.3)
+  std::uint32_t xsave_bytes = 0;          // size of the standard-format area for them
   std::vector<std::string> instructions;  // instruction sets, by their names in /proc/cpuinfo, sorted
 };
 

@@ -17,8 +17,8 @@ struct EpollTarget {  // one "tfd:" line
 
 struct FdInfo {
   std::int64_t position = 0;
-  int flags = 0;  // O_*, with O_CLOEXEC of the descriptor
-  bool locked = false;                    // a lock of any kind is held through it
+  int flags = 0;        // O_*, with O_CLOEXEC of the descriptor
+  bool locked = false;  // a lock of any kind is held through it
   std::optional<std::uint64_t> eventfd_count;
   bool eventfd_semaphore = false;
   std::vector<EpollTarget> epoll_targets;

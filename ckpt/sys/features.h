@@ -7,17 +7,17 @@
 namespace drover {
 
 struct KernelFeatures {
-  std::string release;            // uname -r
-  bool pagemap_scan = false;      // PAGEMAP_SCAN, Linux 6.7
-  bool soft_dirty = false;        // CONFIG_MEM_SOFT_DIRTY
-  bool populate_write = false;    // MADV_POPULATE_WRITE, Linux 5.14
-  bool kcmp = false;              // CONFIG_KCMP
-  bool time_namespaces = false;   // Linux 5.6
-  bool timer_restore_ids = false;  // PR_TIMER_CREATE_RESTORE_IDS, Linux 6.15
+  std::string release;              // uname -r
+  bool pagemap_scan = false;        // PAGEMAP_SCAN, Linux 6.7
+  bool soft_dirty = false;          // CONFIG_MEM_SOFT_DIRTY
+  bool populate_write = false;      // MADV_POPULATE_WRITE, Linux 5.14
+  bool kcmp = false;                // CONFIG_KCMP
+  bool time_namespaces = false;     // Linux 5.6
+  bool timer_restore_ids = false;   // PR_TIMER_CREATE_RESTORE_IDS, Linux 6.15
   bool rseq_configuration = false;  // PTRACE_GET_RSEQ_CONFIGURATION, Linux 5.13
-  bool tid_address = false;       // PR_GET_TID_ADDRESS, CONFIG_CHECKPOINT_RESTORE
-  bool proc_children = false;     // /proc/PID/task/TID/children
-  bool sched_debug = false;       // /proc/PID/sched tells when a task last ran
+  bool tid_address = false;         // PR_GET_TID_ADDRESS, CONFIG_CHECKPOINT_RESTORE
+  bool proc_children = false;       // /proc/PID/task/TID/children
+  bool sched_debug = false;         // /proc/PID/sched tells when a task last ran
 };
 
 const KernelFeatures& kernel_features();

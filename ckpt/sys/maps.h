@@ -12,14 +12,14 @@ namespace drover {
 
 struct Mapping {
   std::uint64_t start = 0, end = 0;
-  int prot = 0;          // PROT_*
-  bool shared = false;   // MAP_SHARED
+  int prot = 0;         // PROT_*
+  bool shared = false;  // MAP_SHARED
   std::uint64_t offset = 0;
   dev_t device = 0;
   ino_t inode = 0;
-  std::string path;      // as printed: "", "/usr/bin/xz", "[heap]", "/dev/zero (deleted)"
+  std::string path;  // as printed: "", "/usr/bin/xz", "[heap]", "/dev/zero (deleted)"
   // From smaps only:
-  std::string flags;     // "rd wr mr mw me ac sd"
+  std::string flags;  // "rd wr mr mw me ac sd"
   std::uint64_t swap_kib = 0;
   unsigned protection_key = 0;
 

@@ -16,7 +16,7 @@ struct PagemapScan {
   std::uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
 inline constexpr unsigned long kPagemapScan = _IOWR('f', 16, PagemapScan);
-inline constexpr std::uint64_t kPageIsFile = 1 << 2;     // page cache: a file's or shared memory's, not a private copy
+inline constexpr std::uint64_t kPageIsFile = 1 << 2;  // page cache: a file's or shared memory's, not a private copy
 inline constexpr std::uint64_t kPageIsPresent = 1 << 3;
 inline constexpr std::uint64_t kPageIsSwapped = 1 << 4;
 inline constexpr std::uint64_t kPageIsPfnZero = 1 << 5;  // maps the kernel's zero page

@@ -11,11 +11,11 @@ struct FileIdentity {
   std::uint32_t mode = 0;  // st_mode
   std::uint64_t size = 0;
   std::int64_t mtime_ns = 0;
-  bool written = false;    // open for writing or mapped shared and writable: its mtime may lag behind
+  bool written = false;  // open for writing or mapped shared and writable: its mtime may lag behind
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a & path & mode & size & mtime_ns & written;
+    a& path& mode& size& mtime_ns& written;
   }
 };
 

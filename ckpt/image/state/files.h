@@ -18,7 +18,7 @@ enum class FileKind : std::uint8_t {
   EventFd = 5,
   Epoll = 6,
   TimerFd = 7,
-  Pipe = 8,     // both ends are in the tree; what lay in it is in FileData records
+  Pipe = 8,  // both ends are in the tree; what lay in it is in FileData records
   SignalFd = 9,
 };
 
@@ -28,7 +28,7 @@ struct EpollEntry {
   std::uint64_t data = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & fd & events & data;
+    a& fd& events& data;
   }
 };
 
@@ -36,9 +36,9 @@ struct OpenFileState {
   FileKind kind = FileKind::Regular;
   std::int32_t flags = 0;  // O_* without O_CLOEXEC
   std::int64_t position = 0;
-  FileIdentity file;       // Regular, Directory, Device; Unlinked: `path` is the folder it was in
-  std::string key;         // External
-  std::uint64_t object = 0;  // Unlinked, Pipe: equal numbers are the same file or pipe
+  FileIdentity file;          // Regular, Directory, Device; Unlinked: `path` is the folder it was in
+  std::string key;            // External
+  std::uint64_t object = 0;   // Unlinked, Pipe: equal numbers are the same file or pipe
   std::uint64_t counter = 0;  // EventFd; TimerFd: expirations not yet read; Pipe: its size; SignalFd: its mask
   bool semaphore = false;     // EventFd
   std::vector<EpollEntry> watched;
@@ -47,8 +47,8 @@ struct OpenFileState {
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a & kind & flags & position & file & key & object & counter & semaphore & watched & clock_id & settime_flags &
-        value_ns & interval_ns;
+    a& kind& flags& position& file& key& object& counter& semaphore& watched& clock_id& settime_flags& value_ns&
+        interval_ns;
   }
 };
 
@@ -58,7 +58,7 @@ struct DescriptorState {
   std::uint32_t open_file = 0;  // index into FilesState::open_files
   template <class A>
   void serialize(A& a, unsigned) {
-    a & fd & close_on_exec & open_file;
+    a& fd& close_on_exec& open_file;
   }
 };
 
@@ -68,7 +68,7 @@ struct FilesState {
   std::vector<DescriptorState> descriptors;  // ascending by fd
   template <class A>
   void serialize(A& a, unsigned) {
-    a & process & open_files & descriptors;
+    a& process& open_files& descriptors;
   }
 };
 
@@ -79,7 +79,7 @@ struct FileDataState {
   std::vector<std::byte> bytes;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & object & offset & bytes;
+    a& object& offset& bytes;
   }
 };
 

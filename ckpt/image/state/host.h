@@ -22,8 +22,8 @@ struct HostState {
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a & kernel_release & boot_id & xcr0 & xsave_bytes & xsave_offsets & instructions & vdso & monotonic_ns &
-        boottime_ns & host_boottime_ns & realtime_ns;
+    a& kernel_release& boot_id& xcr0& xsave_bytes& xsave_offsets& instructions& vdso& monotonic_ns& boottime_ns&
+        host_boottime_ns& realtime_ns;
   }
 };
 

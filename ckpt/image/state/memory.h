@@ -45,7 +45,7 @@ struct AreaState {
   std::uint64_t bytes() const { return end - start; }
   template <class A>
   void serialize(A& a, unsigned) {
-    a & start & end & kind & prot & flags & offset & file;
+    a& start& end& kind& prot& flags& offset& file;
   }
 };
 
@@ -62,8 +62,8 @@ struct MemoryState {
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a & process & start_code & end_code & start_data & end_data & start_brk & brk & start_stack & arg_start & arg_end &
-        env_start & env_end & auxv & executable & files & areas & content_pages;
+    a& process& start_code& end_code& start_data& end_data& start_brk& brk& start_stack& arg_start& arg_end& env_start&
+        env_end& auxv& executable& files& areas& content_pages;
   }
 };
 

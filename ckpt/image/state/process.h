@@ -12,7 +12,7 @@ struct LimitState {
   std::uint64_t soft = 0, hard = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & soft & hard;
+    a& soft& hard;
   }
 };
 
@@ -32,8 +32,8 @@ struct ProcessState {
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a & pid & parent & process_group & session & exit_signal & stopped_by & thread_count & umask & personality &
-        dumpable & oom_score_adj & child_subreaper & thp_disabled & cwd & root & limits;
+    a& pid& parent& process_group& session& exit_signal& stopped_by& thread_count& umask& personality& dumpable&
+        oom_score_adj& child_subreaper& thp_disabled& cwd& root& limits;
   }
 };
 

@@ -12,7 +12,7 @@ struct QueuedSignal {
   std::array<std::byte, 128> info{};  // siginfo_t
   template <class A>
   void serialize(A& a, unsigned) {
-    a & info;
+    a& info;
   }
 };
 
@@ -21,7 +21,7 @@ struct SignalAction {  // struct sigaction as the kernel has it
   std::uint64_t handler = 0, flags = 0, restorer = 0, mask = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & signal & handler & flags & restorer & mask;
+    a& signal& handler& flags& restorer& mask;
   }
 };
 
@@ -31,7 +31,7 @@ struct SignalsState {
   std::vector<QueuedSignal> pending;  // for the process; a thread's own are in its record
   template <class A>
   void serialize(A& a, unsigned) {
-    a & process & actions & pending;
+    a& process& actions& pending;
   }
 };
 

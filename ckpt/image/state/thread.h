@@ -22,8 +22,8 @@ struct CredentialsState {
   bool operator==(const CredentialsState&) const = default;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & uid & gid & groups & cap_inheritable & cap_permitted & cap_effective & cap_bounding & cap_ambient &
-        securebits & no_new_privs;
+    a& uid& gid& groups& cap_inheritable& cap_permitted& cap_effective& cap_bounding& cap_ambient& securebits&
+        no_new_privs;
   }
 };
 
@@ -39,8 +39,7 @@ struct SchedulingState {
   std::uint64_t timer_slack_ns = 50000;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & policy & flags & nice & priority & runtime & deadline & period & cpus & all_node_cpus & io_priority &
-        timer_slack_ns;
+    a& policy& flags& nice& priority& runtime& deadline& period& cpus& all_node_cpus& io_priority& timer_slack_ns;
   }
 };
 
@@ -50,7 +49,7 @@ struct WaitState {
   bool estimated = false;         // the kernel does not tell; this is never too short
   template <class A>
   void serialize(A& a, unsigned) {
-    a & remaining_ns & estimated;
+    a& remaining_ns& estimated;
   }
 };
 
@@ -74,9 +73,9 @@ struct ThreadState {
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a & process & tid & name & registers & xstate & signal_mask & altstack_address & altstack_bytes & altstack_flags &
-        pending & tid_address & robust_list & robust_list_bytes & rseq_address & rseq_bytes & rseq_signature &
-        parent_death_signal & scheduling & credentials & wait;
+    a& process& tid& name& registers& xstate& signal_mask& altstack_address& altstack_bytes& altstack_flags& pending&
+        tid_address& robust_list& robust_list_bytes& rseq_address& rseq_bytes& rseq_signature& parent_death_signal&
+            scheduling& credentials& wait;
   }
 };
 

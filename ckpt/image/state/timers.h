@@ -11,7 +11,7 @@ struct IntervalTimer {
   std::int64_t value_us = 0, interval_us = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & value_us & interval_us;
+    a& value_us& interval_us;
   }
 };
 
@@ -22,7 +22,7 @@ struct PosixTimer {
   std::int32_t overrun = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & id & clock_id & signal & notify & target & value & value_ns & interval_ns & overrun;
+    a& id& clock_id& signal& notify& target& value& value_ns& interval_ns& overrun;
   }
 };
 
@@ -32,7 +32,7 @@ struct TimersState {
   std::vector<PosixTimer> posix_timers;
   template <class A>
   void serialize(A& a, unsigned) {
-    a & process & interval_timers & posix_timers;
+    a& process& interval_timers& posix_timers;
   }
 };
 
