@@ -29,6 +29,8 @@ struct DumpOptions {
   std::vector<std::byte> context;
   // Compress page contents with LZ4 where that makes them smaller. Pays on links slower than LZ4 only.
   bool compress = false;
+  // find_obstacle() only: a process whose namespaces the dumper will be in, such as the job's init; 0: the caller.
+  pid_t namespaces_of = 0;
   // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
   std::vector<int> node_cpus;
 };

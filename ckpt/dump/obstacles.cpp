@@ -20,12 +20,13 @@ std::optional<std::string> without_deleted(const std::string& link) {
 
 // A restored process lives in the namespaces of its restorer, so it must live in those of its dumper now. The time
 // namespace may differ: it is made anew.
-static std::optional<Refusal> find_namespace_obstacle(pid_t pid) {
+static std::optional<Refusal> find_namespace_obstacle(pid_t pid, pid_t reference) {
   static constexpr std::pair<const char*, const char*> kKinds[] = {
       {"user", "user"}, {"mnt", "mount"}, {"net", "network"}, {"ipc", "IPC"}, {"uts", "UTS"}, {"cgroup", "cgroup"},
       {"pid", "PID"}};
   for (const auto& [file, name] : kKinds) {
-    const auto own = try_read_link(fmt::format("/proc/self/ns/{}", file));
+    const auto own = try_read_link(reference != 0 ? proc_path(reference, fmt::format("ns/{}", file))
+                                                  : fmt::format("/proc/self/ns/{}", file));
     const auto theirs = try_read_link(proc_path(pid, fmt::format("ns/{}", file)));
     if (!theirs) return Refusal{fmt::format("process {} may not be looked at: {}", pid, error_text(errno))};
     if (own && own != theirs) return Refusal{fmt::format("process {} is in a {} namespace of its own", pid, name)};
@@ -33,22 +34,20 @@ static std::optional<Refusal> find_namespace_obstacle(pid_t pid) {
   return std::nullopt;
 }
 
-std::optional<Refusal> find_process_obstacle(pid_t pid) {
+std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   const auto status_text = try_read_text(proc_path(pid, "status")), stat_text = try_read_text(proc_path(pid, "stat"));
   if (!status_text || !stat_text) return Refusal{fmt::format("there is no process {}", pid)};
   const TaskStatus status = parse_task_status(*status_text);
   const TaskStat stat = parse_task_stat(*stat_text);
   if (stat.state == 'Z' || stat.state == 'X') return Refusal{fmt::format("process {} has exited", pid)};
-  if (status.namespace_pids.size() > 1)
-    return Refusal{fmt::format("process {} is in a PID namespace of its own", pid)};
-  if (auto refusal = find_namespace_obstacle(pid)) return refusal;
+  if (auto refusal = find_namespace_obstacle(pid, namespaces_of)) return refusal;
   if (status.seccomp != 0) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
   if (stat.terminal != 0) return Refusal{fmt::format("process {} has a controlling terminal", pid)};
   return std::nullopt;
 }
 
 std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions& options) try {
-  if (auto refusal = find_process_obstacle(root)) return refusal;
+  if (auto refusal = find_process_obstacle(root, options.namespaces_of)) return refusal;
   if (const std::size_t n = list_tree(root).size(); n > 1) return Refusal{fmt::format("has {} processes", n)};
   auto files = plan_files(root, options);
   if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;

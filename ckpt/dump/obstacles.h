@@ -20,7 +20,7 @@ template <class T>
 using Or = std::variant<T, Refusal>;
 
 // Credentials, namespaces, seccomp, terminal: what concerns the process as a whole.
-std::optional<Refusal> find_process_obstacle(pid_t pid);
+std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of = 0);
 
 // The areas and the files behind them. With smaps the flags are looked at as well.
 Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings);

@@ -8,6 +8,7 @@
 
 #include "ckpt/sys/error.h"
 #include "runtime/shepherd/init.h"
+#include "runtime/shepherd/namespaces.h"
 
 namespace drover::shepherd {
 
@@ -58,7 +59,7 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
   check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
   UniqueFd ours(pair[0]);
   task.channel.reset(pair[1]);
-  worker_ = check(::fork(), "fork");
+  worker_ = fork_aside(namespaces_);
   if (worker_ == 0) {
     ::close(ours.release());
     keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.stdin_fd, task.stdout_fd, task.stderr_fd});
@@ -189,7 +190,7 @@ void Init::source_worker_gone() {
   }
   // It died after END, and the job's copy with it (PTRACE_O_EXITKILL). If the register is still free, nobody else will
   // run the job and its end must be told here; else it runs at the destination.
-  settler_ = check(::fork(), "fork");
+  settler_ = fork_aside(namespaces_);
   if (settler_ == 0) {
     keep_only({});
     default_signals();
@@ -204,7 +205,7 @@ void Init::destination_worker_gone() {
     done_ = true;
     return;
   }
-  settler_ = check(::fork(), "fork");
+  settler_ = fork_aside(namespaces_);
   if (settler_ == 0) {
     keep_only({});
     default_signals();

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/unique_fd.h"
 
@@ -63,6 +65,22 @@ pid_t fork_plain() {
   if (pid < 0) return -errno;
   if (pid == 0) ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   return pid;
+}
+
+pid_t fork_aside(bool namespaces) {
+  if (!namespaces) return check(::fork(), "fork");
+  std::ifstream file("/proc/sys/kernel/pid_max");
+  pid_t highest = 32768;
+  file >> highest;
+  for (pid_t wanted = highest - 1;; --wanted) {
+    clone_args args{};
+    args.exit_signal = SIGCHLD;
+    args.set_tid = reinterpret_cast<std::uint64_t>(&wanted);
+    args.set_tid_size = 1;
+    const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
+    if (pid >= 0) return pid;
+    if (errno != EEXIST) throw SystemError("clone3 set_tid", std::to_string(wanted), errno);
+  }
 }
 
 namespace {
