@@ -26,12 +26,15 @@ struct SignalsAndTimers {
   TimersState timers;
   std::vector<std::vector<QueuedSignal>> thread_pending;  // in the order of FrozenProcess::threads
 };
-Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedArea&);
+Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns);
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&, const DumpOptions&);
 
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(const MemoryState&, const FilesState&);
-void write_unlinked_files(pid_t pid, const FilePlan&, ImageWriter&);
+void measure_pipes(pid_t pid, FilePlan&);
+void measure_timerfds(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns, FilePlan&);
+// The contents of unlinked files and of pipes.
+void write_nameless_files(pid_t pid, const FilePlan&, ImageWriter&);
 
 // The pages that must travel, ascending.
 std::vector<PageRun> find_pages(const FrozenProcess&, InjectedArea&, const MemoryState&,

@@ -32,10 +32,11 @@ static std::optional<Refusal> take(Or<T>&& from, T& to) {
 
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
                                       const std::vector<Mapping>& mappings, const DumpOptions& options,
-                                      ProcessDump& dump) {
+                                      std::int64_t frozen_at_ns, ProcessDump& dump) {
   if (auto refusal = take(collect_process(process, injected), dump.process)) return refusal;
   collect_memory(process, injected, dump.memory);
-  if (auto refusal = take(collect_signals_and_timers(process, injected), dump.signals)) return refusal;
+  if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
+  measure_timerfds(process, injected, frozen_at_ns, dump.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
   dump.pages = find_pages(process, injected, dump.memory, mappings);
@@ -43,14 +44,16 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   return std::nullopt;
 }
 
-static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions& options, ProcessDump& dump) {
+static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions& options, std::int64_t frozen_at_ns,
+                                      ProcessDump& dump) {
   if (auto refusal = find_process_obstacle(process.pid)) return refusal;
   if (auto refusal = take(plan_files(process.pid, options), dump.files)) return refusal;
+  measure_pipes(process.pid, dump.files);
   // The areas are listed before one of ours is among them.
   const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
   if (auto refusal = take(plan_memory(process.pid, mappings), dump.memory)) return refusal;
   InjectedArea injected(process);
-  return examine(process, injected, mappings, options, dump);
+  return examine(process, injected, mappings, options, frozen_at_ns, dump);
 }
 
 static void write_metadata(ImageWriter& writer, const ProcessDump& dump) {
@@ -60,7 +63,7 @@ static void write_metadata(ImageWriter& writer, const ProcessDump& dump) {
   writer.add(RecordType::Signals, dump.signals.signals);
   writer.add(RecordType::Timers, dump.signals.timers);
   for (const ThreadState& thread : dump.threads) writer.add(RecordType::Thread, thread);
-  write_unlinked_files(dump.process.pid, dump.files, writer);
+  write_nameless_files(dump.process.pid, dump.files, writer);
 }
 
 DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
@@ -72,7 +75,7 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   }
   std::vector<ProcessDump> dumps(processes.size());
   for (std::size_t i = 0; i < processes.size(); ++i) {
-    if ((result.refused = look_at(processes[i], options, dumps[i]))) return result;
+    if ((result.refused = look_at(processes[i], options, tree.impl().frozen_at_own_ns, dumps[i]))) return result;
   }
   for (const ProcessDump& one : dumps) flush_files(one.memory, one.files.state);
 

@@ -1,13 +1,17 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <set>
 
 #include "ckpt/dump/collect.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/fdinfo.h"
+#include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
@@ -15,7 +19,7 @@ namespace drover {
 // On these, and on everything unknown, another node may not see what was written here before fsync: NFS shows the old
 // size. On a local file system whoever can open the file sees it at once, and fsync would only wait for the disk.
 static bool needs_flush(const std::string& path) {
-  struct statfs fs{};
+  struct statfs fs {};
   if (::statfs(path.c_str(), &fs) != 0) return true;
   constexpr long kXfs = 0x58465342;
   for (const long local : {long{EXT4_SUPER_MAGIC}, long{TMPFS_MAGIC}, kXfs, long{BTRFS_SUPER_MAGIC},
@@ -42,24 +46,83 @@ void flush_files(const MemoryState& memory, const FilesState& files) {
   for (const std::string& path : written) flush_file(path);
 }
 
-void write_unlinked_files(pid_t pid, const FilePlan& plan, ImageWriter& writer) {
+// A descriptor without a name can still be opened anew through /proc, whatever mode the program has it in.
+static UniqueFd reopen(pid_t pid, int fd) {
+  const std::string path = fmt::format("/proc/{}/fd/{}", pid, fd);
+  return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path));
+}
+
+static void write_unlinked_file(int fd, std::uint64_t object, ImageWriter& writer) {
+  FileDataState piece{object, 0, {}};
+  for (;;) {
+    piece.bytes.resize(kMaxPayloadBytes / 2);
+    const auto n = check(::pread(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset)), "read",
+                         "unlinked file");
+    if (n == 0) return;
+    piece.bytes.resize(static_cast<std::size_t>(n));
+    writer.add(RecordType::FileData, piece);
+    piece.offset += piece.bytes.size();
+  }
+}
+
+// tee(2) gives what lies in the pipe without taking it out.
+static void write_pipe(int fd, const OpenFileState& file, ImageWriter& writer) {
+  int copy[2];
+  check(::pipe2(copy, O_CLOEXEC | O_NONBLOCK), "pipe");
+  const UniqueFd copy_read(copy[0]), copy_write(copy[1]);
+  check(::fcntl(copy[0], F_SETPIPE_SZ, static_cast<int>(file.counter)), "F_SETPIPE_SZ");
+  if (::tee(fd, copy[1], file.counter, SPLICE_F_NONBLOCK) < 0 && errno != EAGAIN)
+    throw SystemError("tee", "pipe", errno);
+  FileDataState piece{file.object, 0, {}};
+  for (;;) {
+    piece.bytes.resize(kMaxPayloadBytes / 2);
+    const ssize_t n = ::read(copy[0], piece.bytes.data(), piece.bytes.size());
+    if (n <= 0) return;
+    piece.bytes.resize(static_cast<std::size_t>(n));
+    writer.add(RecordType::FileData, piece);
+    piece.offset += piece.bytes.size();
+  }
+}
+
+void measure_pipes(pid_t pid, FilePlan& plan) {
+  for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
+    OpenFileState& file = plan.state.open_files[i];
+    if (file.kind != FileKind::Pipe) continue;
+    const UniqueFd fd = reopen(pid, plan.representative[i]);
+    file.counter = static_cast<std::uint64_t>(check(::fcntl(fd.get(), F_GETPIPE_SZ), "F_GETPIPE_SZ"));
+  }
+}
+
+// A periodic timer that has expired stands still until somebody asks: timerfd_gettime() makes the kernel count the
+// periods that have gone by and start it again, which the program can't tell from having asked a little later itself.
+void measure_timerfds(const FrozenProcess& process, InjectedArea& injected, std::int64_t frozen_at_ns, FilePlan& plan) {
+  for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
+    OpenFileState& file = plan.state.open_files[i];
+    if (file.kind != FileKind::TimerFd) continue;
+    Batch batch = injected.area().main_batch();
+    const std::uint64_t time_at = batch.space(sizeof(itimerspec));
+    batch.must("timerfd_gettime", SYS_timerfd_gettime, plan.representative[i], time_at);
+    injected.leader().run(injected.area(), batch);
+    const auto time = process.memory.load<itimerspec>(time_at);
+    const std::int64_t since_freeze = clock_ns(CLOCK_MONOTONIC) - frozen_at_ns;
+    file.value_ns = time.it_value.tv_sec * 1'000'000'000 + time.it_value.tv_nsec;
+    if (file.value_ns != 0) file.value_ns += since_freeze;
+    file.counter =
+        parse_fdinfo(read_text(fmt::format("/proc/{}/fdinfo/{}", process.pid, plan.representative[i]))).timer_ticks;
+  }
+}
+
+void write_nameless_files(pid_t pid, const FilePlan& plan, ImageWriter& writer) {
   std::set<std::uint64_t> done;
   for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
     const OpenFileState& file = plan.state.open_files[i];
-    if (file.kind != FileKind::Unlinked || !done.insert(file.object).second) continue;
-    // A descriptor without a name can still be opened anew through /proc, whatever mode the program has it in.
-    const std::string path = fmt::format("/proc/{}/fd/{}", pid, plan.representative[i]);
-    const UniqueFd fd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open", path));
-    FileDataState piece{file.object, 0, {}};
-    for (;;) {
-      piece.bytes.resize(kMaxPayloadBytes / 2);
-      const ssize_t n = check(::pread(fd.get(), piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset)),
-                              "read", path);
-      if (n == 0) break;
-      piece.bytes.resize(static_cast<std::size_t>(n));
-      writer.add(RecordType::FileData, piece);
-      piece.offset += piece.bytes.size();
-    }
+    const bool nameless = file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe;
+    if (!nameless || !done.insert(file.object).second) continue;
+    const UniqueFd fd = reopen(pid, plan.representative[i]);
+    if (file.kind == FileKind::Pipe)
+      write_pipe(fd.get(), file, writer);
+    else
+      write_unlinked_file(fd.get(), file.object, writer);
   }
 }
 

@@ -21,11 +21,14 @@ namespace {
 class PageFinder {
  public:
   explicit PageFinder(pid_t pid)
-      : pagemap_(check(::open(proc_path(pid, "pagemap").c_str(), O_RDONLY | O_CLOEXEC), "open", proc_path(pid, "pagemap"))) {}
+      : pagemap_(check(::open(proc_path(pid, "pagemap").c_str(), O_RDONLY | O_CLOEXEC), "open",
+                       proc_path(pid, "pagemap"))) {}
 
   void find_private(const AreaState& area) {
-    if (kernel_features().pagemap_scan) scan(area);
-    else read_entries(area);
+    if (kernel_features().pagemap_scan)
+      scan(area);
+    else
+      read_entries(area);
   }
 
   void add(std::uint64_t start, std::uint64_t end) {
@@ -50,7 +53,8 @@ class PageFinder {
     scan.category_anyof_mask = uapi::kPageIsPresent | uapi::kPageIsSwapped;
     for (scan.start = area.start, scan.end = area.end; scan.start < area.end; scan.start = scan.walk_end) {
       const int n = check(::ioctl(pagemap_.get(), uapi::kPagemapScan, &scan), "PAGEMAP_SCAN");
-      for (int i = 0; i < n; ++i) add(regions[static_cast<std::size_t>(i)].start, regions[static_cast<std::size_t>(i)].end);
+      for (int i = 0; i < n; ++i)
+        add(regions[static_cast<std::size_t>(i)].start, regions[static_cast<std::size_t>(i)].end);
     }
   }
 
@@ -59,8 +63,8 @@ class PageFinder {
     std::vector<std::uint64_t> entries(8192);
     for (std::uint64_t at = area.start; at < area.end;) {
       const std::size_t pages = std::min<std::uint64_t>(entries.size(), (area.end - at) / kPageBytes);
-      const ssize_t n = check(::pread(pagemap_.get(), entries.data(), pages * 8, static_cast<off_t>(at / kPageBytes * 8)),
-                              "read pagemap");
+      const ssize_t n = check(
+          ::pread(pagemap_.get(), entries.data(), pages * 8, static_cast<off_t>(at / kPageBytes * 8)), "read pagemap");
       if (n <= 0) return;
       for (std::size_t i = 0; i < static_cast<std::size_t>(n) / 8; ++i, at += kPageBytes) {
         if ((entries[i] >> 62) != 0 && (entries[i] >> 61 & 1) == 0) add(at, at + kPageBytes);
@@ -74,8 +78,8 @@ class PageFinder {
 
 }  // namespace
 
-// Shared memory: a page may exist without this process having it in its page table, so the tables do not tell. mincore()
-// does, except for pages in swap; with any of those every page is read.
+// Shared memory: a page may exist without this process having it in its page table, so the tables do not tell.
+// mincore() does, except for pages in swap; with any of those every page is read.
 static void find_shared(InjectedArea& injected, const RemoteMemory& memory, const AreaState& area, bool swapped,
                         PageFinder& finder) {
   constexpr std::uint64_t kPagesAtOnce = 128 * 1024;

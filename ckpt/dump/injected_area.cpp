@@ -11,8 +11,8 @@
 
 namespace drover {
 
-// The vdso of every process holds one, for the cases in which it must ask the kernel after all. If it has been unmapped,
-// a thread that was stopped in a system call stands just behind one.
+// The vdso of every process holds one, for the cases in which it must ask the kernel after all. If it has been
+// unmapped, a thread that was stopped in a system call stands just behind one.
 static std::uint64_t find_syscall_instruction(const FrozenProcess& process) {
   constexpr std::array kSyscall{std::byte{0x0f}, std::byte{0x05}};
   for (const Mapping& m : parse_maps(read_text(proc_path(process.pid, "maps")))) {

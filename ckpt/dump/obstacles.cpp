@@ -22,8 +22,8 @@ std::optional<std::string> without_deleted(const std::string& link) {
 // namespace may differ: it is made anew.
 static std::optional<Refusal> find_namespace_obstacle(pid_t pid, pid_t reference) {
   static constexpr std::pair<const char*, const char*> kKinds[] = {
-      {"user", "user"}, {"mnt", "mount"}, {"net", "network"}, {"ipc", "IPC"}, {"uts", "UTS"}, {"cgroup", "cgroup"},
-      {"pid", "PID"}};
+      {"user", "user"}, {"mnt", "mount"},     {"net", "network"}, {"ipc", "IPC"},
+      {"uts", "UTS"},   {"cgroup", "cgroup"}, {"pid", "PID"}};
   for (const auto& [file, name] : kKinds) {
     const auto own = try_read_link(reference != 0 ? proc_path(reference, fmt::format("ns/{}", file))
                                                   : fmt::format("/proc/self/ns/{}", file));

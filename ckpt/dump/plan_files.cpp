@@ -52,7 +52,7 @@ static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& f
     file.file.path = path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
     return std::nullopt;
   }
-  struct stat now{};
+  struct stat now {};
   if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
     return Refusal{fmt::format("holds {}, which has been moved or replaced, {}", d.link, d.name())};
   file.kind = FileKind::Regular;
@@ -60,7 +60,7 @@ static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& f
 }
 
 static std::optional<Refusal> plan_directory(const Descriptor& d, OpenFileState& file) {
-  struct stat now{};
+  struct stat now {};
   if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
     return Refusal{fmt::format("holds a directory that is gone, {} ({})", d.name(), d.link)};
   file.kind = FileKind::Directory;
@@ -96,11 +96,74 @@ static std::string socket_name(pid_t pid, int fd) {
   return domain == AF_NETLINK ? "a netlink socket" : "a socket";
 }
 
-static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {
-      {"[eventpoll]", "an epoll descriptor"}, {"[eventfd]", "an eventfd"},      {"[timerfd]", "a timerfd"},
-      {"[signalfd]", "a signalfd"},           {"inotify", "an inotify watcher"}, {"[io_uring]", "an io_uring"},
-      {"[userfaultfd]", "a userfaultfd"},     {"[pidfd]", "a pidfd"},            {"[perf_event]", "a performance counter"}};
+// A pipe travels when the process holds both of its ends; whoever else may hold one is outside of the job.
+static std::optional<Refusal> plan_pipe(const Descriptor& d, OpenFileState& file) {
+  if (d.link.compare(0, 5, "pipe:") != 0) return Refusal{fmt::format("holds a named pipe, {} ({})", d.name(), d.link)};
+  if (d.detail.flags & O_DIRECT) return Refusal{fmt::format("holds a pipe in packet mode, {}", d.name())};
+  file.kind = FileKind::Pipe;
+  file.object = d.info.st_ino;
+  return std::nullopt;
+}
+
+static std::optional<Refusal> find_pipe_to_outside(const FilePlan& plan) {
+  for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
+    const OpenFileState& pipe = plan.state.open_files[i];
+    if (pipe.kind != FileKind::Pipe) continue;
+    bool read = false, write = false;
+    for (const OpenFileState& end : plan.state.open_files) {
+      if (end.kind != FileKind::Pipe || end.object != pipe.object) continue;
+      read |= (end.flags & O_ACCMODE) != O_WRONLY;
+      write |= (end.flags & O_ACCMODE) != O_RDONLY;
+    }
+    if (!read || !write) return Refusal{fmt::format("holds a pipe to the outside, fd {}", plan.representative[i])};
+  }
+  return std::nullopt;
+}
+
+static void plan_timerfd(const FdInfo& detail, OpenFileState& file) {
+  file.kind = FileKind::TimerFd;
+  file.clock_id = detail.clock_id;
+  file.counter = detail.timer_ticks;
+  file.value_ns = detail.timer_value_ns;
+  file.interval_ns = detail.timer_interval_ns;
+}
+
+// What is watched is named by descriptor number; if that number means another file by now it can't be added again.
+static std::optional<Refusal> plan_epoll(pid_t pid, const Descriptor& d, OpenFileState& file) {
+  file.kind = FileKind::Epoll;
+  for (const EpollTarget& target : d.detail.epoll_targets) {
+    struct stat info {};
+    const std::string path = fmt::format("/proc/{}/fd/{}", pid, target.fd);
+    if (::stat(path.c_str(), &info) != 0 || info.st_ino != target.inode)
+      return Refusal{fmt::format("watches a file that it has closed, epoll {}", d.name())};
+    file.watched.push_back({target.fd, target.events, target.data});
+  }
+  return std::nullopt;
+}
+
+static std::optional<Refusal> plan_anonymous(pid_t pid, const Descriptor& d, OpenFileState& file) {
+  static constexpr std::pair<const char*, const char*> kNames[] = {{"inotify", "an inotify watcher"},
+                                                                   {"[io_uring]", "an io_uring"},
+                                                                   {"[userfaultfd]", "a userfaultfd"},
+                                                                   {"[pidfd]", "a pidfd"},
+                                                                   {"[perf_event]", "a performance counter"}};
+  constexpr int kTimerCancelOnSet = 2;
+  if (d.link == "anon_inode:[eventpoll]") return plan_epoll(pid, d, file);
+  if (d.link == "anon_inode:[eventfd]" && d.detail.eventfd_count.value_or(~0ULL) <= 0xffffffff) {
+    file.kind = FileKind::EventFd;
+    file.counter = *d.detail.eventfd_count;
+    file.semaphore = d.detail.eventfd_semaphore;
+    return std::nullopt;
+  }
+  if (d.link == "anon_inode:[timerfd]" && (d.detail.timer_settime_flags & kTimerCancelOnSet) == 0) {
+    plan_timerfd(d.detail, file);
+    return std::nullopt;
+  }
+  if (d.link == "anon_inode:[signalfd]" && d.detail.signal_mask) {
+    file.kind = FileKind::SignalFd;
+    file.counter = *d.detail.signal_mask;
+    return std::nullopt;
+  }
   for (const auto& [link, name] : kNames) {
     if (d.link.find(link) != std::string::npos) return Refusal{fmt::format("holds {}, {}", name, d.name())};
   }
@@ -120,13 +183,20 @@ static std::optional<Refusal> plan_one(pid_t pid, const Descriptor& d, const Dum
   if (d.detail.locked) return Refusal{fmt::format("holds a lock on {}, {}", d.link, d.name())};
   if (d.detail.flags & O_ASYNC) return Refusal{fmt::format("wants signals for input (O_ASYNC), {}", d.name())};
   switch (d.info.st_mode & S_IFMT) {
-    case S_IFREG: return plan_regular(d, file);
-    case S_IFDIR: return plan_directory(d, file);
-    case S_IFCHR: return plan_device(d, file);
-    case S_IFIFO: return Refusal{fmt::format("holds a pipe to the outside, {}", d.name())};
-    case S_IFSOCK: return Refusal{fmt::format("holds {}, {}", socket_name(pid, d.fd), d.name())};
-    case S_IFBLK: return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
-    default: return plan_anonymous(d, file);
+    case S_IFREG:
+      return plan_regular(d, file);
+    case S_IFDIR:
+      return plan_directory(d, file);
+    case S_IFCHR:
+      return plan_device(d, file);
+    case S_IFIFO:
+      return plan_pipe(d, file);
+    case S_IFSOCK:
+      return Refusal{fmt::format("holds {}, {}", socket_name(pid, d.fd), d.name())};
+    case S_IFBLK:
+      return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
+    default:
+      return plan_anonymous(pid, d, file);
   }
 }
 
@@ -164,6 +234,7 @@ Or<FilePlan> plan_files(pid_t pid, const DumpOptions& options) {
     plan.representative.push_back(fd);
     first.push_back(*d);
   }
+  if (auto refusal = find_pipe_to_outside(plan)) return *refusal;
   return plan;
 }
 

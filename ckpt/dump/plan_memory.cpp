@@ -33,9 +33,9 @@ static std::optional<Refusal> find_flag_obstacle(const Mapping& m) {
 
 static std::uint32_t area_flags(const Mapping& m) {
   static constexpr std::pair<const char*, AreaFlag> kFlags[] = {
-      {"gd", kAreaGrowsDown},  {"nr", kAreaNoReserve},   {"sr", kAreaSequential}, {"rr", kAreaRandom},
-      {"dc", kAreaDontFork},   {"dd", kAreaDontDump},    {"wf", kAreaWipeOnFork}, {"hg", kAreaHugePages},
-      {"nh", kAreaNoHugePages}, {"mg", kAreaMergeable}, {"lo", kAreaLocked}, {"mw", kAreaMayWrite}};
+      {"gd", kAreaGrowsDown},   {"nr", kAreaNoReserve}, {"sr", kAreaSequential}, {"rr", kAreaRandom},
+      {"dc", kAreaDontFork},    {"dd", kAreaDontDump},  {"wf", kAreaWipeOnFork}, {"hg", kAreaHugePages},
+      {"nh", kAreaNoHugePages}, {"mg", kAreaMergeable}, {"lo", kAreaLocked},     {"mw", kAreaMayWrite}};
   std::uint32_t flags = 0;
   for (const auto& [name, flag] : kFlags) {
     if (m.has_flag(name)) flags |= flag;
@@ -71,7 +71,7 @@ class MemoryPlanner {
   std::optional<Refusal> add_executable(pid_t pid) {
     const std::string path = read_link(proc_path(pid, "exe"));
     if (without_deleted(path)) return Refusal{"its program has been deleted, " + path};
-    struct stat info{};
+    struct stat info {};
     if (::stat(path.c_str(), &info) != 0) return Refusal{fmt::format("its program {} is out of reach", path)};
     state.executable = file_index(path, info, false);
     return std::nullopt;
@@ -86,7 +86,7 @@ class MemoryPlanner {
     if (starts_with(m.path, "/[aio]")) return Refusal{"uses asynchronous I/O (io_setup)"};
     if (m.path[0] != '/') return Refusal{fmt::format("maps {} {}", m.path, at(m))};
     if (const auto path = without_deleted(m.path)) return Refusal{fmt::format("maps a deleted file, {}", *path)};
-    struct stat info{};
+    struct stat info {};
     if (::stat(m.path.c_str(), &info) != 0) return Refusal{fmt::format("maps {}, which is out of reach", m.path)};
     if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
     if (!S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
@@ -99,7 +99,7 @@ class MemoryPlanner {
   // Areas name the real file's device and inode; stat() may name others on overlayfs (both) and btrfs (the device).
   static bool same_file(const Mapping& m, const struct stat& info) {
     if (m.inode == info.st_ino) return true;
-    struct statfs fs{};
+    struct statfs fs {};
     return m.device != info.st_dev && ::statfs(m.path.c_str(), &fs) == 0 && fs.f_type == kOverlayFs;
   }
 

@@ -14,7 +14,8 @@ namespace drover {
 // A directory by its path, if the path still leads there.
 static Or<std::string> reachable_directory(pid_t pid, const char* link, const char* name) {
   const std::string path = read_link(proc_path(pid, link));
-  struct stat there{}, here{};
+  struct stat there {
+  }, here{};
   const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
                     there.st_dev == here.st_dev && there.st_ino == here.st_ino;
   if (!same) return Refusal{fmt::format("its {} is gone, {}", name, path)};
@@ -49,7 +50,8 @@ static void ask_process(const FrozenProcess& process, InjectedArea& injected, Pr
   const auto thp = batch.may(SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
   const auto limits_at = batch.space(sizeof(rlimit) * RLIM_NLIMITS);
   for (int resource = 0; resource < RLIM_NLIMITS; ++resource)
-    batch.must("prlimit64", SYS_prlimit64, 0, resource, 0, limits_at + sizeof(rlimit) * static_cast<unsigned>(resource));
+    batch.must("prlimit64", SYS_prlimit64, 0, resource, 0,
+               limits_at + sizeof(rlimit) * static_cast<unsigned>(resource));
   injected.leader().run(injected.area(), batch);
   state.personality = static_cast<std::uint64_t>(batch.result(personality));
   state.dumpable = static_cast<std::int32_t>(batch.result(dumpable));

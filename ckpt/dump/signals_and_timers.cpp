@@ -91,7 +91,18 @@ static std::optional<Refusal> refuse_trap(const FrozenProcess& process, const st
   return std::nullopt;
 }
 
-Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess& process, InjectedArea& injected) {
+// Real time went on between freezing and asking. Taken back, or a restorer would count it twice.
+static void as_of_freezing(TimersState& timers, std::int64_t since_freeze_ns) {
+  IntervalTimer& real = timers.interval_timers[ITIMER_REAL];
+  if (real.value_us != 0) real.value_us += (since_freeze_ns + 999) / 1000;
+  for (PosixTimer& timer : timers.posix_timers) {
+    const bool cpu_time = timer.clock_id == CLOCK_PROCESS_CPUTIME_ID || timer.clock_id == CLOCK_THREAD_CPUTIME_ID;
+    if (timer.value_ns != 0 && !cpu_time) timer.value_ns += since_freeze_ns;
+  }
+}
+
+Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess& process, InjectedArea& injected,
+                                                std::int64_t frozen_at_ns) {
   SignalsAndTimers all;
   all.signals.process = process.pid;
   collect_actions(process, injected, all.signals);
@@ -99,7 +110,8 @@ Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess& process, In
   if (entries.size() > 500) return Refusal{fmt::format("process {} has {} timers", process.pid, entries.size())};
   // CPU-time timers of a single thread or of another process are named by a negative clock id (timer_create(2)).
   for (const auto& entry : entries) {
-    if (entry.clock_id < 0) return Refusal{fmt::format("process {} has a timer on another CPU-time clock", process.pid)};
+    if (entry.clock_id < 0)
+      return Refusal{fmt::format("process {} has a timer on another CPU-time clock", process.pid)};
   }
   TimersState before = collect_timers(process, injected, entries);
   for (int attempt = 0;; ++attempt) {
@@ -112,6 +124,7 @@ Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess& process, In
     all.timers = before = std::move(after);
     if (!again) break;
   }
+  as_of_freezing(all.timers, clock_ns(CLOCK_MONOTONIC) - frozen_at_ns);
   if (auto refusal = refuse_trap(process, all.signals.pending)) return *refusal;
   for (const auto& queue : all.thread_pending) {
     if (auto refusal = refuse_trap(process, queue)) return *refusal;

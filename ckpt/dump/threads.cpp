@@ -65,7 +65,8 @@ static std::vector<std::int32_t> read_affinity(pid_t tid) {
 
 static void collect_scheduling(pid_t tid, const DumpOptions& options, SchedulingState& scheduling) {
   uapi::SchedAttributes attributes{};
-  check(::syscall(SYS_sched_getattr, tid, &attributes, sizeof attributes, 0), "sched_getattr", fmt::format("tid {}", tid));
+  check(::syscall(SYS_sched_getattr, tid, &attributes, sizeof attributes, 0), "sched_getattr",
+        fmt::format("tid {}", tid));
   scheduling.policy = attributes.policy;
   scheduling.flags = attributes.flags;
   scheduling.nice = attributes.nice;

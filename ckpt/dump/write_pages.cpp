@@ -52,8 +52,10 @@ class PageWriter {
       for (std::uint64_t i = 0; i < run.pages; ++i, from += kPageBytes) {
         if (is_zero(&bytes[from])) continue;
         const std::uint64_t address = run.address + i * kPageBytes;
-        if (!kept.empty() && kept.back().address + kept.back().pages * kPageBytes == address) ++kept.back().pages;
-        else kept.push_back({address, 1});
+        if (!kept.empty() && kept.back().address + kept.back().pages * kPageBytes == address)
+          ++kept.back().pages;
+        else
+          kept.push_back({address, 1});
         if (from != to) std::memcpy(&bytes[to], &bytes[from], kPageBytes);
         to += kPageBytes;
       }

@@ -22,12 +22,17 @@ std::uint64_t& argument_register(Registers& r, int argument) {
 std::optional<TimeoutArgument> eintr_call(long number) {
   switch (number) {
     case SYS_epoll_wait:
-    case SYS_epoll_pwait: return TimeoutArgument{TimeoutForm::Milliseconds, 3};
-    case SYS_epoll_pwait2: return TimeoutArgument{TimeoutForm::Timespec, 3};
-    case SYS_rt_sigtimedwait: return TimeoutArgument{TimeoutForm::Timespec, 2};
-    case SYS_semtimedop: return TimeoutArgument{TimeoutForm::Timespec, 3};
+    case SYS_epoll_pwait:
+      return TimeoutArgument{TimeoutForm::Milliseconds, 3};
+    case SYS_epoll_pwait2:
+      return TimeoutArgument{TimeoutForm::Timespec, 3};
+    case SYS_rt_sigtimedwait:
+      return TimeoutArgument{TimeoutForm::Timespec, 2};
+    case SYS_semtimedop:
+      return TimeoutArgument{TimeoutForm::Timespec, 3};
     case SYS_io_getevents:
-    case SYS_io_pgetevents: return TimeoutArgument{TimeoutForm::Timespec, 4};
+    case SYS_io_pgetevents:
+      return TimeoutArgument{TimeoutForm::Timespec, 4};
     case SYS_semop:
     // With SO_RCVTIMEO or SO_SNDTIMEO; re-issued with the socket's whole timeout.
     case SYS_read:
@@ -41,21 +46,27 @@ std::optional<TimeoutArgument> eintr_call(long number) {
     case SYS_sendmsg:
     case SYS_sendmmsg:
     case SYS_accept:
-    case SYS_accept4: return TimeoutArgument{};
-    default: return std::nullopt;
+    case SYS_accept4:
+      return TimeoutArgument{};
+    default:
+      return std::nullopt;
   }
 }
 
 std::optional<TimeoutArgument> restart_block_call(long number, const Registers& registers) {
   switch (number) {
-    case SYS_nanosleep: return TimeoutArgument{TimeoutForm::Timespec, 0, 1};
-    case SYS_clock_nanosleep: return TimeoutArgument{TimeoutForm::Timespec, 2, 3};
-    case SYS_poll: return TimeoutArgument{TimeoutForm::Milliseconds, 2};
+    case SYS_nanosleep:
+      return TimeoutArgument{TimeoutForm::Timespec, 0, 1};
+    case SYS_clock_nanosleep:
+      return TimeoutArgument{TimeoutForm::Timespec, 2, 3};
+    case SYS_poll:
+      return TimeoutArgument{TimeoutForm::Milliseconds, 2};
     case SYS_futex:
       // FUTEX_WAIT_BITSET takes an absolute time: simply issued again, it is exact.
       if ((registers.rsi & FUTEX_CMD_MASK) == FUTEX_WAIT) return TimeoutArgument{TimeoutForm::Timespec, 3};
       return TimeoutArgument{};
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -103,9 +114,8 @@ static WaitState rest_of(const RemoteMemory& memory, const TimeoutArgument& time
   return {std::clamp<std::int64_t>(whole_ns - (stopped_at_ns - *began), 0, whole_ns), true};
 }
 
-InterruptedCall examine_call(const RemoteMemory& memory, const Registers& registers,
-                             bool signal_about_to_be_delivered, const std::optional<LastRun>& before,
-                             std::int64_t stopped_at_ns) {
+InterruptedCall examine_call(const RemoteMemory& memory, const Registers& registers, bool signal_about_to_be_delivered,
+                             const std::optional<LastRun>& before, std::int64_t stopped_at_ns) {
   InterruptedCall call{registers, std::nullopt};
   const auto result = static_cast<std::int64_t>(registers.rax);
   const auto number = static_cast<std::int64_t>(registers.orig_rax);

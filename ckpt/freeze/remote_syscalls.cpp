@@ -45,9 +45,11 @@ TraceStop RemoteSyscalls::wait_ours(bool at_syscall) {
   for (;;) {
     const TraceStop stop = tracee_.wait();
     if (at_syscall ? stop.at_syscall() : (stop.event() == 0 && stop.signal() == SIGTRAP)) return stop;
-    if (stop.event() == 0 && stop.signal() == SIGSTOP) stop_signal_kept_ = true;
+    if (stop.event() == 0 && stop.signal() == SIGSTOP)
+      stop_signal_kept_ = true;
     else if (stop.event() == 0 && !stop.at_syscall())
-      throw SystemError("system call in another process stopped by signal " + std::to_string(stop.signal()), {}, EFAULT);
+      throw SystemError("system call in another process stopped by signal " + std::to_string(stop.signal()), {},
+                        EFAULT);
     tracee_.resume(at_syscall ? PTRACE_SYSCALL : PTRACE_CONT);
   }
 }

@@ -17,7 +17,8 @@
 
 namespace drover {
 
-// A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent) never.
+// A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent)
+// never.
 static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
 static constexpr unsigned kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE;
 
@@ -82,7 +83,8 @@ class ProcessFreezer {
         process_.stopped_by = stop->signal();
         return std::nullopt;
       }
-      // A signal was faster. Any stop takes back the pending interrupt (ptrace_stop()), so ask again, and let it through.
+      // A signal was faster. Any stop takes back the pending interrupt (ptrace_stop()), so ask again, and let it
+      // through.
       tracee.interrupt();
       tracee.resume(PTRACE_CONT, stop->event() == 0 ? stop->signal() : 0);
     }
@@ -93,11 +95,12 @@ class ProcessFreezer {
 
 }  // namespace
 
-// A thread stopped inside a restartable sequence is moved to its abort handler, as the kernel does after every preemption:
-// our system calls would run outside the sequence, the kernel would then forget that it was in one. (rseq(2))
+// A thread stopped inside a restartable sequence is moved to its abort handler, as the kernel does after every
+// preemption: our system calls would run outside the sequence, the kernel would then forget that it was in one.
+// (rseq(2))
 static void leave_restartable_sequence(const FrozenProcess& process, FrozenThread& thread) {
-  const long size = ::ptrace(static_cast<__ptrace_request>(uapi::kGetRseqConfiguration), thread.tid,
-                             sizeof thread.rseq, &thread.rseq);
+  const long size = ::ptrace(static_cast<__ptrace_request>(uapi::kGetRseqConfiguration), thread.tid, sizeof thread.rseq,
+                             &thread.rseq);
   if (size < 0 || thread.rseq.address == 0) {
     thread.rseq = {};
     return;

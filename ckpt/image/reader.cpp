@@ -25,8 +25,8 @@ ImageReader::ImageReader(ByteSource& source) : source_(source) {
   if (first.type != RecordType::Header) throw ImageError("not a Drover image");
   const auto header = read_plain<ImageHeader>(first);
   if (header.format_version != kFormatVersion)
-    throw ImageError(fmt::format("image has format version {}, this program reads {}", header.format_version,
-                                 kFormatVersion));
+    throw ImageError(
+        fmt::format("image has format version {}, this program reads {}", header.format_version, kFormatVersion));
   if (header.machine != kMachineX86_64 || header.page_bytes != kPageBytes)
     throw ImageError("image was made on another kind of machine");
 }

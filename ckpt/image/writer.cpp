@@ -38,8 +38,8 @@ std::span<std::byte> ImageWriter::begin_record(std::size_t bytes) {
 }
 
 void ImageWriter::end_record(RecordType type, std::uint32_t flags, std::size_t payload_bytes) {
-  RecordHeader header{static_cast<std::uint16_t>(type), 1, flags, static_cast<std::uint32_t>(payload_bytes),
-                      sequence_++, 0};
+  RecordHeader header{static_cast<std::uint16_t>(type),          1,           flags,
+                      static_cast<std::uint32_t>(payload_bytes), sequence_++, 0};
   header.checksum = record_checksum(header, window_.data() + sizeof header);
   std::memcpy(window_.data(), &header, sizeof header);
   sink_.commit(sizeof header + payload_bytes);

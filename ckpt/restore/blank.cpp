@@ -76,8 +76,10 @@ static pid_t clone_with_pid(const BlankRequest& request) {
   pid_t wanted = request.pid;
   clone_args args{};
   // With CLONE_PARENT the exit signal is that of the caller's own thread group and must be 0 here (clone(2)).
-  if (request.child_of_parent) args.flags = CLONE_PARENT;
-  else args.exit_signal = SIGCHLD;
+  if (request.child_of_parent)
+    args.flags = CLONE_PARENT;
+  else
+    args.exit_signal = SIGCHLD;
   args.set_tid = reinterpret_cast<std::uintptr_t>(&wanted);
   args.set_tid_size = 1;
   return static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));

@@ -41,13 +41,16 @@ static std::vector<std::byte> own_vdso() {
 
 static std::optional<Refusal> check_kernel(const ImageModel& model) {
   if (model.host.vdso.empty() || model.host.vdso == own_vdso()) return std::nullopt;
-  return Refusal{fmt::format("the kernel here has another vdso than the program's (Linux {})", model.host.kernel_release)};
+  return Refusal{
+      fmt::format("the kernel here has another vdso than the program's (Linux {})", model.host.kernel_release)};
 }
 
 static std::optional<Refusal> check_file(const FileIdentity& file) {
-  struct stat now{};
-  if (::stat(file.path.c_str(), &now) != 0) return Refusal{fmt::format("{} is not here: {}", file.path, error_text(errno))};
-  if ((now.st_mode & S_IFMT) != (file.mode & S_IFMT)) return Refusal{fmt::format("{} is another kind of file here", file.path)};
+  struct stat now {};
+  if (::stat(file.path.c_str(), &now) != 0)
+    return Refusal{fmt::format("{} is not here: {}", file.path, error_text(errno))};
+  if ((now.st_mode & S_IFMT) != (file.mode & S_IFMT))
+    return Refusal{fmt::format("{} is another kind of file here", file.path)};
   if (!S_ISREG(now.st_mode)) return std::nullopt;
   const std::int64_t mtime = now.st_mtim.tv_sec * 1'000'000'000 + now.st_mtim.tv_nsec;
   const bool same = static_cast<std::uint64_t>(now.st_size) == file.size && (file.written || mtime == file.mtime_ns);
@@ -67,7 +70,8 @@ static std::optional<Refusal> check_files(const ProcessImage& image, const Resto
       return Refusal{fmt::format("nobody holds the other end of \"{}\" here", file.key)};
   }
   for (const std::string& folder : {image.process.cwd, image.process.root}) {
-    if (::access(folder.c_str(), X_OK) != 0) return Refusal{fmt::format("{} is not here: {}", folder, error_text(errno))};
+    if (::access(folder.c_str(), X_OK) != 0)
+      return Refusal{fmt::format("{} is not here: {}", folder, error_text(errno))};
   }
   return std::nullopt;
 }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -39,7 +38,8 @@ static void check_files(const FilesState& files) {
     require(d.fd > last && d.fd <= kMaxFd && d.open_file < files.open_files.size(), "a descriptor that can't be");
     last = d.fd;
   }
-  for (const OpenFileState& file : files.open_files) require(file.kind <= FileKind::Pipe, "a file of an unknown kind");
+  for (const OpenFileState& file : files.open_files)
+    require(file.kind <= FileKind::SignalFd, "a file of an unknown kind");
 }
 
 static void check_process(const ProcessImage& image) {
@@ -57,54 +57,82 @@ static void check_process(const ProcessImage& image) {
   check_files(image.files);
 }
 
-// Opens a file without a name in the folder where the old one was, and fills it piece by piece.
-static void restore_piece(ImageModel& model, const FileDataState& piece) {
-  UniqueFd& fd = model.unlinked[piece.object];
-  if (!fd) {
-    for (const OpenFileState& file : model.processes.back().files.open_files) {
-      if (file.kind != FileKind::Unlinked || file.object != piece.object) continue;
-      fd.reset(check(::open(file.file.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, file.file.mode & 07777),
-                     "make an unlinked file in", file.file.path));
-    }
-  }
-  require(static_cast<bool>(fd), "content of an unknown file");
-  check(::pwrite(fd.get(), piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset)), "write",
-        "an unlinked file");
+// A file without a name, made anew in the folder where the old one was.
+static UniqueFd make_unlinked(const OpenFileState& file) {
+  return UniqueFd(check(::open(file.file.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, file.file.mode & 07777),
+                        "make an unlinked file in", file.file.path));
 }
 
-// Empty files without a name have no content records.
-static void make_empty_files(ImageModel& model) {
-  for (const ProcessImage& image : model.processes) {
-    for (const OpenFileState& file : image.files.open_files) {
-      if (file.kind == FileKind::Unlinked && model.unlinked.count(file.object) == 0)
-        model.unlinked[file.object].reset(check(
-            ::open(file.file.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, file.file.mode & 07777),
-            "make an unlinked file in", file.file.path));
-    }
+static void make_pipe(ImageModel& model, const OpenFileState& file) {
+  int ends[2];
+  check(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), "pipe");
+  model.nameless[{file.object, false}].reset(ends[0]);
+  model.nameless[{file.object, true}].reset(ends[1]);
+  check(::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(file.counter)), "F_SETPIPE_SZ");
+}
+
+// Every nameless object of the files read so far that has not been made yet.
+static void make_nameless_objects(ImageModel& model, const FilesState& files) {
+  for (const OpenFileState& file : files.open_files) {
+    if (model.nameless.count({file.object, false}) != 0) continue;
+    if (file.kind == FileKind::Unlinked) model.nameless[{file.object, false}] = make_unlinked(file);
+    if (file.kind == FileKind::Pipe) make_pipe(model, file);
   }
+}
+
+static void restore_piece(const ImageModel& model, const FileDataState& piece) {
+  auto found = model.nameless.find({piece.object, true});
+  const bool pipe = found != model.nameless.end();
+  if (!pipe) found = model.nameless.find({piece.object, false});
+  require(found != model.nameless.end(), "content of an unknown file");
+  const int fd = found->second.get();
+  const ssize_t n = pipe ? ::write(fd, piece.bytes.data(), piece.bytes.size())
+                         : ::pwrite(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset));
+  if (check(n, "write content of a file") != static_cast<ssize_t>(piece.bytes.size()))
+    throw ImageError("damaged image: more in a pipe than fits");
 }
 
 static void read_one(ImageModel& model, const Record& record) {
   switch (record.type) {
-    case RecordType::Host: model.host = record.decode<HostState>(); return;
-    case RecordType::Context: model.context.assign(record.payload.begin(), record.payload.end()); return;
+    case RecordType::Host:
+      model.host = record.decode<HostState>();
+      return;
+    case RecordType::Context:
+      model.context.assign(record.payload.begin(), record.payload.end());
+      return;
     case RecordType::Process:
       require(model.processes.size() < 4096, "too many processes");
       model.processes.emplace_back().process = record.decode<ProcessState>();
       return;
-    default: break;
+    default:
+      break;
   }
   // The rest follows the process that it belongs to.
   require(!model.processes.empty(), "a record without its process");
   ProcessImage& image = model.processes.back();
   switch (record.type) {
-    case RecordType::Memory: image.memory = record.decode<MemoryState>(); return;
-    case RecordType::Files: image.files = record.decode<FilesState>(); return;
-    case RecordType::Signals: image.signals = record.decode<SignalsState>(); return;
-    case RecordType::Timers: image.timers = record.decode<TimersState>(); return;
-    case RecordType::Thread: image.threads.push_back(record.decode<ThreadState>()); return;
-    case RecordType::FileData: restore_piece(model, record.decode<FileDataState>()); return;
-    default: require(false, "a record of unknown type");
+    case RecordType::Memory:
+      image.memory = record.decode<MemoryState>();
+      return;
+    case RecordType::Files:
+      image.files = record.decode<FilesState>();
+      check_files(image.files);
+      make_nameless_objects(model, image.files);
+      return;
+    case RecordType::Signals:
+      image.signals = record.decode<SignalsState>();
+      return;
+    case RecordType::Timers:
+      image.timers = record.decode<TimersState>();
+      return;
+    case RecordType::Thread:
+      image.threads.push_back(record.decode<ThreadState>());
+      return;
+    case RecordType::FileData:
+      restore_piece(model, record.decode<FileDataState>());
+      return;
+    default:
+      require(false, "a record of unknown type");
   }
 }
 
@@ -117,7 +145,6 @@ ImageModel read_metadata(ImageReader& reader) {
   }
   require(!model.processes.empty(), "no process");
   for (const ProcessImage& image : model.processes) check_process(image);
-  make_empty_files(model);
   return model;
 }
 

@@ -30,8 +30,9 @@ struct ProcessImage {
 struct ImageModel {
   HostState host;
   std::vector<std::byte> context;
-  std::vector<ProcessImage> processes;         // the root first
-  std::map<std::uint64_t, UniqueFd> unlinked;  // files without a name, made again and filled
+  std::vector<ProcessImage> processes;  // the root first
+  // Unlinked files and pipes, made again and filled. The second part of the key: the write end of a pipe.
+  std::map<std::pair<std::uint64_t, bool>, UniqueFd> nameless;
 };
 
 // Everything up to and including the MetadataEnd record. Throws ImageError.

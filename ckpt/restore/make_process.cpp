@@ -1,5 +1,5 @@
-// A blank process becomes an empty one: our working area at an address that the program does not use, nothing else mapped
-// but the vdso, at the program's address.
+// A blank process becomes an empty one: our working area at an address that the program does not use, nothing else
+// mapped but the vdso, at the program's address.
 #include <fmt/format.h>
 #include <linux/kcmp.h>
 #include <sys/mman.h>
@@ -17,11 +17,12 @@
 
 namespace drover {
 
-// Offsets are written before the first process enters the namespace; afterwards the kernel refuses (time_namespaces(7)).
+// Offsets are written before the first process enters the namespace; afterwards the kernel refuses
+// (time_namespaces(7)).
 void enter_time_namespace(const HostState& host, bool live) {
   const HostClocks now = read_host_clocks();
-  const std::int64_t passed = host.boot_id == read_boot_id() ? now.boottime_ns - host.host_boottime_ns
-                                                             : now.realtime_ns - host.realtime_ns;
+  const std::int64_t passed =
+      host.boot_id == read_boot_id() ? now.boottime_ns - host.host_boottime_ns : now.realtime_ns - host.realtime_ns;
   const std::int64_t gap = std::max<std::int64_t>(0, passed);
   const std::int64_t monotonic = host.monotonic_ns + (live ? gap : 0) - now.monotonic_ns;
   const std::int64_t boottime = host.boottime_ns + gap - now.boottime_ns;
@@ -54,16 +55,16 @@ static void make_area(HeldProcess& held) {
   RemoteSyscalls& leader = held.leader();
   const std::size_t slots = held.image.threads.size(), bytes = RemoteArea::bytes(slots);
   const std::uint64_t address = find_free_address(held, bytes);
-  const long result = leader.call_at(leader.saved_registers().rip, SYS_mmap, address, bytes,
-                                     PROT_READ | PROT_WRITE | PROT_EXEC,
-                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0);
+  const long result =
+      leader.call_at(leader.saved_registers().rip, SYS_mmap, address, bytes, PROT_READ | PROT_WRITE | PROT_EXEC,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0);
   if (result != static_cast<long>(address)) throw SystemError("map working memory", {}, static_cast<int>(-result));
   held.area = {address, slots};
   held.area.install(held.memory);
 }
 
-// Everything but our area goes, the stub and its stack too. The file of a program can only be changed when nothing of the
-// old one is mapped (prctl(2), PR_SET_MM_MAP: EBUSY).
+// Everything but our area goes, the stub and its stack too. The file of a program can only be changed when nothing of
+// the old one is mapped (prctl(2), PR_SET_MM_MAP: EBUSY).
 static void unmap_stub(HeldProcess& held) {
   Batch batch = held.batch();
   for (const Mapping& m : parse_maps(read_text(proc_path(held.pid, "maps")))) {
@@ -102,7 +103,7 @@ void make_process(HeldProcess& held, const RestoreOptions& options, const ImageM
   request.child_of_parent = options.child_of_parent;
   request.first_fd = held.parked_fd = descriptors.empty() ? 1 : descriptors.back().fd + 2;
   for (const auto& [key, fd] : options.external) request.inherit.push_back(fd);
-  for (const auto& [object, fd] : model.unlinked) request.inherit.push_back(fd.get());
+  for (const auto& [object, fd] : model.nameless) request.inherit.push_back(fd.get());
   held.inherited_fds = static_cast<int>(request.inherit.size());
   make_blank(request);
   held.made = true;

@@ -16,7 +16,8 @@
 
 namespace drover {
 
-static constexpr std::uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+static constexpr std::uint64_t kThreadFlags =
+    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 
 // The leader makes them all. Each is seized by the kernel at birth (PTRACE_O_TRACECLONE) and stops before its first
 // instruction.

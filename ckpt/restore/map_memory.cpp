@@ -61,8 +61,8 @@ static void map_shared_object(HeldProcess& held, const std::vector<const AreaSta
   std::uint64_t bytes = 0;
   for (const AreaState* part : parts) bytes = std::max(bytes, part->offset + part->bytes());
   Batch batch = held.batch();
-  const auto whole = batch.must("mmap shared memory", SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const auto whole =
+      batch.must("mmap shared memory", SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   held.run(batch);
   const auto base = static_cast<std::uint64_t>(batch.result(whole));
   batch.clear();
@@ -80,9 +80,12 @@ void map_memory(HeldProcess& held) {
   const auto fds = open_mapped_files(held, batch);
   std::map<std::uint32_t, std::vector<const AreaState*>> objects;
   for (const AreaState& area : held.image.memory.areas) {
-    if (area.kind == AreaKind::SharedAnonymous) objects[area.file].push_back(&area);
-    else if (area.kind == AreaKind::Anonymous) map_area(held, batch, area, -1);
-    else if (area.kind != AreaKind::Vdso) map_area(held, batch, area, fds.at(area.file));
+    if (area.kind == AreaKind::SharedAnonymous)
+      objects[area.file].push_back(&area);
+    else if (area.kind == AreaKind::Anonymous)
+      map_area(held, batch, area, -1);
+    else if (area.kind != AreaKind::Vdso)
+      map_area(held, batch, area, fds.at(area.file));
   }
   held.make_room(batch, kEntryRoom);
   const int first = held.parked_fd + held.inherited_fds;

@@ -33,9 +33,12 @@ void set_process_attributes(HeldProcess& held) {
   set_oom_score(held);
   Batch batch = held.batch();
   // A leader can be made one again; a member joins the session and group of the restorer.
-  if (process.session == held.pid) batch.must("setsid", SYS_setsid);
-  else if (process.process_group == held.pid) batch.must("setpgid", SYS_setpgid, 0, 0);
-  else batch.may(SYS_setpgid, 0, process.process_group);
+  if (process.session == held.pid)
+    batch.must("setsid", SYS_setsid);
+  else if (process.process_group == held.pid)
+    batch.must("setpgid", SYS_setpgid, 0, 0);
+  else
+    batch.may(SYS_setpgid, 0, process.process_group);
   if (process.root != "/") batch.must("chroot " + process.root, SYS_chroot, batch.push_string(process.root));
   batch.must("chdir " + process.cwd, SYS_chdir, batch.push_string(process.cwd));
   batch.may(SYS_umask, process.umask);

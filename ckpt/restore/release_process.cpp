@@ -26,8 +26,8 @@ static std::uint64_t syscall_instruction(const HeldProcess& held) {
   return held.area.runner() + static_cast<std::uint64_t>(found - code.begin());
 }
 
-// Makes a genuine restart block with the rest of the time: the same call is begun with that time and interrupted at once,
-// so that the kernel holds the deadline, and pointers into the program's memory are those of the program.
+// Makes a genuine restart block with the rest of the time: the same call is begun with that time and interrupted at
+// once, so that the kernel holds the deadline, and pointers into the program's memory are those of the program.
 static Registers rebuild_wait(const HeldProcess& held, std::size_t index, const Registers& wanted,
                               std::int64_t rest_ns) {
   const Tracee& tracee = held.threads[index]->tracee();
@@ -87,7 +87,8 @@ LingeringThreads release_process(HeldProcess& held, std::int64_t passed_ns) {
     releases.push_back(prepare(held, i, passed_ns));
     held.threads[i]->set_final(releases[i].registers, held.image.threads[i].signal_mask);
   }
-  // The call returns into memory that is gone; the thread never gets there, its registers are exchanged at the exit stop.
+  // The call returns into memory that is gone; the thread never gets there, its registers are exchanged at the exit
+  // stop.
   const long gone = held.leader().call_at(syscall_instruction(held), SYS_munmap, held.area.address,
                                           RemoteArea::bytes(held.area.slots));
   if (gone != 0) throw SystemError("munmap working memory", {}, static_cast<int>(-gone));

@@ -26,8 +26,8 @@ struct HeldTree::Impl {
     if (!live) return 0;
     const HostClocks now = read_host_clocks();
     const bool same_boot = model.host.boot_id == read_boot_id();
-    const std::int64_t passed = same_boot ? now.boottime_ns - model.host.host_boottime_ns
-                                          : now.realtime_ns - model.host.realtime_ns;
+    const std::int64_t passed =
+        same_boot ? now.boottime_ns - model.host.host_boottime_ns : now.realtime_ns - model.host.realtime_ns;
     return std::max<std::int64_t>(0, passed);
   }
 };

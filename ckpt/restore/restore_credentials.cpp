@@ -57,8 +57,7 @@ void restore_credentials(HeldProcess& held) {
     Batch& batch = batches.emplace_back(i == 0 ? held.batch() : held.area.batch(i));
     change_ids(batch, thread.credentials, now);
     change_capabilities(batch, thread.credentials, now);
-    if (thread.credentials.no_new_privs)
-      batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (thread.credentials.no_new_privs) batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     // A change of credentials clears both of these (commit_creds()).
     batch.must("PR_SET_DUMPABLE", SYS_prctl, PR_SET_DUMPABLE, held.image.process.dumpable, 0, 0, 0);
     if (thread.parent_death_signal != 0)

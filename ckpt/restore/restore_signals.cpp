@@ -44,8 +44,10 @@ static void queue(HeldProcess& held, std::size_t index, const std::vector<Queued
     }
     const int signal = signal_of(queued);
     if (signal == SIGKILL || signal == SIGSTOP || signal == SIGTRAP) continue;
-    if (shared) batch.must("rt_sigqueueinfo", SYS_rt_sigqueueinfo, held.pid, signal, batch.push_value(queued));
-    else batch.must("rt_tgsigqueueinfo", SYS_rt_tgsigqueueinfo, held.pid, tid, signal, batch.push_value(queued));
+    if (shared)
+      batch.must("rt_sigqueueinfo", SYS_rt_sigqueueinfo, held.pid, signal, batch.push_value(queued));
+    else
+      batch.must("rt_tgsigqueueinfo", SYS_rt_tgsigqueueinfo, held.pid, tid, signal, batch.push_value(queued));
   }
   held.threads[index]->run(held.area, batch);
 }

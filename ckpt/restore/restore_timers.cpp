@@ -1,11 +1,13 @@
 // Timers: created with their old ids while the process is held, armed when it is let go.
 #include <fmt/format.h>
+#include <linux/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 
 #include <algorithm>
 #include <csignal>
+#include <set>
 
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/error.h"
@@ -69,6 +71,25 @@ static std::int64_t rest(std::int64_t value, std::int64_t passed) {
 // Clocks of CPU time stand still while the process is frozen.
 static bool is_cpu_clock(int clock) { return clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID; }
 
+static itimerspec to_itimerspec(std::int64_t value_ns, std::int64_t interval_ns) {
+  return {{interval_ns / 1'000'000'000, interval_ns % 1'000'000'000},
+          {value_ns / 1'000'000'000, value_ns % 1'000'000'000}};
+}
+
+// Expirations that were not read yet come back through TFD_IOC_SET_TICKS (Linux 3.17, CONFIG_CHECKPOINT_RESTORE).
+static void arm_timerfds(HeldProcess& held, Batch& batch, std::int64_t passed_ns) {
+  constexpr unsigned long kSetTicks = _IOW('T', 0, std::uint64_t);
+  std::set<std::uint32_t> done;
+  for (const DescriptorState& d : held.image.files.descriptors) {
+    const OpenFileState& file = held.image.files.open_files[d.open_file];
+    if (file.kind != FileKind::TimerFd || !done.insert(d.open_file).second) continue;
+    held.make_room(batch, 1024);
+    const itimerspec wanted = to_itimerspec(rest(file.value_ns, passed_ns), file.interval_ns);
+    batch.must("timerfd_settime", SYS_timerfd_settime, d.fd, 0, batch.push_value(wanted), 0);
+    if (file.counter != 0) batch.must("TFD_IOC_SET_TICKS", SYS_ioctl, d.fd, kSetTicks, batch.push_value(file.counter));
+  }
+}
+
 void arm_timers(HeldProcess& held, std::int64_t passed_ns) {
   Batch batch = held.batch();
   for (unsigned which = 0; which < 3; ++which) {
@@ -83,10 +104,10 @@ void arm_timers(HeldProcess& held, std::int64_t passed_ns) {
     held.make_room(batch, 1024);
     if (timer.value_ns == 0) continue;
     const std::int64_t value = rest(timer.value_ns, is_cpu_clock(timer.clock_id) ? 0 : passed_ns);
-    const itimerspec wanted{{timer.interval_ns / 1'000'000'000, timer.interval_ns % 1'000'000'000},
-                            {value / 1'000'000'000, value % 1'000'000'000}};
+    const itimerspec wanted = to_itimerspec(value, timer.interval_ns);
     batch.must("timer_settime", SYS_timer_settime, timer.id, 0, batch.push_value(wanted), 0);
   }
+  arm_timerfds(held, batch, passed_ns);
   held.run(batch);
 }
 

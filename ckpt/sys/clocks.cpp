@@ -36,7 +36,8 @@ std::string read_boot_id() {
 }
 
 HostClocks read_host_clocks() {
-  // timens_offsets shows the namespace of one's children; after unshare(CLONE_NEWTIME) that is not one's own. Ask before.
+  // timens_offsets shows the namespace of one's children; after unshare(CLONE_NEWTIME) that is not one's own. Ask
+  // before.
   static const TimeOffsets own = parse_timens_offsets(try_read_text("/proc/self/timens_offsets").value_or(""));
   return {clock_ns(CLOCK_MONOTONIC) - own.monotonic_ns, clock_ns(CLOCK_BOOTTIME) - own.boottime_ns,
           clock_ns(CLOCK_REALTIME)};

@@ -20,9 +20,12 @@ static EpollTarget parse_epoll_target(std::string_view rest) {
   EpollTarget target;
   target.fd = static_cast<int>(to_signed(next_word(rest)).value_or(-1));
   for (auto key = next_word(rest); !key.empty(); key = next_word(rest)) {
-    if (key == "events:") target.events = static_cast<std::uint32_t>(to_number(next_word(rest), 16).value_or(0));
-    else if (key == "data:") target.data = to_number(next_word(rest), 16).value_or(0);
-    else if (key.substr(0, 4) == "ino:") target.inode = to_number(key.substr(4), 16).value_or(0);
+    if (key == "events:")
+      target.events = static_cast<std::uint32_t>(to_number(next_word(rest), 16).value_or(0));
+    else if (key == "data:")
+      target.data = to_number(next_word(rest), 16).value_or(0);
+    else if (key.substr(0, 4) == "ino:")
+      target.inode = to_number(key.substr(4), 16).value_or(0);
   }
   return target;
 }
@@ -32,19 +35,31 @@ FdInfo parse_fdinfo(std::string_view text) {
   for (std::string_view line; next_line(text, line);) {
     std::string_view rest = line;
     const auto key = next_word(rest);
-    if (key == "pos:") info.position = to_signed(next_word(rest)).value_or(0);
-    else if (key == "flags:") info.flags = static_cast<int>(to_number(next_word(rest), 8).value_or(0));
-    else if (key == "lock:") info.locked = true;
-    else if (key == "eventfd-count:") info.eventfd_count = to_number(next_word(rest), 16);
-    else if (key == "eventfd-semaphore:") info.eventfd_semaphore = next_word(rest) == "1";
-    else if (key == "tfd:") info.epoll_targets.push_back(parse_epoll_target(rest));
-    else if (key == "clockid:") info.clock_id = static_cast<int>(to_signed(next_word(rest)).value_or(-1));
-    else if (key == "ticks:") info.timer_ticks = to_number(next_word(rest)).value_or(0);
+    if (key == "pos:")
+      info.position = to_signed(next_word(rest)).value_or(0);
+    else if (key == "flags:")
+      info.flags = static_cast<int>(to_number(next_word(rest), 8).value_or(0));
+    else if (key == "lock:")
+      info.locked = true;
+    else if (key == "eventfd-count:")
+      info.eventfd_count = to_number(next_word(rest), 16);
+    else if (key == "eventfd-semaphore:")
+      info.eventfd_semaphore = next_word(rest) == "1";
+    else if (key == "sigmask:")
+      info.signal_mask = to_number(next_word(rest), 16);
+    else if (key == "tfd:")
+      info.epoll_targets.push_back(parse_epoll_target(rest));
+    else if (key == "clockid:")
+      info.clock_id = static_cast<int>(to_signed(next_word(rest)).value_or(-1));
+    else if (key == "ticks:")
+      info.timer_ticks = to_number(next_word(rest)).value_or(0);
     else if (key == "settime") {
       next_word(rest);  // "flags:"
       info.timer_settime_flags = static_cast<int>(to_number(next_word(rest), 8).value_or(0));
-    } else if (key == "it_value:") info.timer_value_ns = parse_timer_value(rest);
-    else if (key == "it_interval:") info.timer_interval_ns = parse_timer_value(rest);
+    } else if (key == "it_value:")
+      info.timer_value_ns = parse_timer_value(rest);
+    else if (key == "it_interval:")
+      info.timer_interval_ns = parse_timer_value(rest);
   }
   return info;
 }

@@ -22,6 +22,7 @@ struct FdInfo {
   std::optional<std::uint64_t> eventfd_count;
   bool eventfd_semaphore = false;
   std::vector<EpollTarget> epoll_targets;
+  std::optional<std::uint64_t> signal_mask;  // of a signalfd
   // timerfd:
   int clock_id = -1;
   int timer_settime_flags = 0;

@@ -56,8 +56,9 @@ static KernelFeatures probe() {
   f.rseq_configuration = f.populate_write;  // both are newer than 5.13/5.14; see uapi.h
   int* address = nullptr;
   f.tid_address = ::prctl(uapi::kGetTidAddress, &address, 0, 0, 0) == 0;
-  f.proc_children = ::access("/proc/self/task/self/children", F_OK) == 0 ||
-                    ::access(proc_path(::getpid(), "task/" + std::to_string(::getpid()) + "/children").c_str(), F_OK) == 0;
+  f.proc_children =
+      ::access("/proc/self/task/self/children", F_OK) == 0 ||
+      ::access(proc_path(::getpid(), "task/" + std::to_string(::getpid()) + "/children").c_str(), F_OK) == 0;
   f.sched_debug = try_read_text("/proc/self/sched").value_or("").find("se.exec_start") != std::string::npos;
   return f;
 }

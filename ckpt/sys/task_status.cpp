@@ -37,17 +37,28 @@ TaskStatus parse_task_status(std::string_view text) {
     const auto key = next_word(line);
     std::string_view rest = line;
     const auto number = [&](int base = 10) { return to_number(next_word(rest), base).value_or(0); };
-    if (auto* mask = mask_field(status, key)) *mask = number(16);
-    else if (key == "Uid:") parse_four(rest, status.uid);
-    else if (key == "Gid:") parse_four(rest, status.gid);
-    else if (key == "Groups:") status.groups = parse_list<gid_t>(rest);
-    else if (key == "NSpid:") status.namespace_pids = parse_list<pid_t>(rest);
-    else if (key == "Umask:") status.umask = static_cast<unsigned>(number(8));
-    else if (key == "Threads:") status.threads = static_cast<unsigned>(number());
-    else if (key == "TracerPid:") status.tracer = static_cast<pid_t>(number());
-    else if (key == "NoNewPrivs:") status.no_new_privs = number() != 0;
-    else if (key == "Seccomp:") status.seccomp = static_cast<int>(number());
-    else if (key == "THP_enabled:") status.thp_enabled = number() != 0;
+    if (auto* mask = mask_field(status, key))
+      *mask = number(16);
+    else if (key == "Uid:")
+      parse_four(rest, status.uid);
+    else if (key == "Gid:")
+      parse_four(rest, status.gid);
+    else if (key == "Groups:")
+      status.groups = parse_list<gid_t>(rest);
+    else if (key == "NSpid:")
+      status.namespace_pids = parse_list<pid_t>(rest);
+    else if (key == "Umask:")
+      status.umask = static_cast<unsigned>(number(8));
+    else if (key == "Threads:")
+      status.threads = static_cast<unsigned>(number());
+    else if (key == "TracerPid:")
+      status.tracer = static_cast<pid_t>(number());
+    else if (key == "NoNewPrivs:")
+      status.no_new_privs = number() != 0;
+    else if (key == "Seccomp:")
+      status.seccomp = static_cast<int>(number());
+    else if (key == "THP_enabled:")
+      status.thp_enabled = number() != 0;
   }
   return status;
 }

@@ -30,8 +30,10 @@ static int write_image(const DumpArguments& arguments, FrozenTree& tree, int fd,
     return refuse(arguments, result.refused->reason);
   }
   timing.phase("dump");
-  if (arguments.leave_running) tree.thaw();
-  else tree.kill();
+  if (arguments.leave_running)
+    tree.thaw();
+  else
+    tree.kill();
   timing.phase(arguments.leave_running ? "thaw" : "kill");
   if (arguments.timing)
     fmt::print(stderr, "image {} bytes, pages {} bytes, {} zero pages left out, {} threads, {} waits estimated\n",

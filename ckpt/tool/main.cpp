@@ -9,8 +9,9 @@
 namespace {
 
 void add_output(CLI::App* command, bool& json) {
-  command->add_option_function<std::string>("--output", [&json](const std::string& how) { json = how == "json"; },
-                                            "How to print: text or json")
+  command
+      ->add_option_function<std::string>(
+          "--output", [&json](const std::string& how) { json = how == "json"; }, "How to print: text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->type_name("FORMAT");
 }

@@ -20,7 +20,7 @@ static UniqueFd open_image(const std::string& path) {
 
 static nlohmann::json describe_files(const FilesState& files) {
   static constexpr const char* kKinds[] = {"file",    "directory", "device",  "external", "unlinked",
-                                           "eventfd", "epoll",     "timerfd", "pipe"};
+                                           "eventfd", "epoll",     "timerfd", "pipe",     "signalfd"};
   auto list = nlohmann::json::array();
   for (const DescriptorState& d : files.descriptors) {
     const OpenFileState& file = files.open_files[d.open_file];
@@ -75,12 +75,16 @@ int run_show(const std::string& path, bool json) {
     ++records;
     pages += parse_pages(record.payload, record.flags).head.pages;
   }
-  nlohmann::json all{{"kernel", model.host.kernel_release}, {"image_bytes", reader.image_bytes()},
-                     {"pages", pages},                      {"page_records", records},
+  nlohmann::json all{{"kernel", model.host.kernel_release},
+                     {"image_bytes", reader.image_bytes()},
+                     {"pages", pages},
+                     {"page_records", records},
                      {"processes", nlohmann::json::array()}};
   for (const ProcessImage& image : model.processes) all["processes"].push_back(describe(image));
-  if (json) fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-  else print_text(all);
+  if (json)
+    fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  else
+    print_text(all);
   return 0;
 }
 
@@ -99,12 +103,16 @@ int run_verify(const std::string& path) {
 
 int run_features(bool json) {
   const KernelFeatures& f = kernel_features();
-  const std::pair<const char*, bool> all[] = {
-      {"pagemap_scan", f.pagemap_scan},           {"soft_dirty", f.soft_dirty},
-      {"populate_write", f.populate_write},       {"kcmp", f.kcmp},
-      {"time_namespaces", f.time_namespaces},     {"timer_restore_ids", f.timer_restore_ids},
-      {"rseq_configuration", f.rseq_configuration}, {"tid_address", f.tid_address},
-      {"proc_children", f.proc_children},         {"sched_debug", f.sched_debug}};
+  const std::pair<const char*, bool> all[] = {{"pagemap_scan", f.pagemap_scan},
+                                              {"soft_dirty", f.soft_dirty},
+                                              {"populate_write", f.populate_write},
+                                              {"kcmp", f.kcmp},
+                                              {"time_namespaces", f.time_namespaces},
+                                              {"timer_restore_ids", f.timer_restore_ids},
+                                              {"rseq_configuration", f.rseq_configuration},
+                                              {"tid_address", f.tid_address},
+                                              {"proc_children", f.proc_children},
+                                              {"sched_debug", f.sched_debug}};
   nlohmann::json object{{"kernel", f.release}};
   for (const auto& [name, there] : all) object[name] = there;
   if (json) {

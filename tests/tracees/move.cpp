@@ -1,11 +1,11 @@
-// Starts a program as a job's shepherd would and moves it again and again: in namespaces of its own, frozen and dumped by
-// one worker process, restored by another, reaped by PID 1.
+// Starts a program as a job's shepherd would and moves it again and again: in namespaces of its own, frozen and dumped
+// by one worker process, restored by another, reaped by PID 1.
 //
-//   move [--moves N] [--every MS] [--as-nobody] [--keep DIR] [--rest] -- PROGRAM ARGUMENTS...
+//   move [--moves N] [--every MS] [--as-nobody] [--directory DIR] [--at-rest] [--no-proc] -- PROGRAM ARGUMENTS...
 //
-// With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the moves
-// happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run.
-// Exits with the program's code, 99 when a move fails, and says why. /proc is compared before and after each move.
+// With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the
+// moves happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run. Exits
+// with the program's code, 99 when a move fails, and says why. /proc is compared before and after each move.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -41,7 +41,7 @@ namespace {
 struct Settings {
   int moves = 1;
   int every_ms = 0;
-  bool as_nobody = false, until_exit = false, at_rest = false, leave_running = false, timing = false;
+  bool as_nobody = false, until_exit = false, no_proc = false, at_rest = false, leave_running = false, timing = false;
   std::string directory = "/tmp";
   std::vector<char*> command;
 };
@@ -66,14 +66,15 @@ void pause_ms(int ms) {
 
 DumpOptions dump_options(const Job& job) {
   DumpOptions options;
-  struct stat info{};
+  struct stat info {};
   ::fstat(job.output_end.get(), &info);
   options.external.push_back({info.st_dev, info.st_ino, "stdout"});
   options.context = {std::byte{1}, std::byte{2}};
   return options;
 }
 
-// A worker: does one thing in a process of its own and says by its exit code whether it worked. 2: the program has ended.
+// A worker: does one thing in a process of its own and says by its exit code whether it worked. 2: the program has
+// ended.
 template <class Work>
 int in_worker(Work work) {
   const pid_t worker = ::fork();
@@ -105,15 +106,18 @@ int dump_job(const Settings& settings, const Job& job, const std::string& image)
     }
     const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
     auto frozen = FrozenTree::freeze(job.pid);
-    if (const auto* refusal = std::get_if<Refusal>(&frozen)) throw std::runtime_error("freeze refused: " + refusal->reason);
+    if (const auto* refusal = std::get_if<Refusal>(&frozen))
+      throw std::runtime_error("freeze refused: " + refusal->reason);
     const std::int64_t stopped = clock_ns(CLOCK_MONOTONIC);
     FrozenTree& tree = std::get<FrozenTree>(frozen);
     const UniqueFd file(check(::open(image.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", image));
     FdSink sink(file.get());
     const DumpResult result = dump(tree, sink, dump_options(job));
     if (result.refused) throw std::runtime_error("dump refused: " + result.refused->reason);
-    if (settings.leave_running) tree.thaw();
-    else tree.kill();
+    if (settings.leave_running)
+      tree.thaw();
+    else
+      tree.kill();
     if (settings.timing)
       fmt::print(stderr, "freeze {:.3f} dump {:.3f} ms, {} bytes\n", static_cast<double>(stopped - begin) / 1e6,
                  static_cast<double>(clock_ns(CLOCK_MONOTONIC) - stopped) / 1e6, result.stats.image_bytes);
@@ -132,7 +136,8 @@ int restore_job(const Settings& settings, const Job& job, const std::string& ima
     options.live = !settings.at_rest;
     options.external["stdout"] = job.output_end.get();
     auto restored = restore(source, options);
-    if (const auto* refusal = std::get_if<Refusal>(&restored)) throw std::runtime_error("restore refused: " + refusal->reason);
+    if (const auto* refusal = std::get_if<Refusal>(&restored))
+      throw std::runtime_error("restore refused: " + refusal->reason);
     HeldTree& tree = std::get<HeldTree>(restored);
     if (tree.context().size() != 2) throw std::runtime_error("the context has changed");
     const std::int64_t held = clock_ns(CLOCK_MONOTONIC);
@@ -196,7 +201,7 @@ bool move_once(const Settings& settings, Job& job, int number) {
   ::waitpid(job.pid, nullptr, __WALL);
   if (settings.at_rest) pause_ms(50);
   if (restore_job(settings, job, image) != 0) fail(fmt::format("restore {} failed", number));
-  if (settings.until_exit) return true;
+  if (settings.until_exit || settings.no_proc) return true;
   for (int i = 0; i < 200; ++i) {  // sleeping threads need a moment to get back to where they were
     if (differences(before, read_proc_state(job.pid)).empty()) return true;
     pause_ms(10);
@@ -208,8 +213,10 @@ bool move_once(const Settings& settings, Job& job, int number) {
 int run_job(const Settings& settings) {
   Job job;
   start(settings, job);
-  if (settings.until_exit) pause_ms(settings.every_ms);
-  else wait_ready(job);
+  if (settings.until_exit)
+    pause_ms(settings.every_ms);
+  else
+    wait_ready(job);
   int moved = 0;
   while (moved < settings.moves && move_once(settings, job, moved + 1)) {
     ++moved;
@@ -252,15 +259,26 @@ Settings parse(int argc, char** argv) {
   int i = 1;
   for (; i < argc && std::string(argv[i]) != "--"; ++i) {
     const std::string option = argv[i];
-    if (option == "--moves") settings.moves = std::atoi(argv[++i]);
-    else if (option == "--every") settings.every_ms = std::atoi(argv[++i]);
-    else if (option == "--as-nobody") settings.as_nobody = true;
-    else if (option == "--until-exit") settings.until_exit = true;
-    else if (option == "--at-rest") settings.at_rest = true;
-    else if (option == "--leave-running") settings.leave_running = true;
-    else if (option == "--timing") settings.timing = true;
-    else if (option == "--directory") settings.directory = argv[++i];
-    else fail("unknown option " + option);
+    if (option == "--moves")
+      settings.moves = std::atoi(argv[++i]);
+    else if (option == "--every")
+      settings.every_ms = std::atoi(argv[++i]);
+    else if (option == "--as-nobody")
+      settings.as_nobody = true;
+    else if (option == "--until-exit")
+      settings.until_exit = true;
+    else if (option == "--no-proc")
+      settings.no_proc = true;
+    else if (option == "--at-rest")
+      settings.at_rest = true;
+    else if (option == "--leave-running")
+      settings.leave_running = true;
+    else if (option == "--timing")
+      settings.timing = true;
+    else if (option == "--directory")
+      settings.directory = argv[++i];
+    else
+      fail("unknown option " + option);
   }
   for (++i; i < argc; ++i) settings.command.push_back(argv[i]);
   if (settings.command.empty()) fail("no program given");

@@ -25,10 +25,13 @@ static void add_maps(pid_t pid, ProcState& state) {
     }
     m.flags = flags;
     const bool joins = !merged.empty() && merged.back().end == m.start && merged.back().path == m.path &&
-                       merged.back().prot == m.prot && merged.back().flags == m.flags && merged.back().inode == m.inode &&
+                       merged.back().prot == m.prot && merged.back().flags == m.flags &&
+                       merged.back().inode == m.inode &&
                        (m.inode == 0 || merged.back().offset + merged.back().bytes() == m.offset);
-    if (joins) merged.back().end = m.end;
-    else merged.push_back(m);
+    if (joins)
+      merged.back().end = m.end;
+    else
+      merged.push_back(m);
   }
   for (const Mapping& m : merged)
     state[fmt::format("maps/{:x}-{:x}", m.start, m.end)] =
@@ -36,9 +39,10 @@ static void add_maps(pid_t pid, ProcState& state) {
 }
 
 static void add_thread(pid_t pid, pid_t tid, ProcState& state) {
-  static constexpr std::array kFields = {"Name:",   "Umask:",  "Uid:",    "Gid:",    "Groups:", "Threads:",    "SigPnd:",
-                                         "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:", "CapInh:", "CapPrm:",     "CapEff:",
-                                         "CapBnd:", "CapAmb:", "Seccomp:", "NoNewPrivs:", "THP_enabled:", "Cpus_allowed:"};
+  static constexpr std::array kFields = {
+      "Name:",   "Umask:",  "Uid:",     "Gid:",        "Groups:",      "Threads:",     "SigPnd:",
+      "ShdPnd:", "SigBlk:", "SigIgn:",  "SigCgt:",     "CapInh:",      "CapPrm:",      "CapEff:",
+      "CapBnd:", "CapAmb:", "Seccomp:", "NoNewPrivs:", "THP_enabled:", "Cpus_allowed:"};
   const std::string base = fmt::format("/proc/{}/task/{}/", pid, tid);
   const std::string text = read_text(base + "status");
   std::string_view rest = text;
@@ -82,8 +86,10 @@ std::vector<std::string> differences(const ProcState& before, const ProcState& a
   std::vector<std::string> lines;
   for (const auto& [key, value] : before) {
     const auto found = after.find(key);
-    if (found == after.end()) lines.push_back(fmt::format("{}: \"{}\" is gone", key, value));
-    else if (found->second != value) lines.push_back(fmt::format("{}: \"{}\" -> \"{}\"", key, value, found->second));
+    if (found == after.end())
+      lines.push_back(fmt::format("{}: \"{}\" is gone", key, value));
+    else if (found->second != value)
+      lines.push_back(fmt::format("{}: \"{}\" -> \"{}\"", key, value, found->second));
   }
   for (const auto& [key, value] : after) {
     if (before.count(key) == 0) lines.push_back(fmt::format("{}: \"{}\" is new", key, value));

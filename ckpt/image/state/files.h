@@ -18,7 +18,8 @@ enum class FileKind : std::uint8_t {
   EventFd = 5,
   Epoll = 6,
   TimerFd = 7,
-  Pipe = 8,
+  Pipe = 8,  // both ends are in the tree; what lay in it is in FileData records
+  SignalFd = 9,
 };
 
 struct EpollEntry {
@@ -38,7 +39,7 @@ struct OpenFileState {
   FileIdentity file;          // Regular, Directory, Device; Unlinked: `path` is the folder it was in
   std::string key;            // External
   std::uint64_t object = 0;   // Unlinked, Pipe: equal numbers are the same file or pipe
-  std::uint64_t counter = 0;  // EventFd, TimerFd (expirations not yet read), Pipe (its size)
+  std::uint64_t counter = 0;  // EventFd; TimerFd: expirations not yet read; Pipe: its size; SignalFd: its mask
   bool semaphore = false;     // EventFd
   std::vector<EpollEntry> watched;
   std::int32_t clock_id = 0, settime_flags = 0;

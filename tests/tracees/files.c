@@ -1,0 +1,44 @@
+// Descriptors: positions, flags, shared descriptions, unlinked files, directories, pipes with data, devices.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include "tracee.h"
+
+int main(void) {
+  char path[] = "/tmp/drover-tracee-XXXXXX", gone[] = "/tmp/drover-tracee-XXXXXX";
+  int fd = mkstemp(path);
+  CHECK(write(fd, "0123456789", 10) == 10 && lseek(fd, 4, SEEK_SET) == 4);
+  int twin = dup(fd), apart = open(path, O_WRONLY | O_APPEND | O_CLOEXEC), high = fcntl(fd, F_DUPFD_CLOEXEC, 200);
+  int place = open(path, O_PATH);
+  int secret = mkstemp(gone);
+  CHECK(write(secret, "unlinked content", 16) == 16 && lseek(secret, 9, SEEK_SET) == 9);
+  unlink(gone);
+  int null = open("/dev/null", O_RDWR), random = open("/dev/urandom", O_RDONLY);
+  int ends[2], dir = open("/usr", O_RDONLY | O_DIRECTORY);
+  CHECK(pipe2(ends, O_NONBLOCK) == 0 && fcntl(ends[0], F_SETPIPE_SZ, 1 << 17) == 1 << 17);
+  char block[10000];
+  memset(block, 'x', sizeof block);
+  for (int i = 0; i < 5; ++i) CHECK(write(ends[1], block, sizeof block) == sizeof block);
+
+  ready_and_wait();
+
+  char text[64] = {0};
+  CHECK(read(fd, text, 2) == 2 && memcmp(text, "45", 2) == 0);
+  CHECK(lseek(twin, 0, SEEK_CUR) == 6 && lseek(high, 0, SEEK_CUR) == 6 && lseek(apart, 0, SEEK_CUR) == 0);
+  CHECK((fcntl(high, F_GETFD) & FD_CLOEXEC) && !(fcntl(twin, F_GETFD) & FD_CLOEXEC));
+  CHECK((fcntl(apart, F_GETFD) & FD_CLOEXEC) && (fcntl(apart, F_GETFL) & (O_APPEND | O_ACCMODE)) == (O_APPEND | O_WRONLY));
+  CHECK(write(apart, "tail", 4) == 4);
+  CHECK(pread(fd, text, 14, 0) == 14 && memcmp(text, "0123456789tail", 14) == 0);
+  CHECK(fcntl(place, F_GETFL) & O_PATH);
+  memset(text, 0, sizeof text);
+  CHECK(read(secret, text, 20) == 7 && strcmp(text, "content") == 0);
+  CHECK(write(null, "x", 1) == 1 && read(random, text, 4) == 4);
+  struct stat info;
+  CHECK(fstat(dir, &info) == 0 && S_ISDIR(info.st_mode));
+  CHECK(fcntl(ends[0], F_GETPIPE_SZ) == 1 << 17);
+  size_t total = 0;
+  for (ssize_t n; (n = read(ends[0], block, sizeof block)) > 0;) total += (size_t)n;
+  CHECK(total == 50000 && errno == EAGAIN);
+  unlink(path);
+  return done();
+}
