@@ -110,7 +110,7 @@ while [ "$(running)" -gt 0 ]; do
     drover nodes
     drover ps
   fi
-  if [ "$snapshots" -ge 8 ] && [ "$(moves)" -lt 2 ]; then move_by_hand; fi
+  if [ "$snapshots" -ge 15 ] && [ "$(moves)" -lt 2 ]; then move_by_hand; fi
   snapshots=$((snapshots + 1))
   sleep 1
 done

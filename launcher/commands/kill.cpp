@@ -42,8 +42,8 @@ void add_kill(CLI::App& app, Context& context) {
   command->add_option("-s,--signal", options->signal, "Name or number")->type_name("SIG")->capture_default_str();
   command->callback([&context, options] {
     const int signal = parse_signal(options->signal);
-    Client client = context.connect();
-    for (const long job : options->jobs) client.request({{"op", "kill"}, {"job", job}, {"signal", signal}});
+    for (const long job : options->jobs)  // a connection carries one request
+      context.connect().request({{"op", "kill"}, {"job", job}, {"signal", signal}});
   });
 }
 

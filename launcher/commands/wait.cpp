@@ -15,11 +15,12 @@ void add_wait(CLI::App& app, Context& context) {
   command->add_option("JOB", *jobs, "Their ids (default: all that have not ended)")->check(CLI::NonNegativeNumber);
   output->add_to(*command);
   command->callback([&context, jobs, output] {
-    Client client = context.connect();
-    if (jobs->empty())
-      for (const Json& job : client.request({{"op", "ps"}, {"all", false}}).at("jobs")) jobs->push_back(job.at("job"));
+    if (jobs->empty()) {
+      const Json reply = context.connect().request({{"op", "ps"}, {"all", false}});
+      for (const Json& job : reply.at("jobs")) jobs->push_back(job.at("job").get<long>());
+    }
     if (jobs->empty()) return;
-    const Json ended = client.request({{"op", "wait"}, {"jobs", *jobs}}).at("jobs");
+    const Json ended = context.connect().request({{"op", "wait"}, {"jobs", *jobs}}).at("jobs");
     if (output->json()) Output::print_json(ended);
     for (const Json& job : ended) {
       const bool lost = job.value("state", "") != "ended";

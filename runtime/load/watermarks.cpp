@@ -75,8 +75,8 @@ void apply_item(Watermarks& watermarks, const CLI::ConfigItem& item, const std::
 Watermarks default_watermarks(double capacity) {
   const double pus = std::max(capacity, 0.01), one = std::min(1.0, pus);
   Watermarks out;
-  out[Factor::RunQueue] = {(pus - 0.75 * one) / pus, (pus - 0.25 * one) / pus, 4};
-  out[Factor::CpuShare] = {(pus - 0.75 * one) / pus, (pus - 0.25 * one) / pus, 4};
+  out[Factor::RunQueue] = {(pus - 0.75 * one) / pus, (pus - 0.25 * one) / pus, 6};
+  out[Factor::CpuShare] = {(pus - 0.75 * one) / pus, (pus - 0.25 * one) / pus, 3};
   out[Factor::IoBlocks] = {20'000, 200'000, 1};  // 10 and 100 MB/s: what one disk does easily, and hardly
   out[Factor::PageOps] = {50, 500, 1};           // each is a wait for a disk
   out[Factor::Interrupts] = {5'000, 30'000, 1};

@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <fstream>
 
+#include "runtime/load/cgroup.h"
 #include "runtime/node/node.h"
 
 namespace drover {
@@ -16,7 +18,10 @@ constexpr auto kUnseen = std::chrono::milliseconds(1500);
 }  // namespace
 
 Share Node::deal_pus() const {
-  return deal(topology_.core_pus(), topology_.allowed(), info_.local_rank, info_.local_ranks);
+  Share share = deal(topology_.core_pus(), topology_.allowed(), info_.local_rank, info_.local_ranks);
+  // The ranks of one host share what its cgroup leaves them.
+  if (const auto quota = cpu_quota()) share.capacity = std::min(share.capacity, *quota / info_.local_ranks);
+  return share;
 }
 
 void Node::take_sample() {

@@ -5,6 +5,7 @@ Each job is a process pair that survives this program's death, its streams being
 fake droverd and let the next one adopt the job, as the real ones do. Rank and world size come from mpirun's environment.
 What the tests ask of it besides: FAKE_DROVERD_EXIT=CODE ends it at once; FAKE_DROVERD_LINGER=1 makes it ignore `down`.
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -344,6 +345,7 @@ def main():
     if "FAKE_DROVERD_EXIT" in os.environ:
         print("droverd: this fake was told to fail", file=sys.stderr)
         sys.exit(int(os.environ["FAKE_DROVERD_EXIT"]))
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: real ranks die with their mpirun, too
     droverd = Droverd()
     signal.signal(signal.SIGUSR1, lambda *_: leave(droverd.runtime))
     (droverd.runtime / "pid").write_text(str(os.getpid()))

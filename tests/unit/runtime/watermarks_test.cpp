@@ -46,6 +46,8 @@ TEST(Classify, ByDefaultOnASharedHostToo) {
   put(sample, Factor::CpuShare, 1);
   put(sample, Factor::MemoryUsed, 0.01);
   EXPECT_EQ(classify(sample, marks), NodeState::Busy);
+  put(sample, Factor::CpuShare, 0.3);  // the host is crowded: the node's job gets less than its part
+  EXPECT_EQ(classify(sample, marks), NodeState::Busy);
   put(sample, Factor::RunQueue, 0);
   put(sample, Factor::CpuShare, 0);
   EXPECT_EQ(classify(sample, marks), NodeState::Free);
@@ -94,7 +96,7 @@ TEST(Config, Overrides) {
       "drover.toml");
   EXPECT_DOUBLE_EQ(marks[Factor::RunQueue].low, 0.5);
   EXPECT_DOUBLE_EQ(marks[Factor::RunQueue].high, 4);
-  EXPECT_DOUBLE_EQ(marks[Factor::RunQueue].weight, 4);
+  EXPECT_DOUBLE_EQ(marks[Factor::RunQueue].weight, 6);
   EXPECT_DOUBLE_EQ(marks[Factor::SwapUsed].weight, 0);
 }
 
