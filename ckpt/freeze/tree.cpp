@@ -10,6 +10,7 @@
 
 #include "ckpt/freeze/release.h"
 #include "ckpt/freeze/tree_impl.h"
+#include "ckpt/sys/cpu.h"
 #include "ckpt/sys/features.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
@@ -143,7 +144,10 @@ static void examine_threads(FrozenProcess& process, std::int64_t stopped_at_ns) 
 }
 
 std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root) {
-  read_host_clocks();  // remembers our own time namespace before anybody unshares
+  // What is asked once and remembered is asked now, while the program still runs. The clocks: before anybody unshares.
+  read_host_clocks();
+  kernel_features();
+  cpu_features();
   FrozenTree tree(std::make_unique<Impl>());
   auto& processes = tree.impl_->processes;
   for (bool found = true; found;) {
