@@ -38,7 +38,8 @@ static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
   static constexpr std::pair<const char*, const char*> kLinks[] = {{"cwd", "working"}, {"root", "root"}};
   for (const auto& [link, name] : kLinks) {
     const std::string path = read_link(proc_path(pid, link));
-    struct stat there{}, here{};
+    struct stat there {
+    }, here{};
     const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
                       there.st_dev == here.st_dev && there.st_ino == here.st_ino;
     if (!same) return Refusal{fmt::format("its {} directory is gone, {}", name, path)};

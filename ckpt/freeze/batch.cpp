@@ -8,7 +8,8 @@
 
 namespace drover {
 
-Batch::Batch(std::uint64_t slot, std::size_t bytes) : slot_(slot), data_(std::make_unique_for_overwrite<std::byte[]>(bytes)), bytes_(bytes), data_begin_(bytes) {}
+Batch::Batch(std::uint64_t slot, std::size_t bytes)
+    : slot_(slot), data_(std::make_unique_for_overwrite<std::byte[]>(bytes)), bytes_(bytes), data_begin_(bytes) {}
 
 std::size_t Batch::room() const { return data_begin_ - calls_.size() * sizeof(Call); }
 
