@@ -218,6 +218,7 @@ void FrozenTree::thaw() {
         continue;
       }
       auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, thread.registers, std::nullopt});
+      shorten_written_timeout(process.memory, thread.registers, clock_ns(CLOCK_MONOTONIC) - impl_->frozen_at_own_ns);
       // A restart block goes on by itself; what the kernel turned into EINTR must be issued again.
       if (thread.wait && static_cast<std::int64_t>(thread.registers.rax) == -EINTR)
         release.eintr_deadline_ns = impl_->frozen_at_own_ns + thread.wait->remaining_ns;
