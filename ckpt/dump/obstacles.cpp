@@ -34,6 +34,20 @@ static std::optional<Refusal> find_namespace_obstacle(pid_t pid, pid_t reference
   return std::nullopt;
 }
 
+// Where a process is must be reachable by the path that the kernel shows for it.
+static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
+  static constexpr std::pair<const char*, const char*> kLinks[] = {{"cwd", "working"}, {"root", "root"}};
+  for (const auto& [link, name] : kLinks) {
+    const std::string path = read_link(proc_path(pid, link));
+    struct stat there {
+    }, here{};
+    const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
+                      there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+    if (!same) return Refusal{fmt::format("its {} directory is gone, {}", name, path)};
+  }
+  return std::nullopt;
+}
+
 std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   const auto status_text = try_read_text(proc_path(pid, "status")), stat_text = try_read_text(proc_path(pid, "stat"));
   if (!status_text || !stat_text) return Refusal{fmt::format("there is no process {}", pid)};
@@ -43,7 +57,7 @@ std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   if (auto refusal = find_namespace_obstacle(pid, namespaces_of)) return refusal;
   if (status.seccomp != 0) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
   if (stat.terminal != 0) return Refusal{fmt::format("process {} has a controlling terminal", pid)};
-  return std::nullopt;
+  return find_directory_obstacle(pid);
 }
 
 std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions& options) try {

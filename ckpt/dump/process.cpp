@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "ckpt/dump/collect.h"
@@ -10,17 +9,6 @@
 #include "ckpt/sys/text.h"
 
 namespace drover {
-
-// A directory by its path, if the path still leads there.
-static Or<std::string> reachable_directory(pid_t pid, const char* link, const char* name) {
-  const std::string path = read_link(proc_path(pid, link));
-  struct stat there {
-  }, here{};
-  const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
-                    there.st_dev == here.st_dev && there.st_ino == here.st_ino;
-  if (!same) return Refusal{fmt::format("its {} is gone, {}", name, path)};
-  return path;
-}
 
 static void read_proc(const FrozenProcess& process, ProcessState& state) {
   const TaskStat stat = parse_task_stat(read_text(proc_path(process.pid, "stat")));
@@ -64,12 +52,8 @@ static void ask_process(const FrozenProcess& process, InjectedArea& injected, Pr
 Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& injected) {
   ProcessState state;
   read_proc(process, state);
-  auto cwd = reachable_directory(process.pid, "cwd", "working directory");
-  if (auto* refusal = std::get_if<Refusal>(&cwd)) return *refusal;
-  auto root = reachable_directory(process.pid, "root", "root directory");
-  if (auto* refusal = std::get_if<Refusal>(&root)) return *refusal;
-  state.cwd = std::get<std::string>(cwd);
-  state.root = std::get<std::string>(root);
+  state.cwd = read_link(proc_path(process.pid, "cwd"));
+  state.root = read_link(proc_path(process.pid, "root"));
   ask_process(process, injected, state);
   if (state.dumpable != 1) return Refusal{fmt::format("process {} is not dumpable", process.pid)};
   return state;

@@ -104,6 +104,8 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
   static_assert(sizeof state.registers == sizeof thread.registers);
   std::memcpy(state.registers.data(), &thread.registers, sizeof state.registers);
   state.xstate = syscalls.tracee().xstate();
+  // Components in their initial state are zeros, AMX's 8 KiB at the end as a rule.
+  while (!state.xstate.empty() && state.xstate.back() == std::byte{0}) state.xstate.pop_back();
   state.signal_mask = syscalls.saved_mask();
   state.rseq_address = thread.rseq.address;
   state.rseq_bytes = thread.rseq.size;

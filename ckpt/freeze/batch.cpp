@@ -8,7 +8,8 @@
 
 namespace drover {
 
-Batch::Batch(std::uint64_t slot, std::size_t bytes) : slot_(slot), data_(bytes), data_begin_(bytes) {}
+Batch::Batch(std::uint64_t slot, std::size_t bytes)
+    : slot_(slot), data_(std::make_unique_for_overwrite<std::byte[]>(bytes)), bytes_(bytes), data_begin_(bytes) {}
 
 std::size_t Batch::room() const { return data_begin_ - calls_.size() * sizeof(Call); }
 
@@ -26,13 +27,13 @@ std::uint64_t Batch::space(std::size_t bytes) {
   const std::size_t rounded = (bytes + 15) / 16 * 16;
   if (room() < rounded) throw std::length_error("too much data in a batch");
   data_begin_ -= rounded;
-  std::fill_n(data_.begin() + static_cast<std::ptrdiff_t>(data_begin_), rounded, std::byte{0});
+  std::fill_n(data_.get() + data_begin_, rounded, std::byte{0});
   return slot_ + data_begin_;
 }
 
 std::uint64_t Batch::push(std::span<const std::byte> data) {
   const std::uint64_t address = space(data.size());
-  std::copy(data.begin(), data.end(), data_.begin() + static_cast<std::ptrdiff_t>(data_begin_));
+  std::copy(data.begin(), data.end(), data_.get() + data_begin_);
   return address;
 }
 
@@ -53,7 +54,7 @@ void Batch::check_results() const {
 void Batch::clear() {
   calls_.clear();
   what_.clear();
-  data_begin_ = data_.size();
+  data_begin_ = bytes_;
 }
 
 }  // namespace drover

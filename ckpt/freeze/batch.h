@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,7 +48,7 @@ class Batch {
   };
   std::uint64_t slot() const { return slot_; }
   std::span<const Call> calls() const { return calls_; }
-  std::span<const std::byte> data() const { return std::span(data_).subspan(data_begin_); }
+  std::span<const std::byte> data() const { return {data_.get() + data_begin_, bytes_ - data_begin_}; }
   std::uint64_t data_address() const { return slot_ + data_begin_; }
   void set_results(std::span<const Call> calls);
   void check_results() const;
@@ -64,8 +65,9 @@ class Batch {
   std::size_t add(std::string what, long number, std::initializer_list<std::uint64_t> args);
 
   std::uint64_t slot_;
-  std::vector<std::byte> data_;
-  std::size_t data_begin_;
+  // Left uninitialised: a slot is large, and a batch rarely uses more than a few pages of it.
+  std::unique_ptr<std::byte[]> data_;
+  std::size_t bytes_, data_begin_;
   std::vector<Call> calls_;
   std::vector<std::string> what_;
 };

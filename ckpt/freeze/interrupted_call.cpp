@@ -142,4 +142,20 @@ InterruptedCall examine_call(const RemoteMemory& memory, const Registers& regist
   return call;
 }
 
+void shorten_written_timeout(const RemoteMemory& memory, const Registers& registers, std::int64_t passed_ns) {
+  if (static_cast<std::int64_t>(registers.rax) != kRestartNoHand) return;
+  const auto number = static_cast<long>(registers.orig_rax);
+  const bool timeval = number == SYS_select;  // microseconds in the second word, not nanoseconds
+  if (!timeval && number != SYS_ppoll && number != SYS_pselect6) return;
+  const std::uint64_t address = number == SYS_ppoll ? registers.rdx : registers.r8;
+  timespec rest{};
+  if (address == 0 || !memory.try_read(address, std::as_writable_bytes(std::span(&rest, 1)))) return;
+  if (rest.tv_sec > 1'000'000'000) return;  // as good as for ever
+  const std::int64_t unit = timeval ? 1000 : 1;
+  const std::int64_t left = std::max<std::int64_t>(
+      0, rest.tv_sec * 1'000'000'000 + rest.tv_nsec * unit - std::max<std::int64_t>(0, passed_ns));
+  rest = {left / 1'000'000'000, (left % 1'000'000'000 + unit - 1) / unit};
+  memory.try_write(address, std::as_bytes(std::span(&rest, 1)));
+}
+
 }  // namespace drover

@@ -2,8 +2,9 @@
 //
 // Stopping a thread with PTRACE_INTERRUPT makes a sleeping call return into the kernel's signal code with one of:
 //   -512, -513, -514  the kernel re-issues the call when the thread goes on, with what it has already written to user
-//                     memory (the rest of select's or ppoll's time): exact, here and after a move, since a moved thread
-//                     is given the same registers and the kernel looks at them in the same place
+//                     memory (the rest of select's or ppoll's time, see shorten_written_timeout()): exact, here and
+//                     after a move, since a moved thread is given the same registers and the kernel looks at them in
+//                     the same place
 //   -516              the kernel goes on through a restart block that holds the deadline: exact on a thaw; after a move
 //   the
 //                     block is rebuilt (restore/waits.h), for which the rest of the time must be known
@@ -37,6 +38,10 @@ struct TimeoutArgument {
 std::optional<TimeoutArgument> eintr_call(long number);
 // The calls with a restart block that needs the rest of its time. Empty for all others.
 std::optional<TimeoutArgument> restart_block_call(long number, const Registers&);
+
+// ppoll and select have written the rest of their time, as of the moment of stopping, to where they are issued again
+// from: takes off what has gone by since.
+void shorten_written_timeout(const RemoteMemory&, const Registers&, std::int64_t passed_ns);
 
 std::uint64_t& argument_register(Registers&, int argument);
 

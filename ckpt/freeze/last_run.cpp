@@ -93,8 +93,8 @@ std::optional<std::int64_t> LastRun::slept_since_ns() const {
   if (!pinned.ok()) return std::nullopt;
   // Our own exec_start is at most "now" and close to it right after a switch: the largest difference is the offset.
   std::optional<std::int64_t> offset;
-  for (int i = 0; i < 12; ++i) {
-    ::usleep(30);
+  for (int i = 0; i < 4; ++i) {
+    ::usleep(1);
     const auto own = read_sched(::getpid(), static_cast<pid_t>(::syscall(SYS_gettid)));
     if (!own) return std::nullopt;
     const std::int64_t difference = own->exec_start_ns - clock_ns(CLOCK_MONOTONIC);

@@ -10,7 +10,9 @@
 
 #include "ckpt/freeze/release.h"
 #include "ckpt/freeze/tree_impl.h"
+#include "ckpt/sys/cpu.h"
 #include "ckpt/sys/features.h"
+#include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
@@ -20,7 +22,7 @@ namespace drover {
 // A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent)
 // never.
 static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
-static constexpr unsigned kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE;
+static constexpr unsigned kOptions = PTRACE_O_TRACESYSGOOD;
 
 namespace {
 
@@ -55,11 +57,19 @@ class ProcessFreezer {
     thread.before = observe_sleeper(process_.pid, tid);
     thread.tid = tid;
     const int error = Tracee(tid).seize(kOptions);
-    if (error == ESRCH) return std::nullopt;
+    if (error == ESRCH || (error != 0 && is_exiting(tid))) return std::nullopt;
     if (error != 0) return Refusal{why_not(tid, error)};
     process_.threads.push_back(thread);
     Tracee(tid).interrupt();
     return std::nullopt;
+  }
+
+  // A thread that has passed its exit can't be seized (EPERM, ptrace_attach()) and needs not be.
+  bool is_exiting(pid_t tid) const {
+    const auto stat = try_read_text(fmt::format("/proc/{}/task/{}/stat", process_.pid, tid));
+    if (!stat) return true;
+    const char state = parse_task_stat(*stat).state;
+    return tid != process_.pid && (state == 'Z' || state == 'X');
   }
 
   std::string why_not(pid_t tid, int error) const {
@@ -139,11 +149,16 @@ static void examine_threads(FrozenProcess& process, std::int64_t stopped_at_ns) 
     thread.registers = call.registers;
     thread.wait = call.wait;
     thread.examined = true;
+    // At once, so that a call turned into EINTR is undone even if we die; a timed one needs us (release.h).
+    if (!thread.wait) Tracee(thread.tid).set_registers(thread.registers);
   }
 }
 
 std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root) {
-  read_host_clocks();  // remembers our own time namespace before anybody unshares
+  // What is asked once and remembered is asked now, while the program still runs. The clocks: before anybody unshares.
+  read_host_clocks();
+  kernel_features();
+  cpu_features();
   FrozenTree tree(std::make_unique<Impl>());
   auto& processes = tree.impl_->processes;
   for (bool found = true; found;) {
@@ -203,6 +218,7 @@ void FrozenTree::thaw() {
         continue;
       }
       auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, thread.registers, std::nullopt});
+      shorten_written_timeout(process.memory, thread.registers, clock_ns(CLOCK_MONOTONIC) - impl_->frozen_at_own_ns);
       // A restart block goes on by itself; what the kernel turned into EINTR must be issued again.
       if (thread.wait && static_cast<std::int64_t>(thread.registers.rax) == -EINTR)
         release.eintr_deadline_ns = impl_->frozen_at_own_ns + thread.wait->remaining_ns;

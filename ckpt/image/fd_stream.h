@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "ckpt/image/stream.h"
 
@@ -10,7 +10,7 @@ namespace drover {
 
 class FdSink final : public ByteSink {
  public:
-  explicit FdSink(int fd) : fd_(fd), buffer_(kBufferBytes) {}  // does not own `fd`
+  explicit FdSink(int fd) : fd_(fd) {}  // does not own `fd`
   std::span<std::byte> reserve(std::size_t bytes) override;
   void commit(std::size_t bytes) override { used_ += bytes; }
   void flush() override;
@@ -18,20 +18,21 @@ class FdSink final : public ByteSink {
  private:
   static constexpr std::size_t kBufferBytes = 4 * kMaxRecordBytes;
   int fd_;
-  std::vector<std::byte> buffer_;
+  // Uninitialised: only what is used is ever touched.
+  std::unique_ptr<std::byte[]> buffer_ = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
   std::size_t used_ = 0;
 };
 
 class FdSource final : public ByteSource {
  public:
-  explicit FdSource(int fd) : fd_(fd), buffer_(kBufferBytes) {}  // does not own `fd`
+  explicit FdSource(int fd) : fd_(fd) {}  // does not own `fd`
   std::span<const std::byte> peek(std::size_t bytes) override;
   void consume(std::size_t bytes) override { begin_ += bytes; }
 
  private:
   static constexpr std::size_t kBufferBytes = 4 * kMaxRecordBytes;
   int fd_;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte[]> buffer_ = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
   std::size_t begin_ = 0, end_ = 0;
 };
 

@@ -36,6 +36,7 @@ void fill_pages(std::vector<HeldProcess*>& processes, ImageReader& reader) {
     if (record.type != RecordType::Pages) throw ImageError("damaged image: a record of unknown type among pages");
     if (record.flags & kPagesLz4) throw ImageError("image has compressed pages");
     const PagesView pages = parse_pages(record.payload, record.flags);
+    if (pages.head.round != 0) throw ImageError("image was copied in rounds, which this program can't read yet");
     HeldProcess& held = process_of(processes, pages.head.process);
     remote.clear();
     for (const PageRun& run : pages.runs) {

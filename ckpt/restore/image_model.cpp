@@ -144,6 +144,7 @@ ImageModel read_metadata(ImageReader& reader) {
     read_one(model, record);
   }
   require(!model.processes.empty(), "no process");
+  require(model.host.xsave_bytes <= 64 * 1024, "processor state that is too long");
   for (const ProcessImage& image : model.processes) check_process(image);
   return model;
 }

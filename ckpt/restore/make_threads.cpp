@@ -96,23 +96,21 @@ static void add_thread_calls(Batch& batch, const ThreadState& thread, const Rest
 // The area of another processor can be longer, and have a component somewhere else.
 static void set_xstate(const HeldProcess& held, const ThreadState& thread, const Tracee& tracee) {
   constexpr std::size_t kLegacyAndHeader = 576;
-  std::vector<std::byte> state = tracee.xstate();  // of the right size, all components in their initial state
-  if (state.size() == thread.xstate.size() && held.host.xcr0 == cpu_features().xcr0) {
-    tracee.set_xstate(thread.xstate);
-    return;
-  }
-  if (thread.xstate.size() < kLegacyAndHeader || state.size() < kLegacyAndHeader)
-    throw ImageError("damaged image: processor state is too short");
-  std::copy_n(thread.xstate.begin(), kLegacyAndHeader, state.begin());
+  const std::size_t size = tracee.xstate().size();
+  if (thread.xstate.size() > std::max<std::size_t>(size, held.host.xsave_bytes))
+    throw ImageError("damaged image: processor state is too long");
+  std::vector<std::byte> from = thread.xstate, to(size);
+  from.resize(std::max<std::size_t>(size, held.host.xsave_bytes));
+  if (held.host.xcr0 == cpu_features().xcr0) return tracee.set_xstate(std::span(from).first(size));
+  std::copy_n(from.begin(), kLegacyAndHeader, to.begin());
   for (unsigned i = 2; i < 63 && i < held.host.xsave_offsets.size(); ++i) {
-    const std::uint32_t from = held.host.xsave_offsets[i], to = xsave_offset(i);
-    if (from == 0) continue;
-    const std::uint32_t bytes = xsave_bytes_of(i);
-    if (to == 0 || from + bytes > thread.xstate.size() || to + bytes > state.size())
+    const std::size_t source = held.host.xsave_offsets[i], target = xsave_offset(i), bytes = xsave_bytes_of(i);
+    if (source == 0) continue;
+    if (target == 0 || source + bytes > from.size() || target + bytes > to.size())
       throw ImageError("damaged image: processor state does not fit");
-    std::copy_n(thread.xstate.begin() + from, bytes, state.begin() + to);
+    std::copy_n(from.data() + source, bytes, to.data() + target);
   }
-  tracee.set_xstate(state);
+  tracee.set_xstate(to);
 }
 
 void make_threads(HeldProcess& held, const RestoreOptions& options) {

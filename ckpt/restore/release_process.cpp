@@ -66,6 +66,7 @@ static Registers registers_of(const ThreadState& thread) {
 static ThreadRelease prepare(const HeldProcess& held, std::size_t index, std::int64_t passed_ns) {
   const ThreadState& thread = held.image.threads[index];
   ThreadRelease release{held.pid, thread.tid, registers_of(thread), std::nullopt};
+  shorten_written_timeout(held.memory, release.registers, passed_ns);
   const auto result = static_cast<std::int64_t>(release.registers.rax);
   const bool in_call = static_cast<std::int64_t>(release.registers.orig_rax) >= 0;
   const std::int64_t rest_ns = thread.wait ? std::max<std::int64_t>(0, thread.wait->remaining_ns - passed_ns) : 0;

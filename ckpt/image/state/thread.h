@@ -57,7 +57,7 @@ struct ThreadState {
   std::int32_t process = 0, tid = 0;
   std::string name;
   std::array<std::uint64_t, 27> registers{};  // struct user_regs_struct
-  std::vector<std::byte> xstate;              // NT_X86_XSTATE
+  std::vector<std::byte> xstate;              // NT_X86_XSTATE, without zeros at its end
   std::uint64_t signal_mask = 0;
   std::uint64_t altstack_address = 0, altstack_bytes = 0;
   std::int32_t altstack_flags = 0;
