@@ -1,0 +1,232 @@
+"""The table of docs/migration.md: what dies at each named point of a migration, and which copy lives."""
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+import unittest
+
+from world import BIN, WorldTest, children, command_name, wait_for
+
+HERE = pathlib.Path(__file__).resolve().parent
+STEPS = 1500
+
+
+class FaultTest(WorldTest):
+    def start_ticker(self):
+        self.trace = self.directory / "trace"
+        self.number = self.submit(sys.executable, HERE / "ticker.py", self.trace, STEPS)
+        wait_for(lambda: self.trace.exists() and self.trace.stat().st_size > 100, "the job to get going")
+
+    def bystander(self):
+        return self.submit("sh", "-c", "sleep 3; echo by")
+
+    def finish(self, repeated=0):
+        """The job ends well, and did each step once; `repeated`: how many steps a killed copy may have done again."""
+        job = self.wait_state(self.number, "ended", "failed", "lost")
+        self.assertEqual((job["state"], job["exit"]), ("ended", 0), job)
+        steps = [int(line) for line in self.trace.read_text().split()]
+        self.assertEqual(sorted(set(steps)), list(range(STEPS)))
+        self.assertLessEqual(len(steps) - STEPS, repeated)
+        if not repeated:
+            self.assertEqual(steps, list(range(STEPS)))
+        self.assertEqual(len(self.log_of(self.number).strip()), 64)
+        return job
+
+    def migrate(self, expect_ok, node="node1"):
+        result = self.drover("migrate", self.number, node)
+        self.assertEqual(result.returncode == 0, expect_ok, result.stderr.decode() + result.stdout.decode())
+        return result.stderr.decode()
+
+    def check(self, at, point, action, expect_ok, lives_on, repeated=0):
+        self.start_ticker()
+        other = self.bystander()
+        fault = self.arm(at, point, action)
+        self.migrate(expect_ok)
+        self.assertFalse(fault.exists(), f"{point} was never passed")
+        self.wait_state(self.number, "running", "ended")
+        self.assertEqual(self.job(self.number)["node"], lives_on)
+        # And it can be moved again, there or back.
+        self.migrate(True, "node2")
+        self.finish(repeated)
+        self.wait_state(other, "ended")
+        self.assertEqual(self.log_of(other), "by\n")
+
+    # The source's worker dies.
+    def test_source_worker_before_freeze(self):
+        self.check("node0", "source.freeze", "kill", False, "node0")
+
+    def test_source_worker_frozen(self):
+        self.check("node0", "source.frozen", "kill", False, "node0")
+
+    def test_source_worker_dumped(self):
+        self.check("node0", "source.dumped", "kill", False, "node0")
+
+    def test_source_worker_after_end(self):
+        self.check("node0", "source.end-sent", "kill", True, "node1")
+
+    def test_source_worker_told_resumed(self):
+        self.check("node0", "source.told-resumed", "kill", True, "node1")
+
+    def test_source_worker_fails(self):
+        self.check("node0", "source.frozen", "fail", False, "node0")
+
+    # The destination's worker dies or fails.
+    def test_destination_worker_before_restore(self):
+        self.check("node1", "destination.restore", "kill", False, "node0")
+
+    def test_destination_worker_restored(self):
+        self.check("node1", "destination.restored", "kill", False, "node0")
+
+    def test_destination_worker_fails(self):
+        self.check("node1", "destination.restored", "fail", False, "node0")
+
+    def test_destination_worker_ready(self):
+        self.check("node1", "destination.ready-sent", "kill", False, "node0")
+
+    def test_destination_worker_register_won(self):
+        self.check("node1", "destination.register-won", "kill", False, "node0")
+
+    def test_destination_worker_resumed(self):
+        self.check("node1", "destination.resumed", "kill", True, "node1")
+
+    # Somebody else dies while a worker stands still at a point.
+    def stopped_at(self, at, point):
+        """Begins a move and returns when `point` has been reached, with the PID of the process that stands there."""
+        fault = self.arm(at, point, "stop")
+        self.result = None
+
+        def run():
+            self.result = self.drover("migrate", self.number, "node1")
+        self.mover = threading.Thread(target=run)
+        self.mover.start()
+        self.addCleanup(self.mover.join)
+        wait_for(lambda: not fault.exists(), f"{point} to be reached")
+        name = "drover-dump" if at == "node0" else "drover-restore"
+
+        def stopped():
+            for entry in pathlib.Path("/proc").iterdir():
+                if entry.name.isdigit() and command_name(entry.name) == name:
+                    stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                    parent = int(stat[1])
+                    if stat[0] == "T" and self.ours(parent):
+                        return int(entry.name), parent
+            return None
+        return wait_for(stopped, f"a stopped {name}")
+
+    def ours(self, pid):
+        mark = f"DROVER_RUNTIME_DIR={self.directory}/run".encode()
+        try:
+            return mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    def test_destination_init_after_ready(self):
+        self.start_ticker()
+        _, init = self.stopped_at("node1", "destination.ready-sent")
+        os.kill(init, signal.SIGKILL)
+        self.mover.join()
+        self.assertNotEqual(self.result.returncode, 0)
+        self.assertEqual(self.wait_state(self.number, "running")["node"], "node0")
+        self.finish()
+
+    def test_destination_init_after_register_won(self):
+        self.start_ticker()
+        _, init = self.stopped_at("node1", "destination.register-won")
+        os.kill(init, signal.SIGKILL)
+        self.mover.join()
+        self.assertEqual(self.wait_state(self.number, "running")["node"], "node0")
+        self.migrate(True, "node2")
+        self.finish()
+
+    def test_source_init_before_end(self):
+        """The job's own PID 1: its death is the job's."""
+        self.start_ticker()
+        _, init = self.stopped_at("node0", "source.frozen")
+        os.kill(init, signal.SIGKILL)
+        job = self.wait_state(self.number, "ended")
+        self.assertEqual(job["signal"], signal.SIGKILL)
+
+    def test_source_init_after_end(self):
+        self.start_ticker()
+        _, init = self.stopped_at("node0", "source.end-sent")
+        os.kill(init, signal.SIGKILL)
+        self.mover.join()
+        wait_for(lambda: self.job(self.number)["node"] == "node1", "the job to live at the destination")
+        self.finish()
+
+    def test_source_droverd_before_end(self):
+        self.start_ticker()
+        worker, _ = self.stopped_at("node0", "source.dumped")
+        self.kill_world_and_wait(worker)
+        self.assertEqual(self.job(self.number)["node"], "node0")
+        self.finish()
+
+    def test_world_dies_after_end(self):
+        """Both ranks are gone: source and destination find each other in the register."""
+        self.start_ticker()
+        worker, _ = self.stopped_at("node0", "source.end-sent")
+        self.kill_world_and_wait(worker)
+        self.finish()
+
+    def test_world_dies_after_ready(self):
+        self.start_ticker()
+        worker, _ = self.stopped_at("node1", "destination.ready-sent")
+        self.kill_world_and_wait(worker)
+        self.finish()
+
+    def test_world_dies_after_register_won(self):
+        self.start_ticker()
+        worker, _ = self.stopped_at("node1", "destination.register-won")
+        self.kill_world_and_wait(worker)
+        self.assertEqual(self.job(self.number)["node"], "node1")
+        self.finish()
+
+    def kill_world_and_wait(self, worker):
+        generation = self.json("status")["generation"]
+        supervisor = int((self.runtime / "up.pid").read_text().split()[0])
+        for pid in children(supervisor):
+            if command_name(pid) in ("mpirun", "orterun"):
+                os.kill(pid, signal.SIGKILL)
+        self.mover.join()
+
+        def new_world():
+            result = self.drover("status", "--output", "json")
+            return result.returncode == 0 and __import__("json").loads(result.stdout)["generation"] > generation
+        wait_for(new_world, "a new world")
+        os.kill(worker, signal.SIGCONT)
+        self.wait_state(self.number, "running", "ended")
+
+    def test_destination_rank_after_ready(self):
+        """One droverd is killed (the others go on): the destination's shepherd goes through with it, the source reads the register."""
+        self.start_ticker()
+        worker, _ = self.stopped_at("node1", "destination.ready-sent")
+        os.kill(self.droverd_pid("node1"), signal.SIGKILL)
+        wait_for(lambda: "node1" in self.json("status")["excluded"], "node1 to be excluded")
+        os.kill(worker, signal.SIGCONT)
+        steps = lambda: self.trace.read_text().count("\n")
+        before = steps()
+        wait_for(lambda: steps() > before + 5, "the job to go on")
+        wait_for(lambda: steps() == STEPS, "the job to finish its work")
+        self.assertEqual([int(line) for line in self.trace.read_text().split()], list(range(STEPS)))
+
+    def test_shared_directory_away(self):
+        """In doubt while the register can't be reached, and settled when it is back."""
+        self.start_ticker()
+        worker, _ = self.stopped_at("node1", "destination.ready-sent")
+        job_dir, away = self.state / "jobs" / str(self.number), self.state / "away"
+        job_dir.rename(away)
+        os.kill(worker, signal.SIGCONT)
+        self.wait_state(self.number, "in-doubt")
+        before = self.trace.read_text()
+        time.sleep(1)
+        self.assertEqual(self.trace.read_text(), before, "a copy ran while in doubt")
+        away.rename(job_dir)
+        self.mover.join()
+        self.assertEqual(self.result.returncode, 0, self.result.stderr)
+        self.finish()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,126 @@
+"""A real world of droverds on this machine for tests: brought up in a directory of its own, ended whatever happens."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = pathlib.Path(os.environ["DROVER_BIN"])
+DEADLINE = 90  # generous: the machine may be busy with other things
+
+
+def wait_for(condition, what, deadline=DEADLINE):
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {deadline} s for {what}")
+
+
+def children(pid):
+    try:
+        return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def command_name(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+class WorldTest(unittest.TestCase):
+    nodes = 3
+    config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 2\npull = false\n"
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-world-"))
+        self.addCleanup(self.clean_up)
+        (self.directory / "drover.toml").write_text(self.config)
+        self.env = dict(os.environ, DROVER_RUNTIME_DIR=str(self.directory / "run"), DROVER_STATE_DIR=str(self.directory / "state"),
+                        DROVER_CONFIG=str(self.directory / "drover.toml"), DROVER_INSTANCE="t", DROVER_FAULTS="1")
+        for name in ("DROVER_NODE", "DROVER_GENERATION", "DROVER_NODE_NAME"):
+            self.env.pop(name, None)
+        self.runtime = self.directory / "run" / "t"
+        self.state = self.directory / "state" / "t"
+        self.shepherds = set()
+        self.up()
+
+    def up(self):
+        self.drover("up", "-n", self.nodes, check=0)
+
+    def clean_up(self):
+        failed = self._outcome and any(error for _, error in getattr(self._outcome, "errors", []))
+        subprocess.run([BIN / "drover", "down", "--kill-jobs"], env=self.env, capture_output=True, timeout=DEADLINE)
+        self.kill_leftovers()
+        if failed:
+            print(f"kept: {self.directory}; repeat with: DROVER_BIN={BIN} {sys.executable} {sys.argv[0]} {self.id().split('.', 1)[1]}",
+                  file=sys.stderr)
+        else:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def kill_leftovers(self):
+        """Everything that still belongs to this test's directories: found by environment, ended by PID."""
+        mark = f"DROVER_RUNTIME_DIR={self.directory}/run".encode()
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except OSError:
+                pass
+
+    def drover(self, *arguments, stdin=b"", check=None, timeout=2 * DEADLINE):
+        result = subprocess.run([BIN / "drover", *map(str, arguments)], input=stdin, capture_output=True, timeout=timeout,
+                                env=self.env, cwd=self.directory)
+        if check is not None:
+            self.assertEqual(result.returncode, check, result.stderr.decode() + result.stdout.decode())
+        return result
+
+    def popen(self, *arguments, **options):
+        return subprocess.Popen([BIN / "drover", *map(str, arguments)], env=self.env, cwd=self.directory, **options)
+
+    def json(self, *arguments):
+        return json.loads(self.drover(*arguments, "--output", "json", check=0).stdout)
+
+    def submit(self, *command, options=()):
+        return int(self.drover("submit", *options, "--", *command, check=0).stdout)
+
+    def job(self, number):
+        reply = self.json("ps", "--all")
+        jobs = reply["jobs"] if isinstance(reply, dict) else reply
+        return next((job for job in jobs if job["job"] == number), None)
+
+    def wait_state(self, number, *states):
+        def reached():
+            job = self.job(number)
+            return job if job and job["state"] in states else None
+        return wait_for(reached, f"job {number} to be {' or '.join(states)}; it is {self.job(number)}")
+
+    def droverd_pid(self, node):
+        return self.json("--at", node, "status")["pid"]
+
+    def arm(self, node, point, action):
+        path = self.runtime / node / "fault"
+        path.write_text(f"{point} {action}\n")
+        return path
+
+    def events(self, name=None):
+        events = []
+        for path in (self.state / "events").glob("*.jsonl"):
+            events += [json.loads(line) for line in path.read_text().splitlines()]
+        events.sort(key=lambda event: event["time_ns"])
+        return [event for event in events if name in (None, event["event"])]
+
+    def log_of(self, number):
+        return self.drover("logs", number, check=0).stdout.decode()
