@@ -1,22 +1,21 @@
 """The table of docs/migration.md: what dies at each named point of a migration, and which copy lives."""
 import os
+import json
 import pathlib
 import signal
-import sys
 import threading
 import time
 import unittest
 
-from world import BIN, WorldTest, children, command_name, wait_for
+from world import PYTHON, WorldTest, children, command_name, wait_for
 
-HERE = pathlib.Path(__file__).resolve().parent
 STEPS = 1500
 
 
 class FaultTest(WorldTest):
     def start_ticker(self):
         self.trace = self.directory / "trace"
-        self.number = self.submit(sys.executable, HERE / "ticker.py", self.trace, STEPS)
+        self.number = self.submit(PYTHON, self.script("ticker.py"), self.trace, STEPS)
         wait_for(lambda: self.trace.exists() and self.trace.stat().st_size > 100, "the job to get going")
 
     def bystander(self):
@@ -193,7 +192,7 @@ class FaultTest(WorldTest):
 
         def new_world():
             result = self.drover("status", "--output", "json")
-            return result.returncode == 0 and __import__("json").loads(result.stdout)["generation"] > generation
+            return result.returncode == 0 and json.loads(result.stdout)["generation"] > generation
         wait_for(new_world, "a new world")
         os.kill(worker, signal.SIGCONT)
         self.wait_state(self.number, "running", "ended")

@@ -11,6 +11,9 @@ import time
 import unittest
 
 BIN = pathlib.Path(os.environ["DROVER_BIN"])
+HERE = pathlib.Path(__file__).resolve().parent
+USER = os.environ.get("DROVER_TEST_USER", "")  # run everything as this user (needs root)
+PYTHON = "/usr/bin/python3" if USER else sys.executable
 DEADLINE = 90  # generous: the machine may be busy with other things
 
 
@@ -45,9 +48,18 @@ class WorldTest(unittest.TestCase):
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-world-"))
         self.addCleanup(self.clean_up)
+        self.bin, self.prefix = BIN, []
+        if USER:
+            # The build tree may lie where that user can't look.
+            self.bin = self.directory / "bin"
+            shutil.copytree(BIN, self.bin)
+            for script in HERE.glob("*.py"):
+                shutil.copy(script, self.directory)
+            self.prefix = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--"]
+            shutil.chown(self.directory, USER, "nogroup")
         (self.directory / "drover.toml").write_text(self.config)
         self.env = dict(os.environ, DROVER_RUNTIME_DIR=str(self.directory / "run"), DROVER_STATE_DIR=str(self.directory / "state"),
-                        DROVER_CONFIG=str(self.directory / "drover.toml"), DROVER_INSTANCE="t", DROVER_FAULTS="1")
+                        DROVER_CONFIG=str(self.directory / "drover.toml"), DROVER_INSTANCE="t", DROVER_FAULTS="1", HOME=str(self.directory))
         for name in ("DROVER_NODE", "DROVER_GENERATION", "DROVER_NODE_NAME"):
             self.env.pop(name, None)
         self.runtime = self.directory / "run" / "t"
@@ -55,12 +67,15 @@ class WorldTest(unittest.TestCase):
         self.shepherds = set()
         self.up()
 
+    def script(self, name):
+        return (self.directory if USER else HERE) / name
+
     def up(self):
         self.drover("up", "-n", self.nodes, check=0)
 
     def clean_up(self):
         failed = self._outcome and any(error for _, error in getattr(self._outcome, "errors", []))
-        subprocess.run([BIN / "drover", "down", "--kill-jobs"], env=self.env, capture_output=True, timeout=DEADLINE)
+        subprocess.run([*self.prefix, self.bin / "drover", "down", "--kill-jobs"], env=self.env, capture_output=True, timeout=DEADLINE)
         self.kill_leftovers()
         if failed:
             print(f"kept: {self.directory}; repeat with: DROVER_BIN={BIN} {sys.executable} {sys.argv[0]} {self.id().split('.', 1)[1]}",
@@ -81,14 +96,14 @@ class WorldTest(unittest.TestCase):
                 pass
 
     def drover(self, *arguments, stdin=b"", check=None, timeout=2 * DEADLINE):
-        result = subprocess.run([BIN / "drover", *map(str, arguments)], input=stdin, capture_output=True, timeout=timeout,
+        result = subprocess.run([*self.prefix, self.bin / "drover", *map(str, arguments)], input=stdin, capture_output=True, timeout=timeout,
                                 env=self.env, cwd=self.directory)
         if check is not None:
             self.assertEqual(result.returncode, check, result.stderr.decode() + result.stdout.decode())
         return result
 
     def popen(self, *arguments, **options):
-        return subprocess.Popen([BIN / "drover", *map(str, arguments)], env=self.env, cwd=self.directory, **options)
+        return subprocess.Popen([*self.prefix, self.bin / "drover", *map(str, arguments)], env=self.env, cwd=self.directory, **options)
 
     def json(self, *arguments):
         return json.loads(self.drover(*arguments, "--output", "json", check=0).stdout)

@@ -1,0 +1,116 @@
+"""Real programs moved many times: the right result, every byte of output and input once and in order."""
+import hashlib
+import os
+import pathlib
+import subprocess
+import unittest
+
+from world import PYTHON, WorldTest, wait_for
+
+COMPUTE = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+/* Fills `mib` MiB with pseudo-random words, computes until `stop` exists, then sums everything up. */
+int main(int argc, char** argv) {
+  unsigned long x = 88172645463325252UL, rounds = 0;
+  size_t bytes = (size_t)atol(argv[1]) << 20;
+  unsigned long* words = malloc(bytes + 8);
+  (void)argc;
+  for (size_t i = 0; i < bytes / 8; i++) { x ^= x << 13; x ^= x >> 7; x ^= x << 17; words[i] = x; }
+  printf("ready\\n"); fflush(stdout);
+  while (access(argv[2], F_OK) != 0) { for (int i = 0; i < 1000000; i++) { x ^= x << 13; x ^= x >> 7; x ^= x << 17; } rounds++; }
+  unsigned long sum = 0, y = 88172645463325252UL;
+  for (size_t i = 0; i < bytes / 8; i++) { y ^= y << 13; y ^= y >> 7; y ^= y << 17; sum += words[i] != y; }
+  for (unsigned long r = 0; r < rounds; r++) for (int i = 0; i < 1000000; i++) { y ^= y << 13; y ^= y >> 7; y ^= y << 17; }
+  printf("%lu wrong words, state %s\\n", sum, x == y ? "right" : "wrong");
+  return sum != 0 || x != y;
+}
+"""
+
+
+class MovesTest(WorldTest):
+    nodes = 4
+
+    def move_round(self, number, times):
+        for i in range(times):
+            self.drover("migrate", number, f"node{(i + 1) % 4}", check=0)
+
+    def assert_moved(self, number, times):
+        job = self.wait_state(number, "ended", "failed", "lost")
+        self.assertEqual((job["state"], job["exit"], job["moves"]), ("ended", 0, times), job)
+
+    def test_python_50_moves(self):
+        loop = ("import hashlib, os, sys\nd = b''; n = 0\nprint('ready', flush=True)\n"
+                "while not os.path.exists('stop'):\n  for _ in range(20000): d = hashlib.sha256(d).digest(); n += 1\n"
+                "e = b''\nfor _ in range(n): e = hashlib.sha256(e).digest()\nprint('right' if d == e else 'wrong')\n")
+        number = self.submit(PYTHON, "-c", loop)
+        wait_for(lambda: "ready" in self.log_of(number), "the program to be ready")
+        self.move_round(number, 50)
+        (self.directory / "stop").touch()
+        self.assert_moved(number, 50)
+        self.assertEqual(self.log_of(number), "ready\nright\n")
+
+    def compute(self, mib, moves, *flags):
+        source = self.directory / "compute.c"
+        source.write_text(COMPUTE)
+        subprocess.run(["gcc", "-O2", *flags, "-o", self.directory / "compute", source], check=True)
+        number = self.submit("./compute", mib, self.directory / "stop")
+        wait_for(lambda: "ready" in self.log_of(number), "the program to be ready")
+        self.move_round(number, moves)
+        (self.directory / "stop").touch()
+        self.assert_moved(number, moves)
+        self.assertEqual(self.log_of(number), "ready\n0 wrong words, state right\n")
+
+    def test_static_c_50_moves(self):
+        self.compute(1, 50, "-static")
+
+    def test_heap_of_512_mib_10_moves(self):
+        self.compute(512, 10)
+
+    def test_200000_lines_while_moving(self):
+        number = self.submit(PYTHON, "-c", "import time\nfor i in range(200000):\n  print('line', i)\n  if i % 1000 == 0: time.sleep(0.03)\n")
+        wait_for(lambda: "line 1" in self.log_of(number), "the first lines")
+        self.move_round(number, 20)
+        self.assert_moved(number, 20)
+        self.assertEqual(self.log_of(number), "".join(f"line {i}\n" for i in range(200000)))
+
+    def test_50_mib_of_input_while_moving(self):
+        data = os.urandom(1 << 20) * 50
+        reader = ("import hashlib, sys, time\nh = hashlib.sha256(); n = 0\n"
+                  "while True:\n  b = sys.stdin.buffer.read(65536)\n  if not b: break\n  h.update(b); n += len(b); time.sleep(0.005)\n"
+                  "print(n, h.hexdigest())\nsys.exit(3)\n")
+        process = self.popen("run", "--", PYTHON, "-c", reader, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        import threading
+        feeder = threading.Thread(target=lambda: (process.stdin.write(data), process.stdin.close()))
+        feeder.start()
+        wait_for(lambda: (self.job(1) or {}).get("state") == "running", "the job to run")
+        self.move_round(1, 12)
+        output = process.stdout.read()
+        feeder.join()
+        self.assertEqual(process.wait(), 3)
+        process.stdout.close()
+        self.assertEqual(output.decode().split(), [str(len(data)), hashlib.sha256(data).hexdigest()])
+        self.assertEqual(self.job(1)["moves"], 12)
+
+    def test_run_survives_a_new_world_and_signals(self):
+        process = self.popen("run", "--node", "node2", "--", "sh", "-c", "trap 'echo term; exit 9' TERM; echo up; while :; do sleep 0.05; done",
+                             stdout=subprocess.PIPE)
+        self.assertEqual(process.stdout.readline(), b"up\n")
+        generation = self.json("status")["generation"]
+        supervisor = (self.runtime / "up.pid").read_text().split()[0]
+        subprocess.run(["pkill", "-KILL", "-P", supervisor, "mpirun"], check=True)
+
+        def new_world():
+            result = self.drover("status")
+            return result.returncode == 0 and self.json("status")["generation"] > generation
+        wait_for(new_world, "a new world")
+        wait_for(lambda: (self.job(1) or {}).get("state") == "running", "the job to be found again")
+        process.terminate()
+        self.assertEqual(process.stdout.read(), b"term\n")
+        self.assertEqual(process.wait(), 9)
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,153 @@
+"""Ranks that stop, die or do not fit; placement; starting a world by hand."""
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from world import BIN, HERE, PYTHON, WorldTest, wait_for
+
+
+class MembershipTest(WorldTest):
+    nodes = 4
+
+    def test_stopped_rank_costs_one_late_round(self):
+        wait_for(lambda: self.json("status")["rounds"] > 2, "rounds")
+        late = self.json("status")["late_rounds"]
+        pid = self.droverd_pid("node2")
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: self.json("status")["late_rounds"] > late, "a late round")
+        os.kill(pid, signal.SIGCONT)
+        rounds = self.json("status")["rounds"]
+        wait_for(lambda: self.json("status")["rounds"] > rounds + 4, "rounds to go on")
+        self.assertEqual(self.json("status")["late_rounds"], late + 1)
+
+    def test_stopped_rank_is_excluded_and_comes_back(self):
+        number = self.submit("sh", "-c", "sleep 1; echo fine", options=("--node", "node1"))
+        pid = self.droverd_pid("node2")
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: self.json("status")["excluded"] == ["node2"], "node2 to be excluded")
+        rounds = self.json("status")["rounds"]
+        wait_for(lambda: self.json("status")["rounds"] > rounds + 2, "rounds without it")
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: self.json("status")["excluded"] == [], "node2 to be back")
+        other = self.submit("echo", "there", options=("--node", "node2"))
+        self.drover("wait", number, other, check=0)
+        self.assertEqual(self.log_of(number) + self.log_of(other), "fine\nthere\n")
+
+    def test_killed_rank_is_excluded(self):
+        number = self.submit(PYTHON, "-c", "import time; time.sleep(4); print('fine')", options=("--node", "node1"))
+        os.kill(self.droverd_pid("node2"), signal.SIGKILL)
+        wait_for(lambda: self.json("status")["excluded"] == ["node2"], "node2 to be excluded")
+        error = self.drover("migrate", number, "node2")
+        self.assertEqual(error.returncode, 1)
+        self.assertIn("node2 does not answer", error.stderr.decode())
+        self.drover("migrate", number, "node3", check=0)
+        self.drover("wait", number, check=0)
+        self.assertEqual(self.log_of(number), "fine\n")
+        self.drover("down", check=0)
+
+    def test_idle_cost_and_round_trip_are_told(self):
+        trips = self.json("ping")
+        trips = trips.get("round_trip_us", trips)
+        self.assertEqual(sorted(trips), ["node1", "node2", "node3"])
+        self.assertTrue(all(trip > 0 for trip in trips.values()))
+
+
+class PlacementTest(WorldTest):
+    nodes = 4
+    config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 60\nmin_residence_seconds = 0.5\nsafety = 1\n"
+    HOG = "import os, time\nwhile not os.path.exists('stop'):\n  for _ in range(100000): pass\n"
+
+    def places(self):
+        reply = self.json("ps")
+        return [job["node"] for job in (reply["jobs"] if isinstance(reply, dict) else reply)]
+
+    def test_busy_node_gives_arrivals_away(self):
+        for _ in range(6):
+            self.submit(PYTHON, "-c", self.HOG)
+        self.assertEqual(sorted(set(self.places())), ["node0", "node1", "node2", "node3"])
+        placed = [event for event in self.events("started") if event["place"] != "node0"]
+        self.assertTrue(all("FREE" in event["why"] for event in placed), placed)
+        (self.directory / "stop").touch()
+        self.drover("wait", *range(1, 7), check=0)
+
+    def test_free_node_pulls_a_running_job(self):
+        numbers = [self.submit(PYTHON, "-c", self.HOG, options=("--node", "node0")) for _ in range(4)]
+        wait_for(lambda: len(self.events("migrated")) >= 2, "two migrations without being asked")
+        for event in self.events("migrated"):
+            self.assertTrue(event["ok"] or event["error"], event)
+        moved = [event for event in self.events("migrated") if event["ok"]]
+        self.assertTrue(all("FREE" in event["reason"] for event in moved), moved)
+        (self.directory / "stop").touch()
+        self.drover("wait", *numbers, check=0)
+
+    def test_lost_answer_starts_it_once(self):
+        """The node that was to start the job stands still before it can: the register gives the job to its origin, the order comes too late."""
+        trace = self.directory / "trace"
+        pid = self.droverd_pid("node1")
+        os.kill(pid, signal.SIGSTOP)
+        submit = self.popen("submit", "--node", "node1", "--", "sh", "-c", f"echo ran >> {trace}; sleep 1", stdout=subprocess.PIPE)
+        number = int(submit.stdout.readline())
+        submit.stdout.close()
+        self.assertEqual(submit.wait(), 0)
+        self.assertEqual(self.job(number)["node"], "node0")
+        os.kill(pid, signal.SIGCONT)
+        self.drover("wait", number, check=0)
+        wait_for(lambda: self.json("--at", "node1", "status"), "node1 to be itself again")
+        time.sleep(1)  # nothing to wait for: what must not happen is a second start
+        self.assertEqual(trace.read_text(), "ran\n")
+
+    def test_errors_of_starting(self):
+        missing = self.directory / "not-there"
+        result = self.drover("run", "--node", "node1", "--cwd", missing, "--", "true")
+        self.assertEqual(result.returncode, 125)
+        self.assertIn("can't enter the working directory", result.stderr.decode())
+        self.assertEqual(self.drover("run", "--node", "node1", "--", "no-such-program").returncode, 127)
+        self.assertEqual(self.drover("run", "--node", "node1", "--", "/etc/passwd").returncode, 126)
+        self.assertEqual(self.drover("run", "--node", "node2", "--", "sh", "-c", "exit 5").returncode, 5)
+        self.assertEqual(self.drover("run", "--node", "node2", "--", "sh", "-c", "kill -TERM $$").returncode, 143)
+
+
+class StartTest(WorldTest):
+    nodes = 2
+
+    def up(self):
+        pass
+
+    def mpirun(self, *arguments, **env):
+        env_file = HERE.parent.parent / "hostfiles" / "drover.env"
+        command = f". {env_file}; exec mpirun {' '.join(map(str, arguments))}"
+        return subprocess.Popen([*self.prefix, "bash", "-c", command], env=dict(self.env, **env), cwd=self.directory,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def end(self, process):
+        output = process.stdout.read().decode()
+        process.stdout.close()
+        process.wait()
+        return output
+
+    def test_by_hand(self):
+        process = self.mpirun("-n", 2, self.bin / "droverd")
+        wait_for(lambda: self.drover("status").returncode == 0 and self.json("status")["ready"], "the world to be ready")
+        self.assertEqual(self.drover("run", "--", "echo", "hello", check=0).stdout, b"hello\n")
+        self.drover("down", check=0)
+        self.end(process)
+        self.assertEqual(process.returncode, 0)
+
+    def test_missing_option_is_named(self):
+        process = self.mpirun("-n", 2, "env", "-u", "OMPI_MCA_orte_enable_recovery", self.bin / "droverd")
+        output = self.end(process)
+        self.assertIn("OMPI_MCA_orte_enable_recovery=1 is not set", output)
+        self.assertIn("hostfiles/drover.env", output)
+
+    def test_versions_that_differ_are_named(self):
+        process = self.mpirun("-n", 1, self.bin / "droverd", ":", "-n", 1, "-x", "DROVER_TEST_VERSION=9.9.9", self.bin / "droverd")
+        output = self.end(process)
+        self.assertIn("versions differ", output)
+        self.assertIn("9.9.9", output)
+
+
+if __name__ == "__main__":
+    unittest.main()
