@@ -184,10 +184,19 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
                  welcome.facts.job);
     return;
   }
-  if (welcome.facts.epoch < job->epoch || (over(*job) && job->state != JobState::Lost)) {
-    // It ended before and the acknowledgement was lost with a world.
-    if (over(*job)) cluster_.send(from, Msg::JobEndedAck, JobMark{job->id, {}});
+  if (welcome.facts.epoch < job->epoch) return;
+  if (over(*job) && welcome.stage == Stage::Ended) {
+    // Its end was heard, and the acknowledgement lost with a world.
+    cluster_.send(from, Msg::JobEndedAck, JobMark{job->id, {}});
     return;
+  }
+  if (over(*job)) {
+    // What lives is the truth: whoever wrote it off could not see it.
+    spdlog::warn("job {} was given up as {}, but runs on {}", job->id, job_state_name(job->state),
+                 cluster_.node_name(from));
+    std::string error;
+    job->error.clear();
+    open_streams(*job, error);
   }
   const bool moved = job->place != from && job->place >= 0;
   job->epoch = welcome.facts.epoch;

@@ -271,6 +271,9 @@ void PlacedJobs::on_frame(std::int64_t id, Frame&& frame) {
       mover_.running(job, times);
       return on_welcome(job, welcome);
     }
+    case Type::Superseded:
+      remove(id);
+      return superseded_();
     case Type::Thawed:
       return mover_.thawed(job, unpack<shepherd::Text>(payload).text);
     case Type::MovedAway:

@@ -51,6 +51,8 @@ class PlacedJobs {
  public:
   PlacedJobs(Cluster& cluster, UniqueFd spawner, std::vector<std::int32_t> cpus);
 
+  // Called when a shepherd obeys a newer droverd on this node: this one's time is over.
+  void on_superseded(std::function<void()> leave) { superseded_ = std::move(leave); }
   void set_mover(ShepherdEvents events) { mover_ = std::move(events); }
   // Whether this host gives jobs namespaces of their own; else why not.
   const std::string& no_namespaces_reason() const { return no_namespaces_; }
@@ -93,6 +95,7 @@ class PlacedJobs {
   std::vector<std::int32_t> cpus_;
   std::string no_namespaces_;
   ShepherdEvents mover_;
+  std::function<void()> superseded_;
   std::map<std::int64_t, PlacedJob> jobs_;
   std::vector<std::unique_ptr<FrameSocket>> retired_;
   bool throttling_ = false;

@@ -83,10 +83,16 @@ void ControlServer::listen(const std::string& path) {
     throw std::runtime_error(
         fmt::format("{} is too long for a socket; set DROVER_RUNTIME_DIR to a shorter directory", path));
   std::memcpy(address.sun_path, path.data(), path.size());
-  // A droverd that answers there is alive and this one must not take its place.
-  const UniqueFd probe(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
-    throw std::runtime_error(fmt::format("another droverd serves {}; end it first (drover down)", path));
+  // A droverd that answers there is alive, and this one must not take its place. After the death of an mpirun its ranks
+  // live on for a moment, and a new world may already be starting: so it gets some time to go.
+  const auto answers = [&] {
+    const UniqueFd probe(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
+    return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  };
+  for (int i = 0; answers(); ++i) {
+    if (i == 100) throw std::runtime_error(fmt::format("another droverd serves {}; end it first (drover down)", path));
+    ::usleep(100'000);
+  }
   ::unlink(path.c_str());
   listener_.reset(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
   check(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind", path);

@@ -86,6 +86,10 @@ void Node::make_parts(UniqueFd spawner) {
   outgoing_ = std::make_unique<OutgoingMoves>(context);
   incoming_ = std::make_unique<IncomingMoves>(context);
   placed_->set_mover(shepherd_events());
+  placed_->on_superseded([this] {
+    spdlog::warn("a newer droverd has taken over this node; leaving");
+    stop_ = superseded_ = true;
+  });
   control_ = std::make_unique<ControlServer>(*this, *origin_, control_actions());
 
   std::vector<int> everyone;
@@ -287,15 +291,16 @@ bool Node::run() {
   origin_->replay(read_event_lines(fmt::format("{}/{}.jsonl", paths_.events_dir(), self_name())));
   log_event(
       json{{"event", "up"}, {"generation", info_.generation}, {"ranks", size()}, {"version", DROVER_VERSION}}.dump());
-  placed_->adopt_existing();
+  // The socket first: while an older droverd answers there, its shepherds are its own.
   control_->listen(paths_.control_socket(self_name()));
+  placed_->adopt_existing();
   every_round();
   while (!stop_) loop_.run_once(turn());
   // What is on its way out (the answer to the launcher, the last events) still goes.
   const std::uint64_t deadline = monotonic_ns() + 2'000'000'000ULL;
   while (monotonic_ns() < deadline && !(postbox_->idle() && background_->idle() && events_waiting_.empty()))
     loop_.run_once(std::min<Nanoseconds>(turn(), std::chrono::milliseconds(1)));
-  return !membership_->anyone_ever_lost();
+  return !superseded_ && !membership_->anyone_ever_lost();
 }
 
 }  // namespace drover

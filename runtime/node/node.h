@@ -124,7 +124,7 @@ class Node final : public Cluster {
 
   std::mt19937_64 random_;
   std::uint64_t hot_until_ns_ = 0;
-  bool stop_ = false;
+  bool stop_ = false, superseded_ = false;
   bool pulling_ = false;
   std::uint64_t last_sample_ns_ = 0;
 

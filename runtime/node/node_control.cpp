@@ -221,7 +221,7 @@ void Node::obey_down(int from, const std::string& mode) {
   *wait = [this, from, mode, wait] {
     const bool jobs_gone = placed_->count() == 0 && origin_->unfinished() == 0;
     const bool moves_over = !outgoing_->any() && !incoming_->any();
-    if (moves_over && (mode == "leave" || jobs_gone)) {
+    if (moves_over && (mode != "kill" || jobs_gone)) {
       send(from, Msg::DownDone, Question{});
       // Broken here and not in its own call: the function object must outlive its execution.
       loop_.after(Nanoseconds::zero(), [wait] { *wait = nullptr; });

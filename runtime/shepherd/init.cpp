@@ -106,7 +106,12 @@ void Init::greet(FrameSocket& from, const Hello& hello) {
   if (hello.generation < hello_.generation) throw ProtocolError("an older generation");
   hello_ = hello;
   if (link_.get() != &from) {
-    if (link_) retired_.push_back(std::move(link_));
+    if (link_) {
+      // Its droverd must not take the end of this link for the end of the job.
+      tell(Type::Superseded, Text{hello.node});
+      link_->flush_blocking();
+      retired_.push_back(std::move(link_));
+    }
     for (auto& socket : greeting_)
       if (socket.get() == &from) link_ = std::move(socket);
     std::erase(greeting_, nullptr);

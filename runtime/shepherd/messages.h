@@ -40,6 +40,7 @@ enum class Type : std::uint16_t {
   MovedAway,  // the job's copy here is gone, as it should be
   Ended,
   WorkerGone,  // the worker died without saying how it ended
+  Superseded,  // a newer droverd has taken over: this link is at its end
   HandedBack,  // a restore failed after READY; the register gives the job back to the source
   // worker ↔ droverd
   RingFilled = 140,

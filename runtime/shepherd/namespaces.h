@@ -14,8 +14,8 @@ pid_t fork_into_namespaces();
 // Without namespaces: a plain fork whose child reaps its orphans (subreaper).
 pid_t fork_plain();
 
-// Forks inside a job's PID namespace for something that is not the job's. It gets one of the highest PIDs: a low one may be
-// that of a process which is to be restored here. Returns as fork(2). Throws SystemError.
+// Forks inside a job's PID namespace for something that is not the job's. It gets one of the highest PIDs: a low one
+// may be that of a process which is to be restored here. Returns as fork(2). Throws SystemError.
 pid_t fork_aside(bool namespaces);
 
 // Whether this host gives an ordinary caller what a job needs, found by doing it: a mount of proc and a child with a
