@@ -134,7 +134,7 @@ std::string find_mpirun() {
   const char* path = std::getenv("PATH");
   std::istringstream directories(path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
   for (std::string directory; std::getline(directories, directory, ':');)
-    if (const std::string file = directory + "/mpirun"; ::access(file.c_str(), X_OK) == 0) return file;
+    if (std::string file = directory + "/mpirun"; ::access(file.c_str(), X_OK) == 0) return file;
   throw std::runtime_error("mpirun: not found in PATH; install it with: apt install openmpi-bin");
 }
 
@@ -193,7 +193,7 @@ std::string start_world(const InstancePaths& paths, const WorldOptions& options,
   reading.reset();
   std::signal(SIGINT, [](int) { interrupted = 1; });
   std::signal(SIGTERM, [](int) { interrupted = 1; });
-  const std::string node = wait_until_ready(paths, options, supervisor, older_than, timeout);
+  std::string node = wait_until_ready(paths, options, supervisor, older_than, timeout);
   check(::write(writing.get(), "r", 1), "write", "supervisor's pipe");
   return node;
 }

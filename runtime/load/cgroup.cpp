@@ -27,8 +27,9 @@ std::optional<double> smallest_quota(const std::string& mount, std::string path,
   const ProcDir files(mount);
   std::optional<double> smallest;
   for (;; path.erase(path.rfind('/'))) {
-    const auto quota = v2 ? parse_cpu_max(files.read(path + "/cpu.max"))
-                          : parse_cfs_quota(files.read(path + "/cpu.cfs_quota_us"), files.read(path + "/cpu.cfs_period_us"));
+    const auto quota =
+        v2 ? parse_cpu_max(files.read(path + "/cpu.max"))
+           : parse_cfs_quota(files.read(path + "/cpu.cfs_quota_us"), files.read(path + "/cpu.cfs_period_us"));
     if (quota) smallest = std::min(smallest.value_or(*quota), *quota);
     if (path.empty() || path.find('/') == std::string::npos) return smallest;
   }

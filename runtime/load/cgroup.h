@@ -13,7 +13,8 @@ namespace drover {
 std::optional<double> parse_cpu_max(std::string_view text);
 // cpu.cfs_quota_us and cpu.cfs_period_us of v1, in CPUs. Empty for -1: no limit.
 std::optional<double> parse_cfs_quota(std::string_view quota, std::string_view period);
-// The path of this process in the hierarchy of `controller` ("" for v2's), from /proc/PID/cgroup; empty if it is in none.
+// The path of this process in the hierarchy of `controller` ("" for v2's), from /proc/PID/cgroup; empty if it is in
+// none.
 std::string parse_cgroup_path(std::string_view text, std::string_view controller);
 
 // The smallest quota of this process's cgroup and those above it; empty without one.

@@ -65,7 +65,8 @@ Topology Topology::load() {
   const HwlocPointer topology = make_hwloc();
   if (hwloc_topology_load(topology.get()) < 0) throw std::runtime_error("hwloc: can't read this machine's topology");
   Topology out = read(topology.get(), true);
-  // Where the kernel's NUMA nodes do not add up to the machine (hot-plugged memory in virtual machines), sysinfo(2) knows.
+  // Where the kernel's NUMA nodes do not add up to the machine (hot-plugged memory in virtual machines), sysinfo(2)
+  // knows.
   struct sysinfo info;
   if (::sysinfo(&info) == 0) out.memory_kib_ = static_cast<std::uint64_t>(info.totalram) * info.mem_unit / 1024;
   return out;

@@ -1,12 +1,13 @@
 // When a node is FREE, NORMAL or BUSY: a low and a high watermark and a weight for each factor, and the vote over them.
 //
-// Every known factor votes with its weight: "free" below its low watermark, "busy" above its high one. More than half of
-// the weight decides; with equal weights that is "FREE when most factors are below low, BUSY when most are above high".
-// The defaults are not equal: a program that only computes raises the run queue and the CPU share and none of the other
-// six, so under equal weights a node whose every PU is taken would never be BUSY. The run queue therefore weighs 6 and
-// the CPU share 3 against 1 for each of the others: together they outvote the rest; where they disagree (threads waiting
-// for a disk are not runnable) the rest decides. On a shared host only those two and memory are known, and the run queue
-// decides alone: a crowded host gives a node less CPU than its part, however many of its threads wait.
+// Every known factor votes with its weight: "free" below its low watermark, "busy" above its high one. More than half
+// of the weight decides; with equal weights that is "FREE when most factors are below low, BUSY when most are above
+// high". The defaults are not equal: a program that only computes raises the run queue and the CPU share and none of
+// the other six, so under equal weights a node whose every PU is taken would never be BUSY. The run queue therefore
+// weighs 6 and the CPU share 3 against 1 for each of the others: together they outvote the rest; where they disagree
+// (threads waiting for a disk are not runnable) the rest decides. On a shared host only those two and memory are known,
+// and the run queue decides alone: a crowded host gives a node less CPU than its part, however many of its threads
+// wait.
 #pragma once
 
 #include <array>
