@@ -32,10 +32,11 @@ class FrozenTree {
 
   // Lets the tree go on, its interrupted system calls too. Returns when every thread is detached; threads in a timed
   // call that the kernel turned into EINTR stay traced until that call returns, and thaw() with them: the caller must
-  // be a process that has time (the shepherd's worker), see `lingering`.
+  // be a process that has time (the shepherd's worker). Until then nobody can freeze the tree again.
   void thaw();
 
-  // Ends the whole tree with SIGKILL and reaps what the caller is the tracer of.
+  // Ends the whole tree with SIGKILL and reaps what the caller is the tracer of. The root's parent, if that is another
+  // process, has to reap it still.
   void kill();
 
   struct Impl;
