@@ -29,6 +29,9 @@ struct DumpOptions {
   std::vector<std::byte> context;
   // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
   std::vector<int> node_cpus;
+  // Pages as LZ4 blocks where that makes them smaller. Worth it only where the link is slower than LZ4: the caller
+  // measures.
+  bool compress = false;
 };
 
 struct DumpStats {
