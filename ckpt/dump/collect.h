@@ -39,6 +39,6 @@ void write_nameless_files(pid_t pid, const FilePlan&, ImageWriter&);
 // The pages that must travel, ascending.
 std::vector<PageRun> find_pages(const FrozenProcess&, InjectedArea&, const MemoryState&,
                                 const std::vector<Mapping>& mappings);
-void write_pages(const FrozenProcess&, const std::vector<PageRun>&, ImageWriter&, DumpStats&);
+void write_pages(const FrozenProcess&, const std::vector<PageRun>&, bool compress, ImageWriter&, DumpStats&);
 
 }  // namespace drover

@@ -85,7 +85,8 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   for (const ProcessDump& one : dumps) write_metadata(writer, one);
   writer.add_bytes(RecordType::MetadataEnd, {});
   sink.flush();  // the other end can begin to check and to map while pages are read here
-  for (std::size_t i = 0; i < processes.size(); ++i) write_pages(processes[i], dumps[i].pages, writer, result.stats);
+  for (std::size_t i = 0; i < processes.size(); ++i)
+    write_pages(processes[i], dumps[i].pages, options.compress, writer, result.stats);
   writer.finish(result.stats.page_bytes / kPageBytes);
 
   result.stats.image_bytes = writer.image_bytes();

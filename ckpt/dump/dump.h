@@ -27,12 +27,13 @@ struct DumpOptions {
   std::vector<ExternalFile> external;
   // Opaque bytes of the caller, given back by restore() (the runtime keeps the job's streams there). At most 1 MiB.
   std::vector<std::byte> context;
-  // Compress page contents with LZ4 where that makes them smaller. Pays on links slower than LZ4 only.
-  bool compress = false;
   // find_obstacle() only: a process whose namespaces the dumper will be in, such as the job's init; 0: the caller.
   pid_t namespaces_of = 0;
   // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
   std::vector<int> node_cpus;
+  // Pages as LZ4 blocks where that makes them smaller. Worth it only where the link is slower than LZ4: the caller
+  // measures.
+  bool compress = false;
 };
 
 struct DumpStats {

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
@@ -76,7 +77,8 @@ static void collect_scheduling(pid_t tid, const DumpOptions& options, Scheduling
   scheduling.period = attributes.period;
   scheduling.io_priority = static_cast<std::int32_t>(::syscall(SYS_ioprio_get, 1 /* IOPRIO_WHO_PROCESS */, tid));
   scheduling.cpus = read_affinity(tid);
-  const std::vector<std::int32_t> node(options.node_cpus.begin(), options.node_cpus.end());
+  std::vector<std::int32_t> node(options.node_cpus.begin(), options.node_cpus.end());
+  std::sort(node.begin(), node.end());
   const auto online = static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN));
   scheduling.all_node_cpus = node.empty() ? scheduling.cpus.size() >= online : scheduling.cpus == node;
 }

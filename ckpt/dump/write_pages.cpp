@@ -1,4 +1,6 @@
 // Page contents: read by the kernel straight into the sink's window, looked at for zeros while they are in the cache.
+#include <lz4.h>
+
 #include <cstring>
 
 #include "ckpt/dump/collect.h"
@@ -16,8 +18,8 @@ namespace {
 
 class PageWriter {
  public:
-  PageWriter(const FrozenProcess& process, ImageWriter& writer, DumpStats& stats)
-      : process_(process), writer_(writer), stats_(stats) {}
+  PageWriter(const FrozenProcess& process, bool compress, ImageWriter& writer, DumpStats& stats)
+      : process_(process), compress_(compress), writer_(writer), stats_(stats) {}
 
   void add(PageRun run) {
     while (run.pages > 0) {
@@ -68,13 +70,30 @@ class PageWriter {
   void finish(std::span<std::byte> payload) {
     const PagesHead head{process_.pid, 0, static_cast<std::uint32_t>(runs_.size()), static_cast<std::uint32_t>(pages_)};
     std::memcpy(payload.data(), &head, sizeof head);
-    const std::size_t list_at = sizeof head + pages_ * kPageBytes;
+    std::uint32_t flags = 0;
+    const std::size_t bytes =
+        compress_ ? squeeze(payload.subspan(sizeof head, pages_ * kPageBytes), flags) : pages_ * kPageBytes;
+    const std::size_t list_at = sizeof head + bytes;
     std::memcpy(&payload[list_at], runs_.data(), runs_.size() * sizeof(PageRun));
-    writer_.end_record(RecordType::Pages, 0, list_at + runs_.size() * sizeof(PageRun));
+    writer_.end_record(RecordType::Pages, flags, list_at + runs_.size() * sizeof(PageRun));
     stats_.page_bytes += pages_ * kPageBytes;
   }
 
+  // Puts the LZ4 block in the place of the pages if it is smaller; returns how many bytes they take now.
+  std::size_t squeeze(std::span<std::byte> pages, std::uint32_t& flags) {
+    block_.resize(pages.size());
+    const int size =
+        LZ4_compress_default(reinterpret_cast<const char*>(pages.data()), reinterpret_cast<char*>(block_.data()),
+                             static_cast<int>(pages.size()), static_cast<int>(block_.size()) - 1);
+    if (size <= 0) return pages.size();
+    flags |= kPagesLz4;
+    std::memcpy(pages.data(), block_.data(), static_cast<std::size_t>(size));
+    return static_cast<std::size_t>(size);
+  }
+
   const FrozenProcess& process_;
+  bool compress_;
+  std::vector<std::byte> block_;
   ImageWriter& writer_;
   DumpStats& stats_;
   std::vector<PageRun> runs_;
@@ -83,9 +102,9 @@ class PageWriter {
 
 }  // namespace
 
-void write_pages(const FrozenProcess& process, const std::vector<PageRun>& runs, ImageWriter& writer,
+void write_pages(const FrozenProcess& process, const std::vector<PageRun>& runs, bool compress, ImageWriter& writer,
                  DumpStats& stats) {
-  PageWriter pages(process, writer, stats);
+  PageWriter pages(process, compress, writer, stats);
   for (const PageRun& run : runs) pages.add(run);
   pages.flush();
 }

@@ -36,7 +36,8 @@ class FrozenTree {
   // After thaw(): returns when the last thread is detached (at once if none stayed).
   void linger();
 
-  // Ends the whole tree with SIGKILL and reaps what the caller is the tracer of.
+  // Ends the whole tree with SIGKILL and reaps what the caller is the tracer of. The root's parent, if that is another
+  // process, has to reap it still.
   void kill();
 
   struct Impl;

@@ -1,5 +1,6 @@
 #include "ckpt/restore/checks.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -46,6 +47,8 @@ static std::optional<Refusal> check_kernel(const ImageModel& model) {
 }
 
 static std::optional<Refusal> check_file(const FileIdentity& file) {
+  // Opening makes an NFS client ask the server (close-to-open consistency, nfs(5)); stat() alone may show an old size.
+  const UniqueFd opened(S_ISREG(file.mode) ? ::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1);
   struct stat now {};
   if (::stat(file.path.c_str(), &now) != 0)
     return Refusal{fmt::format("{} is not here: {}", file.path, error_text(errno))};

@@ -56,7 +56,8 @@ class HeldTree {
 
 // Reads one image from `source` up to and including its end record. A Refusal when this node can't hold the program
 // (CPU features, files, memory, kernel), found from the metadata before the first page is read; ImageError when the
-// bytes are not a whole and sound image. In both cases nothing of the tree is left.
+// bytes are not a whole and sound image; SystemError when the kernel refuses a step. In all cases nothing of the tree
+// is left, but with `child_of_parent` a dead child that the caller's parent has to reap.
 std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions&);
 
 }  // namespace drover

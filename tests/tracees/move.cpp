@@ -41,7 +41,8 @@ namespace {
 struct Settings {
   int moves = 1;
   int every_ms = 0;
-  bool as_nobody = false, until_exit = false, no_proc = false, at_rest = false, leave_running = false, timing = false;
+  bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
+       timing = false;
   std::string directory = "/tmp";
   std::vector<char*> command;
 };
@@ -112,7 +113,9 @@ int dump_job(const Settings& settings, const Job& job, const std::string& image)
     FrozenTree& tree = std::get<FrozenTree>(frozen);
     const UniqueFd file(check(::open(image.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", image));
     FdSink sink(file.get());
-    const DumpResult result = dump(tree, sink, dump_options(job));
+    DumpOptions options = dump_options(job);
+    options.compress = settings.compress;
+    const DumpResult result = dump(tree, sink, options);
     if (result.refused) throw std::runtime_error("dump refused: " + result.refused->reason);
     if (settings.leave_running)
       tree.thaw();
@@ -269,6 +272,8 @@ Settings parse(int argc, char** argv) {
       settings.until_exit = true;
     else if (option == "--no-proc")
       settings.no_proc = true;
+    else if (option == "--compress")
+      settings.compress = true;
     else if (option == "--at-rest")
       settings.at_rest = true;
     else if (option == "--leave-running")

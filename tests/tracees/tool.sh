@@ -1,0 +1,70 @@
+#!/bin/bash
+# drover-ckpt from the command line: dump, show, verify, restore in a new PID namespace, exit codes, refusals by name, damaged
+# images. Run as tool.sh DROVER-CKPT; a failing run keeps its directory.
+ckpt=$1
+dir=$(mktemp -d /tmp/drover-test-XXXXXX) && cd "$dir" || exit 1
+failures=0
+expect() {  # expect CODE PATTERN COMMAND...: exit code and a pattern in what it prints
+  local code=$1 pattern=$2 output got
+  shift 2
+  output=$("$@" 2>&1)
+  got=$?
+  if [ "$got" -ne "$code" ] || ! grep -qE "$pattern" <<<"$output"; then
+    echo "FAILED: $* gave $got, wanted $code and /$pattern/: $output"
+    failures=$((failures + 1))
+  fi
+}
+start() {  # start CODE: a python program in a session of its own, with no descriptors but the three
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+    echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$1
+open('ready', 'w').close()
+import time, sys
+time.sleep(1.2)
+print('end', flush=True)
+sys.exit(7)" </dev/null >out 2>&1 &
+  for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
+  rm -f ready
+  sleep 0.05
+}
+
+expect 2 'PID' "$ckpt" dump
+expect 2 'subcommand' "$ckpt"
+expect 1 'there is no process' "$ckpt" dump 4194300 image
+expect 1 'No such file' "$ckpt" restore missing
+expect 1 'not a Drover image' "$ckpt" verify "$0"
+expect 0 '"pagemap_scan"' "$ckpt" features --output json
+
+start 'pass'
+expect 0 '^$' "$ckpt" dump "$(cat pid)" image --leave-running
+expect 0 '^$' "$ckpt" dump "$(cat pid)" image
+expect 0 'sound' "$ckpt" verify image
+expect 0 '"program": "/usr/bin/python3' "$ckpt" show image --output json
+expect 0 'fd 1 file .*/out' "$ckpt" show image
+expect 7 '^$' "$ckpt" restore --new-pid-namespace image
+grep -qx end out || { echo "FAILED: the restored program did not end its work"; failures=$((failures + 1)); }
+head -c 20000 image >short
+expect 1 'truncated' "$ckpt" restore short
+cp image flipped && printf '\377' | dd of=flipped bs=1 seek=30000 conv=notrunc status=none
+expect 1 'checksum' "$ckpt" verify flipped
+
+refused() {  # refused PATTERN CODE
+  start "$2"
+  expect 1 "$1" "$ckpt" dump "$(cat pid)" refused-image
+  kill -0 "$(cat pid)" 2>/dev/null || { echo "FAILED: refusing '$1' ended the program"; failures=$((failures + 1)); }
+  [ -e refused-image ] && { echo "FAILED: '$1' left an image"; failures=$((failures + 1)); }
+  kill "$(cat pid)"
+}
+refused 'a TCP socket, fd 3' 'import socket; s = socket.socket()'
+refused 'a unix socket, fd 3' 'import socket; s = socket.socketpair()'
+refused 'a lock on .*/lock, fd 3' 'import fcntl; f = open("lock", "w"); fcntl.flock(f, 2)'
+refused 'a memfd, fd 3' 'import os; m = os.memfd_create("x")'
+refused 'an inotify watcher, fd 3' 'import ctypes; f = ctypes.CDLL(None).inotify_init()'
+refused 'a named pipe, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR)'
+refused 'maps a deleted file' 'import mmap, os; f = os.open("gone", 66); os.ftruncate(f, 4096); m = mmap.mmap(f, 4096); os.close(f); os.unlink("gone")'
+refused 'has 2 processes' 'import os; os.fork() or __import__("time").sleep(3)'
+refused 'working directory is gone' 'import os; out = os.getcwd(); os.mkdir("cwd"); os.chdir("cwd"); os.rmdir(out + "/cwd"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
+
+[ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0
+echo "kept $dir"
+exit 1
