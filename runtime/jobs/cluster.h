@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ckpt/image/archive.h"
+#include "runtime/control/clock.h"
 #include "runtime/control/loop.h"
 #include "runtime/control/paths.h"
 #include "runtime/jobs/messages.h"
@@ -42,8 +43,5 @@ class Cluster {
     send_bytes(to, type, pack(message));
   }
 };
-
-std::uint64_t realtime_ns();
-std::uint64_t monotonic_ns();
 
 }  // namespace drover

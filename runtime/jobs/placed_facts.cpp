@@ -80,7 +80,7 @@ void PlacedJobs::refresh_facts() {
     if (root == 0) continue;
     const Usage usage = usage_of_tree(root);
     job.resident_kib = usage.resident_kib;
-    job.cpu_seconds = usage.cpu_seconds;
+    job.cpu_seconds = static_cast<double>(job.facts.cpu_ns) / 1e9 + usage.cpu_seconds;
     if (job.facts.pinned_here) continue;
     DumpOptions options;
     options.namespaces_of = job.init_pid;

@@ -20,15 +20,7 @@ constexpr auto kTick = std::chrono::milliseconds(100);  // the safety net under 
 constexpr auto kHotWait = std::chrono::microseconds(100);
 constexpr std::uint64_t kHotWindowNs = 1'500'000;  // after any activity: an answer is likely to follow
 
-std::uint64_t clock_now(clockid_t clock) {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(now.tv_nsec);
-}
 }  // namespace
-
-std::uint64_t realtime_ns() { return clock_now(CLOCK_REALTIME); }
-std::uint64_t monotonic_ns() { return clock_now(CLOCK_MONOTONIC); }
 
 Node::Node(Start start)
     : world_(start.world),

@@ -4,9 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <ctime>
+#include <algorithm>
+#include <fstream>
+#include <sstream>
 
 #include "ckpt/sys/error.h"
+#include "runtime/control/clock.h"
 #include "runtime/shepherd/init.h"
 #include "runtime/shepherd/namespaces.h"
 
@@ -29,10 +32,19 @@ void default_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-std::uint64_t realtime_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(now.tv_nsec);
+// utime, stime, cutime and cstime of proc(5), fields 14 to 17. The name before them may hold anything, brackets too.
+std::uint64_t cpu_time_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(file, text);
+  const auto name_end = text.rfind(')');
+  if (name_end == std::string::npos) return 0;
+  std::istringstream fields(text.substr(name_end + 2));
+  std::string skipped;
+  for (int field = 3; field < 14; ++field) fields >> skipped;
+  std::uint64_t ticks = 0;
+  for (std::uint64_t value = 0, i = 0; i < 4 && fields >> value; ++i) ticks += value;
+  return ticks * (1'000'000'000ULL / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
 }
 
 }  // namespace
@@ -72,11 +84,14 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
 }
 
 void Init::dump(const Dump& order) {
-  WorkerTask task = prepare_task(order);
-  if (stage_ != Stage::Running || worker_ != 0 || !task.socket || !task.ring) {
-    // The worker's socket closes with `task`: droverd sees that nothing came of it.
-    return;
+  if (stage_ == Stage::Running && worker_ != 0) {
+    link_->take_fd();
+    link_->take_fd();
+    return tell(Type::Thawed, Text{"a timed wait that its last move interrupted is not over yet; try again later"});
   }
+  WorkerTask task = prepare_task(order);
+  // Else the worker's socket closes with `task`: droverd sees that nothing came of it.
+  if (stage_ != Stage::Running || !task.socket || !task.ring) return;
   stage_ = Stage::Dumping;
   task.stdin_fd = input_->job_end();
   task.stdout_fd = output_[0]->own_end();
@@ -101,6 +116,7 @@ void Init::on_channel(Frame&& frame) {
     case Channel::Snapshot: {
       frozen_ = true;
       JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, 0};
+      context.facts.cpu_ns += cpu_time_of(root_);
       channel_->send(static_cast<std::uint16_t>(Channel::SnapshotIs), pack(context));
       return;
     }

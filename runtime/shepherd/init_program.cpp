@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "ckpt/sys/error.h"
+#include "runtime/control/clock.h"
 #include "runtime/migrate/register.h"
 #include "runtime/shepherd/init.h"
 #include "runtime/shepherd/program.h"
@@ -20,12 +21,6 @@ namespace drover::shepherd {
 namespace {
 constexpr std::size_t kChunkBytes = 60 * 1024;        // fits one control message between ranks with its header
 constexpr std::size_t kMaxLinkBacklog = 1024 * 1024;  // beyond it output waits here instead of in the socket's queue
-
-std::uint64_t realtime_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(now.tv_nsec);
-}
 }  // namespace
 
 void Init::start(Start&& order) {
@@ -72,12 +67,22 @@ void Init::on_start_report() {
   if (root_dead_) on_root_exit(root_status_);
 }
 
+static bool catches(pid_t pid, int signo) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.rfind("SigCgt:", 0) == 0) return (std::stoull(line.substr(7), nullptr, 16) >> (signo - 1) & 1U) != 0;
+  return false;
+}
+
 void Init::deliver(int signo) {
   if (frozen_) {
     held_signals_.push_back(signo);
     return;
   }
   if (root_ <= 0 || root_dead_) return;
+  // A job leads a session of its own, so that its group is orphaned and the kernel ignores the default action of TSTP
+  // (POSIX, 2.4.3): a program that has no handler for it is stopped in the plain way.
+  if (signo == SIGTSTP && !catches(root_, SIGTSTP)) signo = SIGSTOP;
   // KILL means the whole job; anything else goes where a terminal would send it, to the first process's group.
   if (signo == SIGKILL) return kill_all();
   if (::kill(-root_, signo) < 0) ::kill(root_, signo);
@@ -135,7 +140,7 @@ void Init::on_root_exit(int wait_status) {
   const auto nanoseconds = [](const timeval& time) {
     return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(time.tv_usec) * 1000;
   };
-  ended_ = Ended{wait_status, nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime),
+  ended_ = Ended{wait_status, facts_.cpu_ns + nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime),
                  static_cast<std::uint64_t>(usage.ru_maxrss), realtime_ns()};
   // A job is its first process's tree: what it leaves behind ends with it, as a batch system's step does.
   kill_all();

@@ -79,12 +79,13 @@ struct JobFacts {
   std::uint64_t submitted_ns = 0, started_ns = 0;  // CLOCK_REALTIME
   std::uint32_t moves = 0;
   std::uint64_t frozen_ns = 0;   // over all moves
+  std::uint64_t cpu_ns = 0;      // used on earlier places: the kernel counts from zero in a restored process
   std::uint64_t arrived_ns = 0;  // CLOCK_REALTIME when it came to this node
   std::string pinned;            // why it can't be moved by request or namespace; empty: nothing known
   bool pinned_here = false;      // started without namespaces or with --pin
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& arrived_ns& pinned& pinned_here;
+    a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& cpu_ns& arrived_ns& pinned& pinned_here;
   }
 };
 

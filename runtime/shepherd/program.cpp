@@ -75,9 +75,16 @@ void bind_to(const std::vector<std::int32_t>& cpus) {
   for (std::string_view path = search_path(spec);;) {
     const auto colon = path.find(':');
     const std::string dir(path.substr(0, colon));
-    ::execve(((dir.empty() ? "." : dir) + "/" + name).c_str(), argv.data(), env.data());
-    if (errno != ENOENT && errno != ENOTDIR) error = errno;
-    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) break;
+    const std::string file = (dir.empty() ? "." : dir) + "/" + name;
+    ::execve(file.c_str(), argv.data(), env.data());
+    const int why = errno;
+    const bool missing = why == ENOENT || why == ENOTDIR;
+    // A folder that may not be searched says nothing about the program: as a shell, go on and call it missing.
+    const bool hidden = why == EACCES && ::access(file.c_str(), F_OK) < 0;
+    if (!missing && !hidden) {
+      error = why;
+      if (why != EACCES) break;
+    }
     if (colon == std::string_view::npos) break;
     path.remove_prefix(colon + 1);
   }

@@ -13,6 +13,7 @@
 #include "ckpt/freeze/tree.h"
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/error.h"
+#include "runtime/control/clock.h"
 #include "runtime/control/connection.h"
 #include "runtime/migrate/fault.h"
 #include "runtime/migrate/register.h"
@@ -22,21 +23,15 @@ namespace drover::shepherd {
 
 namespace {
 
-std::uint64_t clock_ns(clockid_t clock) {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(now.tv_nsec);
-}
-
 class Stopwatch {
  public:
   std::uint64_t lap() {
-    const std::uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    const std::uint64_t now = monotonic_ns();
     return now - std::exchange(last_, now);
   }
 
  private:
-  std::uint64_t last_ = clock_ns(CLOCK_MONOTONIC);
+  std::uint64_t last_ = monotonic_ns();
 };
 
 template <class T>
@@ -101,7 +96,7 @@ class SourceWorker {
 };
 
 void SourceWorker::freeze() {
-  times_.frozen_at_ns = clock_ns(CLOCK_MONOTONIC);
+  times_.frozen_at_ns = monotonic_ns();
   Stopwatch watch;
   fault_point("source.freeze");
   auto frozen = FrozenTree::freeze(task_.root);
@@ -113,7 +108,7 @@ void SourceWorker::freeze() {
 
 void SourceWorker::dump_image() {
   Stopwatch watch;
-  const std::uint64_t frozen_realtime_ns = clock_ns(CLOCK_REALTIME);
+  const std::uint64_t frozen_realtime_ns = realtime_ns();
   tell(init_, Channel::Snapshot, Text{});
   const auto reply = init_.receive();
   if (!reply) throw std::runtime_error("the shepherd's init is gone");
