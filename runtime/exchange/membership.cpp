@@ -38,7 +38,9 @@ void Membership::tick(std::uint64_t now_ns) {
   for (std::size_t rank = 0; rank < heard_ns_.size(); ++rank)
     if (static_cast<int>(rank) == self_ || now_ns - heard_ns_[rank] < suspect_ns_)
       alive.push_back(static_cast<std::int32_t>(rank));
-  const bool coordinator = alive.front() == self_;
+  // Of the present members: one that was excluded and has not heard of it yet must not be waited for to propose itself.
+  const auto first = std::find_if(alive.begin(), alive.end(), [&](int rank) { return member(rank); });
+  const bool coordinator = first != alive.end() && *first == self_;
   if (coordinator && !proposal_ && !making_ && alive != view_members_) propose(alive, now_ns);
 }
 
@@ -59,7 +61,9 @@ void Membership::handle(int from, const ViewMessage& message, std::uint64_t now_
   heard(from, now_ns);
   switch (message.step) {
     case ViewStep::Propose:
-      if (message.view <= promised_) return actions_.send(from, {ViewStep::Refuse, promised_, {}});
+      // Two proposals of one number: the lower rank's goes on, else both would be refused for ever.
+      if (message.view < promised_ || (message.view == promised_ && !(proposal_ && from < self_)))
+        return actions_.send(from, {ViewStep::Refuse, promised_, {}});
       promised_ = message.view;
       proposal_.reset();
       return actions_.send(from, {ViewStep::Promise, message.view, {}});

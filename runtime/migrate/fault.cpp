@@ -36,13 +36,28 @@ void arm_faults(const std::string& node_dir) {
   faults() = {node_dir + "/fault", std::getenv("DROVER_FAULTS") != nullptr};
 }
 
-void fault_point(const char* name) {
-  if (!faults().on) return;
+// The action armed for `name`, whose line is then taken out of the file; empty if there is none.
+static std::string take_fault(const std::string& name, bool drop) {
+  if (!faults().on) return {};
   std::ifstream file(faults().file);
-  std::string point, action;
-  if (!(file >> point >> action) || point != name) return;
-  ::unlink(faults().file.c_str());
-  act(point, action);
+  std::string point, action, found, rest;
+  while (file >> point >> action)
+    if (found.empty() && point == name && (action == "drop") == drop)
+      found = action;
+    else
+      rest += point + " " + action + "\n";
+  if (found.empty()) return {};
+  if (rest.empty())
+    ::unlink(faults().file.c_str());
+  else
+    std::ofstream(faults().file) << rest;
+  return found;
+}
+
+bool fault_drop(const std::string& name) { return !take_fault(name, true).empty(); }
+
+void fault_point(const char* name) {
+  if (const std::string action = take_fault(name, false); !action.empty()) act(name, action);
 }
 
 }  // namespace drover

@@ -198,6 +198,8 @@ void IncomingMoves::running(PlacedJob& job, const shepherd::PhaseTimes& times) {
   context_.cluster.send(move->key.first, Msg::MoveResumed, MoveResumed{move->key.second, times});
   for (const int signo : std::exchange(job.held_signals, {})) context_.placed.tell(job, Type::Signal, pack(signo));
   move->dead = true;
+  // All of it is here, whether the source's count of it has come or not.
+  if (!move->expected) move->expected = move->arrived;
   settle(*move);
 }
 

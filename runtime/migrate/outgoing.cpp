@@ -17,9 +17,6 @@ using shepherd::Type;
 using shepherd::VerdictKind;
 
 namespace {
-constexpr auto kOfferDeadline = std::chrono::seconds(10);
-// Nobody decides on a timeout: after this the worker merely asks the register.
-constexpr auto kResumeDeadline = std::chrono::seconds(30);
 
 double ms(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e6; }
 }  // namespace
@@ -124,7 +121,7 @@ void OutgoingMoves::begin(int asker, const MoveRequest& request) {
   const std::uint32_t transfer = move.transfer;
   moves_[transfer] = std::move(move);
   cluster.send(request.to, Msg::MoveOffer, offer);
-  cluster.loop().after(kOfferDeadline, [this, transfer] {
+  cluster.loop().after(context_.answer_deadline, [this, transfer] {
     const auto found = moves_.find(transfer);
     if (found == moves_.end() || found->second.stage != Stage::Offered) return;
     abort(found->second, "the destination did not answer the offer");
@@ -172,7 +169,7 @@ void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
       move.stage = Stage::EndSent;
       move.reached = "send";
       context_.cluster.send(move.to, Msg::MoveEnd, MoveEnd{transfer, move.chunks, {}});
-      context_.cluster.loop().after(kResumeDeadline, [this, transfer] {
+      context_.cluster.loop().after(context_.answer_deadline, [this, transfer] {
         const auto late = moves_.find(transfer);
         if (late != moves_.end() && late->second.stage == Stage::EndSent)
           verdict(late->second, VerdictKind::PeerLost, "the destination did not answer in time");

@@ -58,6 +58,7 @@ NodeConfig load_config() {
          config.times.stale_after = seconds(3 * v);
        }},
       {"suspect_seconds", 0.5, 3600, [&](double v) { config.suspect_after = seconds(v); }},
+      {"answer_seconds", 1, 3600, [&](double v) { config.answer_deadline = seconds(v); }},
       {"probe_limit", 0, 64, [&](double v) { config.probe_limit = static_cast<int>(v); }},
       {"safety", 0, 1000, [&](double v) { config.migration.safety = v; }},
       {"min_residence_seconds", 0, 86400, [&](double v) { config.migration.min_residence_seconds = v; }},

@@ -10,7 +10,8 @@ namespace drover {
 
 struct NodeConfig {
   ExchangeTimes times;
-  Nanoseconds suspect_after = std::chrono::seconds(5);  // without a heartbeat a rank is excluded
+  Nanoseconds suspect_after = std::chrono::seconds(5);     // without a heartbeat a rank is excluded
+  Nanoseconds answer_deadline = std::chrono::seconds(30);  // a move without a word: the register is asked
   int probe_limit = 3;
   bool pull = true;  // a FREE node asks for running jobs
   MigrationRule migration;
@@ -23,6 +24,7 @@ struct NodeConfig {
 //   [balance]
 //   round_seconds = 1.0         # 0.05 .. 60: how often nodes share their load
 //   suspect_seconds = 5.0       # 0.5 .. 3600: without a heartbeat a node is excluded
+//   answer_seconds = 30.0       # 1 .. 3600: a move's source without a word asks the register
 //   probe_limit = 3             # 0 .. 64: nodes asked for one arrival, or by one FREE node
 //   pull = true                 # FREE nodes ask BUSY ones for running jobs
 //   safety = 2.0                # age rule: a job moves at safety * cost / difference in jobs per PU

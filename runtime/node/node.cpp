@@ -73,8 +73,12 @@ void Node::make_parts(UniqueFd spawner) {
           [this](std::mt19937_64& random) { return choose_probes(view_table(), self(), config_.probe_limit, random); }},
       info_.cookie ^ static_cast<std::uint64_t>(self()));
   links_ = std::make_unique<LinkSpeeds>(size());
-  const MoveContext context{*this, *placed_, images_.get(), *links_,
-                            [this](const MoveOffer& offer) { return refuse_offer(offer); }};
+  const MoveContext context{*this,
+                            *placed_,
+                            images_.get(),
+                            *links_,
+                            [this](const MoveOffer& offer) { return refuse_offer(offer); },
+                            config_.answer_deadline};
   outgoing_ = std::make_unique<OutgoingMoves>(context);
   incoming_ = std::make_unique<IncomingMoves>(context);
   placed_->set_mover(shepherd_events());
@@ -145,7 +149,29 @@ void Node::view_changed(const std::vector<int>& left, const std::vector<int>& re
   }
 }
 
+static const char* move_message_name(Msg type) {
+  switch (type) {
+    case Msg::MoveOffer:
+      return "send.MoveOffer";
+    case Msg::MoveAccept:
+      return "send.MoveAccept";
+    case Msg::MoveEnd:
+      return "send.MoveEnd";
+    case Msg::MoveReady:
+      return "send.MoveReady";
+    case Msg::MoveFailed:
+      return "send.MoveFailed";
+    case Msg::MoveResumed:
+      return "send.MoveResumed";
+    case Msg::MoveHandback:
+      return "send.MoveHandback";
+    default:
+      return nullptr;
+  }
+}
+
 void Node::send_bytes(int to, Msg type, std::string payload) {
+  if (const char* name = move_message_name(type); name != nullptr && fault_drop(name)) return;
   postbox_->send(to, static_cast<std::uint16_t>(type), std::move(payload));
   hot_until_ns_ = monotonic_ns() + kHotWindowNs;
 }

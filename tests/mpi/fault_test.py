@@ -9,13 +9,13 @@ import unittest
 
 from world import PYTHON, WorldTest, children, command_name, wait_for
 
-STEPS = 1500
-
 
 class FaultTest(WorldTest):
+    steps = 1500
+
     def start_ticker(self):
         self.trace = self.directory / "trace"
-        self.number = self.submit(PYTHON, self.script("ticker.py"), self.trace, STEPS)
+        self.number = self.submit(PYTHON, self.script("ticker.py"), self.trace, self.steps)
         wait_for(lambda: self.trace.exists() and self.trace.stat().st_size > 100, "the job to get going")
 
     def bystander(self):
@@ -26,10 +26,10 @@ class FaultTest(WorldTest):
         job = self.wait_state(self.number, "ended", "failed", "lost")
         self.assertEqual((job["state"], job["exit"]), ("ended", 0), job)
         steps = [int(line) for line in self.trace.read_text().split()]
-        self.assertEqual(sorted(set(steps)), list(range(STEPS)))
-        self.assertLessEqual(len(steps) - STEPS, repeated)
+        self.assertEqual(sorted(set(steps)), list(range(self.steps)))
+        self.assertLessEqual(len(steps) - self.steps, repeated)
         if not repeated:
-            self.assertEqual(steps, list(range(STEPS)))
+            self.assertEqual(steps, list(range(self.steps)))
         self.assertEqual(len(self.log_of(self.number).strip()), 64)
         return job
 
@@ -89,6 +89,63 @@ class FaultTest(WorldTest):
 
     def test_destination_worker_resumed(self):
         self.check("node1", "destination.resumed", "kill", True, "node1")
+
+    # A message is lost. Nobody decides on a timeout: the source asks the register then.
+    def lose(self, at, message, expect_ok, lives_on, failing=None):
+        self.steps = 6000  # long enough for the deadlines
+        self.start_ticker()
+        fault = self.arm(at, f"send.{message}", "drop", *(failing or ()))
+        self.migrate(expect_ok)
+        self.assertFalse(fault.exists(), f"{message} was never sent")
+        self.assertEqual(self.wait_state(self.number, "running", "ended")["node"], lives_on)
+        self.migrate(True, "node2")
+        self.finish()
+
+    def test_lost_offer(self):
+        self.lose("node0", "MoveOffer", False, "node0")
+
+    def test_lost_accept(self):
+        self.lose("node1", "MoveAccept", False, "node0")
+
+    def test_lost_end(self):
+        self.lose("node0", "MoveEnd", True, "node1")
+
+    def test_lost_ready(self):
+        self.lose("node1", "MoveReady", True, "node1")
+
+    def test_lost_resumed(self):
+        self.lose("node1", "MoveResumed", True, "node1")
+
+    def test_lost_failure(self):
+        self.lose("node1", "MoveFailed", False, "node0", failing=("destination.restored", "kill"))
+
+    def test_lost_handback(self):
+        self.lose("node1", "MoveHandback", False, "node0", failing=("destination.ready-sent", "kill"))
+
+    # droverd stands still and goes on.
+    def stop_rank(self, node, at, point):
+        self.steps = 6000
+        self.start_ticker()
+        worker, _ = self.stopped_at(at, point)
+        pid = self.droverd_pid(node)
+        os.kill(pid, signal.SIGSTOP)
+        other = "node2"
+        wait_for(lambda: node in json.loads(self.drover("--at", other, "status", "--output", "json").stdout)["excluded"],
+                 f"{node} to be excluded")
+        os.kill(worker, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
+        wait_for(lambda: self.json("--at", other, "status")["excluded"] == [], f"{node} to be back")
+        self.mover.join()
+        self.finish()
+
+    def test_source_droverd_stopped_and_continued(self):
+        self.stop_rank("node0", "node0", "source.dumped")
+
+    def test_destination_droverd_stopped_and_continued(self):
+        self.stop_rank("node1", "node1", "destination.restored")
+
+    def test_destination_droverd_stopped_after_ready(self):
+        self.stop_rank("node1", "node1", "destination.ready-sent")
 
     # Somebody else dies while a worker stands still at a point.
     def stopped_at(self, at, point):
@@ -207,8 +264,8 @@ class FaultTest(WorldTest):
         steps = lambda: self.trace.read_text().count("\n")
         before = steps()
         wait_for(lambda: steps() > before + 5, "the job to go on")
-        wait_for(lambda: steps() == STEPS, "the job to finish its work")
-        self.assertEqual([int(line) for line in self.trace.read_text().split()], list(range(STEPS)))
+        wait_for(lambda: steps() == self.steps, "the job to finish its work")
+        self.assertEqual([int(line) for line in self.trace.read_text().split()], list(range(self.steps)))
 
     def test_shared_directory_away(self):
         """In doubt while the register can't be reached, and settled when it is back."""

@@ -46,7 +46,7 @@ def command_name(pid):
 
 class WorldTest(unittest.TestCase):
     nodes = 3
-    config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 2\npull = false\n"
+    config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 2\nanswer_seconds = 3\npull = false\n"
 
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-world-"))
@@ -128,9 +128,10 @@ class WorldTest(unittest.TestCase):
     def droverd_pid(self, node):
         return self.json("--at", node, "status")["pid"]
 
-    def arm(self, node, point, action):
+    def arm(self, node, *points_and_actions):
         path = self.runtime / node / "fault"
-        path.write_text(f"{point} {action}\n")
+        pairs = zip(points_and_actions[::2], points_and_actions[1::2])
+        path.write_text("".join(f"{point} {action}\n" for point, action in pairs))
         return path
 
     def events(self, name=None):
