@@ -190,13 +190,12 @@ void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
   }
 }
 
-// The worker's end is no news by itself: its init says what it means. Only chunks that will not come must be said.
+// The worker's end is no news by itself: its init says what it means.
 void OutgoingMoves::on_worker_closed(std::uint32_t transfer) {
   const auto found = moves_.find(transfer);
   if (found == moves_.end()) return;
   Move& move = found->second;
   if (move.worker) retired_.push_back(std::move(move.worker));
-  if (move.stage == Stage::Dumping && move.error.empty()) abort(move, "the dumping worker died");
 }
 
 void OutgoingMoves::send_chunk(Move& move, const shepherd::RingSlot& slot) {

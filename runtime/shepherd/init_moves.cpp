@@ -17,6 +17,8 @@ namespace drover::shepherd {
 
 namespace {
 
+constexpr auto kWorkerEnds = std::chrono::seconds(2);
+
 // In a fresh child: everything of init's that is not the task's is closed. By number, since running destructors here
 // would take descriptors out of the epoll set that the child shares with init.
 void keep_only(const std::vector<int>& fds) {
@@ -84,14 +86,22 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
 }
 
 void Init::dump(const Dump& order) {
-  if (stage_ == Stage::Running && worker_ != 0) {
-    link_->take_fd();
-    link_->take_fd();
-    return tell(Type::Thawed, Text{"a timed wait that its last move interrupted is not over yet; try again later"});
-  }
   WorkerTask task = prepare_task(order);
-  // Else the worker's socket closes with `task`: droverd sees that nothing came of it.
-  if (stage_ != Stage::Running || !task.socket || !task.ring) return;
+  if (stage_ == Stage::Running && worker_ != 0) {
+    // The worker of the last move is about to end, or waits with a thread for the end of a timed call.
+    waiting_dump_ = std::make_unique<WorkerTask>(std::move(task));
+    loop_.after(kWorkerEnds, [this] {
+      if (!std::exchange(waiting_dump_, nullptr)) return;
+      tell(Type::Thawed, Text{"a timed wait that its last move interrupted is not over yet; try again later"});
+    });
+    return;
+  }
+  begin_dump(std::move(task));
+}
+
+void Init::begin_dump(WorkerTask task) {
+  if (stage_ != Stage::Running || !task.socket || !task.ring)
+    return tell(Type::Thawed, Text{"the job does not run (any more)"});
   stage_ = Stage::Dumping;
   task.stdin_fd = input_->job_end();
   task.stdout_fd = output_[0]->own_end();
@@ -189,6 +199,10 @@ void Init::on_worker_exit() {
     if (stage_ == before && told == (moved_away_ || past_end_)) break;
   }
   if (channel_) channel_.reset();
+  if (stage_ == Stage::Running && waiting_dump_) {
+    const auto task = std::move(waiting_dump_);
+    return begin_dump(std::move(*task));
+  }
   if (stage_ == Stage::Dumping) return source_worker_gone();
   if (stage_ == Stage::Restoring) return destination_worker_gone();
 }
