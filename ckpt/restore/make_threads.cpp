@@ -30,7 +30,7 @@ static void clone_threads(HeldProcess& held) {
     for (; held.threads.size() < made;) {
       const pid_t tid = held.image.threads[held.threads.size()].tid;
       Tracee(tid).wait();
-      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid));
+      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid, held.threads.size()));
     }
   };
   for (; made < held.image.threads.size(); ++made) {
