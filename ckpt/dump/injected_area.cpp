@@ -1,12 +1,15 @@
 #include "ckpt/dump/injected_area.h"
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/maps.h"
+#include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
 
 namespace drover {
@@ -29,12 +32,49 @@ static std::uint64_t find_syscall_instruction(const FrozenProcess& process) {
   throw SystemError("find a system call instruction in", "pid " + std::to_string(process.pid), ENOENT);
 }
 
-InjectedArea::InjectedArea(FrozenProcess& process) : instruction_(find_syscall_instruction(process)) {
-  for (const FrozenThread& thread : process.threads)
-    threads_.push_back(std::make_unique<RemoteSyscalls>(process.memory, thread.tid));
+// The vdso ends with padding up to a page boundary: a place for code that is executable without anything being mapped.
+static std::uint64_t find_padding(const FrozenProcess& process) {
+  constexpr std::size_t kAlignment = 16;
+  const std::size_t wanted = (runner_code().size() + kAlignment - 1) / kAlignment * kAlignment;
+  for (const Mapping& m : parse_maps(read_text(proc_path(process.pid, "maps")))) {
+    if (m.path != "[vdso]" || m.bytes() < wanted + kAlignment) continue;
+    std::vector<std::byte> end(wanted + kAlignment);
+    process.memory.read(m.end - end.size(), end);
+    const auto code = runner_code();  // of a dumper that was killed
+    if (std::equal(code.begin(), code.end(), end.begin() + kAlignment)) return m.end - wanted;
+    if (std::all_of(end.begin(), end.end(), [](std::byte byte) { return byte == std::byte{0}; })) return m.end - wanted;
+  }
+  return 0;
+}
+
+// A signal that all threads ignore, so that it does nothing if we die while it is under way. The program's own of that
+// number would be ignored too.
+static int choose_stop_signal(const FrozenProcess& process) {
+  std::uint64_t used = 0;
+  for (const FrozenThread& thread : process.threads) {
+    const TaskStatus status =
+        parse_task_status(read_text(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
+    used |= status.caught | status.blocked | status.pending | status.shared_pending;
+    used |= Tracee(thread.tid).signal_mask();
+  }
+  for (const int signal : {SIGURG, SIGWINCH, SIGCHLD}) {
+    if ((used >> (signal - 1) & 1) == 0) return signal;
+  }
+  return SIGTRAP;
+}
+
+InjectedArea::InjectedArea(FrozenProcess& process)
+    : process_(process), instruction_(find_syscall_instruction(process)), padding_(find_padding(process)) {
+  for (const FrozenThread& thread : process.threads) {
+    if (padding_ != 0 && thread.registers.rip - padding_ < runner_code().size())
+      throw SystemError("a dump of this process was killed a moment ago and is being undone", {}, EAGAIN);
+  }
+  const int stop_signal = choose_stop_signal(process);
   const std::size_t slots = process.threads.size();
-  const long address = leader().call_at(instruction_, SYS_mmap, 0, RemoteArea::bytes(slots),
-                                        PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, ~0ULL, 0);
+  for (std::size_t i = 0; i < slots; ++i)
+    threads_.push_back(std::make_unique<RemoteSyscalls>(process.memory, process.threads[i].tid, i, stop_signal));
+  const long address = call(SYS_mmap, {0, RemoteArea::bytes(slots), PROT_READ | PROT_WRITE | PROT_EXEC,
+                                       MAP_PRIVATE | MAP_ANONYMOUS, ~0ULL, 0});
   if (address < 0 && address > -4096)
     throw SystemError("map working memory in", "pid " + std::to_string(process.pid), static_cast<int>(-address));
   area_ = {static_cast<std::uint64_t>(address), slots};
@@ -43,9 +83,19 @@ InjectedArea::InjectedArea(FrozenProcess& process) : instruction_(find_syscall_i
 
 InjectedArea::~InjectedArea() {
   try {
-    if (area_.address != 0) leader().call_at(instruction_, SYS_munmap, area_.address, RemoteArea::bytes(area_.slots));
+    if (area_.address != 0) call(SYS_munmap, {area_.address, RemoteArea::bytes(area_.slots), 0, 0, 0, 0});
   } catch (const std::exception&) {  // the process is gone
   }
+}
+
+long InjectedArea::call(long number, std::initializer_list<std::uint64_t> args) {
+  if (padding_ != 0 && process_.memory.try_write(padding_, runner_code())) {
+    const long result = leader().call_on_stack(padding_, number, args);
+    process_.memory.write(padding_, std::vector<std::byte>(runner_code().size()));
+    return result;
+  }
+  const std::uint64_t* a = args.begin();
+  return leader().call_at(instruction_, number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 }  // namespace drover

@@ -1,6 +1,7 @@
 // A RemoteArea inside a frozen process of the user's, for as long as its state is being asked for; nothing of it stays.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -23,7 +24,11 @@ class InjectedArea {
 
  private:
   RemoteArea area_;
+  long call(long number, std::initializer_list<std::uint64_t> args);
+
+  FrozenProcess& process_;
   std::uint64_t instruction_ = 0;
+  std::uint64_t padding_ = 0;  // unused room of the vdso for a copy of the runner; 0: there is none
   std::vector<std::unique_ptr<RemoteSyscalls>> threads_;
 };
 

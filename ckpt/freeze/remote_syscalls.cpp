@@ -4,30 +4,52 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
+#include "ckpt/freeze/interrupted_call.h"
 #include "ckpt/sys/error.h"
 
-extern "C" const std::byte drover_runner_begin[], drover_runner_end[];
+extern "C" const std::byte drover_runner_begin[], drover_runner_home[], drover_runner_end[];
 
 namespace drover {
 
-// All blocked but SIGTRAP, with which the runner stops.
-static constexpr std::uint64_t kWorkingMask = ~(std::uint64_t{1} << (SIGTRAP - 1));
+namespace {
 
-static std::size_t runner_bytes() { return static_cast<std::size_t>(drover_runner_end - drover_runner_begin); }
+// Below where rsp points while a batch runs; the runner pops the registers in this order.
+struct WayHome {
+  std::uint64_t mask;
+  Registers registers;
+};
 
-void RemoteArea::install(const RemoteMemory& memory) const {
-  memory.write(address, std::span(drover_runner_begin, runner_bytes()));
+}  // namespace
+
+static std::uint64_t working_mask(int stop_signal) { return ~(std::uint64_t{1} << (stop_signal - 1)); }
+
+std::span<const std::byte> runner_code() {
+  return {drover_runner_begin, static_cast<std::size_t>(drover_runner_end - drover_runner_begin)};
 }
 
-RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid)
-    : memory_(memory), tracee_(tid), saved_(tracee_.registers()), saved_mask_(tracee_.signal_mask()) {
-  tracee_.set_signal_mask(kWorkingMask);
+void RemoteArea::install(const RemoteMemory& memory) const { memory.write(address, runner_code()); }
+
+RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, int stop_signal)
+    : memory_(memory),
+      tracee_(tid),
+      saved_(tracee_.registers()),
+      saved_mask_(tracee_.signal_mask()),
+      slot_(slot),
+      stop_signal_(stop_signal),
+      keeps_blocked_(false) {}
+
+RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot)
+    : RemoteSyscalls(memory, tid, slot, SIGTRAP) {
+  keeps_blocked_ = true;
+  tracee_.set_signal_mask(working_mask(stop_signal_));
 }
 
 RemoteSyscalls::~RemoteSyscalls() {
   try {
+    if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);  // before the registers: see come_back()
     tracee_.set_registers(saved_);
     tracee_.set_signal_mask(saved_mask_);
     if (stop_signal_kept_) ::syscall(SYS_tkill, tracee_.tid(), SIGSTOP);
@@ -44,7 +66,14 @@ void RemoteSyscalls::set_final(const Registers& registers, std::uint64_t mask) {
 TraceStop RemoteSyscalls::wait_ours(bool at_syscall) {
   for (;;) {
     const TraceStop stop = tracee_.wait();
-    if (at_syscall ? stop.at_syscall() : (stop.event() == 0 && stop.signal() == SIGTRAP)) return stop;
+    if (at_syscall && stop.at_syscall()) return stop;
+    if (!at_syscall && stop.event() == 0 && stop.signal() == stop_signal_) {
+      // One from somebody else comes before the end, and would have been ignored.
+      const auto home = static_cast<std::uint64_t>(drover_runner_home - drover_runner_begin);
+      if (keeps_blocked_ || tracee_.registers().rip == runner_ + home) return stop;
+      tracee_.resume(PTRACE_CONT);
+      continue;
+    }
     if (stop.event() == 0 && stop.signal() == SIGSTOP)
       stop_signal_kept_ = true;
     else if (stop.event() == 0 && !stop.at_syscall())
@@ -61,6 +90,7 @@ long RemoteSyscalls::call_at(std::uint64_t instruction, long number, std::uint64
   registers.rax = static_cast<std::uint64_t>(number);
   registers.orig_rax = ~0ULL;  // not in a system call: the kernel must not restart one
   registers.rdi = a, registers.rsi = b, registers.rdx = c, registers.r10 = d, registers.r8 = e, registers.r9 = f;
+  if (!keeps_blocked_) tracee_.set_signal_mask(working_mask(stop_signal_));
   tracee_.set_registers(registers);
   tracee_.resume(PTRACE_SYSCALL);
   wait_ours(true);
@@ -73,7 +103,69 @@ long RemoteSyscalls::call_at(std::uint64_t instruction, long number, std::uint64
   tracee_.interrupt();
   tracee_.resume(PTRACE_CONT);
   while (tracee_.wait().event() != PTRACE_EVENT_STOP) tracee_.resume(PTRACE_CONT);
+  if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);
   return result;
+}
+
+// What the kernel does when it lets a thread with a restartable result go on (arch_do_signal_or_restart()).
+static Registers restarted(Registers registers) {
+  if (static_cast<std::int64_t>(registers.orig_rax) < 0) return registers;
+  switch (static_cast<std::int64_t>(registers.rax)) {
+    case kRestartSys:
+    case kRestartNoIntr:
+    case kRestartNoHand:
+      registers.rax = registers.orig_rax;
+      registers.rip -= 2;
+      break;
+    case kRestartBlock:
+      registers.rax = SYS_restart_syscall;
+      registers.rip -= 2;
+      break;
+    default:
+      break;
+  }
+  return registers;
+}
+
+void RemoteSyscalls::write_way_home(std::uint64_t end) {
+  const WayHome home{saved_mask_, restarted(saved_)};
+  memory_.store(end - sizeof home, home);
+}
+
+// Registers before the mask, and the mask before the registers in come_back(): if we die in between, the thread is in
+// the runner, which finds the way home with any mask.
+void RemoteSyscalls::set_off(std::uint64_t runner, std::uint64_t first_call, std::size_t calls,
+                             std::uint64_t home_end) {
+  Registers registers = saved_;
+  registers.rip = runner_ = runner;
+  registers.orig_rax = ~0ULL;
+  registers.eflags &= ~std::uint64_t{0x500};  // direction, single step
+  registers.rsp = home_end - sizeof(Registers);
+  registers.rbx = first_call;
+  registers.r12 = calls;
+  registers.r13 = static_cast<std::uint64_t>(stop_signal_);
+  tracee_.set_registers(registers);
+  if (!keeps_blocked_) tracee_.set_signal_mask(working_mask(stop_signal_));
+  tracee_.resume(PTRACE_CONT);
+}
+
+void RemoteSyscalls::come_back() {
+  wait_ours(false);
+  if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);
+  tracee_.set_registers(saved_);
+}
+
+long RemoteSyscalls::call_on_stack(std::uint64_t runner, long number, std::initializer_list<std::uint64_t> args) {
+  Batch::Call call{};
+  call.word[0] = static_cast<std::uint64_t>(number);
+  std::copy(args.begin(), args.end(), call.word + 1);
+  // Below the red zone nothing is the program's (System V ABI, 3.2.2).
+  const std::uint64_t at = (saved_.rsp - 128 - sizeof call) & ~std::uint64_t{63};
+  memory_.store(at, call);
+  write_way_home(at);
+  set_off(runner, at, 1, at);
+  come_back();
+  return static_cast<long>(memory_.load<Batch::Call>(at).word[7]);
 }
 
 void RemoteSyscalls::start(const RemoteArea& area, const Batch& batch) {
@@ -83,18 +175,12 @@ void RemoteSyscalls::start(const RemoteArea& area, const Batch& batch) {
   std::vector<std::byte> bytes(calls.begin(), calls.end());
   bytes.insert(bytes.end(), batch.data().begin(), batch.data().end());
   memory_.write_ranges(std::span(remote, batch.data().empty() ? 1 : 2), bytes);
-  Registers registers = saved_;
-  registers.rip = area.runner();
-  registers.orig_rax = ~0ULL;
-  registers.rbx = batch.slot();
-  registers.r12 = batch.size();
-  tracee_.set_registers(registers);
-  tracee_.resume(PTRACE_CONT);
+  write_way_home(area.home_end(slot_));
+  set_off(area.runner(), batch.slot(), batch.size(), area.home_end(slot_));
 }
 
 void RemoteSyscalls::finish(Batch& batch) {
-  wait_ours(false);
-  tracee_.set_registers(saved_);
+  come_back();
   std::vector<Batch::Call> calls(batch.size());
   memory_.read(batch.slot(), std::as_writable_bytes(std::span(calls)));
   batch.set_results(calls);

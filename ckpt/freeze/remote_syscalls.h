@@ -1,10 +1,15 @@
-// System calls run by a stopped thread of another process. While the object lives every signal but the runner's own is
-// blocked there; the destructor puts registers and mask back, so that the thread is as it was when it stopped.
+// System calls run by a stopped thread of another process. While it runs them every signal but the runner's own is
+// blocked there; afterwards, at the latest in the destructor, registers and mask are as they were when it stopped.
+//
+// If this program is killed while a thread of the target runs a batch, the thread finishes it and puts its registers
+// and mask back by itself (runner.S).
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <initializer_list>
+#include <span>
 
 #include "ckpt/freeze/batch.h"
 #include "ckpt/freeze/remote_memory.h"
@@ -16,23 +21,36 @@ namespace drover {
 // thread does for the whole process.
 struct RemoteArea {
   static constexpr std::size_t kRunnerBytes = 4096, kMainSlotBytes = 256 * 1024, kSlotBytes = 8192;
+  // A thread that goes home by itself can be interrupted by a signal on the way: this much for the signal's frame,
+  // whose largest part is AMX's 8 KiB.
+  static constexpr std::size_t kHomeBytes = 24 * 1024;
 
   std::uint64_t address = 0;
   std::size_t slots = 0;
 
-  static std::size_t bytes(std::size_t slots) { return kRunnerBytes + kMainSlotBytes + slots * kSlotBytes; }
+  static std::size_t bytes(std::size_t slots) {
+    return kRunnerBytes + kMainSlotBytes + slots * (kSlotBytes + kHomeBytes);
+  }
   std::uint64_t runner() const { return address; }
+  // The end of a thread's room for its way home.
+  std::uint64_t home_end(std::size_t slot) const { return address + bytes(slot + 1); }
   Batch main_batch() const { return Batch(address + kRunnerBytes, kMainSlotBytes); }
   Batch batch(std::size_t slot) const {
-    return Batch(address + kRunnerBytes + kMainSlotBytes + slot * kSlotBytes, kSlotBytes);
+    return Batch(address + kRunnerBytes + kMainSlotBytes + slot * (kSlotBytes + kHomeBytes), kSlotBytes);
   }
   // Copies the runner into its page.
   void install(const RemoteMemory&) const;
 };
 
+std::span<const std::byte> runner_code();
+
 class RemoteSyscalls {
  public:
-  RemoteSyscalls(const RemoteMemory& memory, pid_t tid);
+  // The thread of a program: nothing of ours is in it but while it runs a batch. `stop_signal` ends a batch; one that
+  // the thread would ignore. `slot`: whose room in the area it has.
+  RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, int stop_signal);
+  // A thread that dies with us: signals stay blocked for as long as the object lives.
+  RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot);
   RemoteSyscalls(const RemoteSyscalls&) = delete;
   ~RemoteSyscalls();
 
@@ -40,6 +58,10 @@ class RemoteSyscalls {
   // For the time before there is a RemoteArea, and after.
   long call_at(std::uint64_t instruction, long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
                std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0);
+
+  // The same for the thread of a program, safe if we are killed: `runner` is a copy of the runner, and arguments and
+  // way home lie on the thread's stack.
+  long call_on_stack(std::uint64_t runner, long number, std::initializer_list<std::uint64_t> args);
 
   // Runs a batch. Throws SystemError for the first call that must succeed and did not.
   void run(const RemoteArea& area, Batch& batch);
@@ -56,10 +78,17 @@ class RemoteSyscalls {
 
  private:
   TraceStop wait_ours(bool at_syscall);
+  void write_way_home(std::uint64_t end);
+  void set_off(std::uint64_t runner, std::uint64_t first_call, std::size_t calls, std::uint64_t home_end);
+  void come_back();
   const RemoteMemory& memory_;
   Tracee tracee_;
   Registers saved_;
   std::uint64_t saved_mask_;
+  std::size_t slot_;
+  int stop_signal_;
+  bool keeps_blocked_;
+  std::uint64_t runner_ = 0;       // that a batch runs with
   bool stop_signal_kept_ = false;  // a SIGSTOP, which can't be blocked, came while the thread worked for us
 };
 

@@ -149,8 +149,17 @@ static void examine_threads(FrozenProcess& process, std::int64_t stopped_at_ns) 
     thread.registers = call.registers;
     thread.wait = call.wait;
     thread.examined = true;
-    // At once, so that a call turned into EINTR is undone even if we die; a timed one needs us (release.h).
-    if (!thread.wait) Tracee(thread.tid).set_registers(thread.registers);
+    // At once, so that a call turned into EINTR is undone even if we die. A timed one is then issued with its whole
+    // time: its rest needs us (release.h).
+    if (!thread.wait || static_cast<std::int64_t>(thread.registers.rax) != -EINTR) {
+      if (!thread.wait) Tracee(thread.tid).set_registers(thread.registers);
+      continue;
+    }
+    Registers again = thread.registers;
+    again.rax = again.orig_rax;
+    again.orig_rax = ~0ULL;
+    again.rip -= 2;
+    Tracee(thread.tid).set_registers(again);
   }
 }
 

@@ -107,7 +107,7 @@ void make_process(HeldProcess& held, const RestoreOptions& options, const ImageM
   held.inherited_fds = static_cast<int>(request.inherit.size());
   make_blank(request);
   held.made = true;
-  held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, held.pid));
+  held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, held.pid, 0));
   make_area(held);
   unmap_stub(held);
   map_vdso(held);

@@ -30,7 +30,7 @@ static void clone_threads(HeldProcess& held) {
     for (; held.threads.size() < made;) {
       const pid_t tid = held.image.threads[held.threads.size()].tid;
       Tracee(tid).wait();
-      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid));
+      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid, held.threads.size()));
     }
   };
   for (; made < held.image.threads.size(); ++made) {
@@ -45,17 +45,19 @@ static void clone_threads(HeldProcess& held) {
   flush();
 }
 
+// A thread that was bound to CPUs that this node lacks goes on with all of the node's rather than not at all: the
+// kernel refuses a set of which no CPU may be used here (EINVAL, sched_setaffinity(2)), and what was set before stays.
 static void set_affinity(Batch& batch, const SchedulingState& scheduling, const RestoreOptions& options) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (!scheduling.all_node_cpus) {
-    for (const int cpu : scheduling.cpus) CPU_SET(static_cast<unsigned>(cpu), &set);
-  } else if (!options.node_cpus.empty()) {
-    for (const int cpu : options.node_cpus) CPU_SET(static_cast<unsigned>(cpu), &set);
-  } else {
-    for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) CPU_SET(cpu, &set);  // the kernel leaves out what is not there
-  }
-  batch.must("set CPU affinity", SYS_sched_setaffinity, 0, sizeof set, batch.push_value(set));
+  cpu_set_t node, own;
+  CPU_ZERO(&node);
+  for (const int cpu : options.node_cpus) CPU_SET(static_cast<unsigned>(cpu), &node);
+  for (unsigned cpu = 0; options.node_cpus.empty() && cpu < CPU_SETSIZE; ++cpu)
+    CPU_SET(cpu, &node);  // the kernel leaves out what is not there
+  batch.must("set CPU affinity", SYS_sched_setaffinity, 0, sizeof node, batch.push_value(node));
+  if (scheduling.all_node_cpus) return;
+  CPU_ZERO(&own);
+  for (const int cpu : scheduling.cpus) CPU_SET(static_cast<unsigned>(cpu), &own);
+  batch.may(SYS_sched_setaffinity, 0, sizeof own, batch.push_value(own));
 }
 
 static void set_scheduling(Batch& batch, const SchedulingState& scheduling, const RestoreOptions& options) {

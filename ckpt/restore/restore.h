@@ -19,7 +19,7 @@ namespace drover {
 struct RestoreOptions {
   // The counterparts of DumpOptions::external by key, as descriptors of the caller. Not consumed.
   std::map<std::string, int> external;
-  // The CPUs of this node for jobs (empty: leave affinity as recorded where possible).
+  // The CPUs of this node for jobs (empty: all), also for threads bound to CPUs of which this node has none.
   std::vector<int> node_cpus;
   // The restored root becomes a child of the caller's parent instead of the caller (CLONE_PARENT): the shepherd's
   // worker restores, its init reaps.

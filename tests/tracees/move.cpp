@@ -5,7 +5,8 @@
 //
 // With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the
 // moves happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run. Exits
-// with the program's code, 99 when a move fails, and says why. /proc is compared before and after each move.
+// with the program's code. `--kill N`: instead of moving, N workers that freeze and dump are killed at random moments,
+// and the program must not notice. 99 when a move fails, and says why. /proc is compared before and after each move.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -41,6 +42,7 @@ namespace {
 struct Settings {
   int moves = 1;
   int every_ms = 0;
+  int kills = 0;
   bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
        timing = false;
   std::string directory = "/tmp";
@@ -152,6 +154,57 @@ int restore_job(const Settings& settings, const Job& job, const std::string& ima
   });
 }
 
+// Freezes, dumps and lets go, so that each moment of a dump is hit by one kill or another.
+[[noreturn]] void be_victim(const Settings& settings, const Job& job) {
+  try {
+    auto frozen = FrozenTree::freeze(job.pid);
+    if (auto* tree = std::get_if<FrozenTree>(&frozen)) {
+      const UniqueFd file(
+          check(::open((settings.directory + "/image").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), "open", "image"));
+      FdSink sink(file.get());
+      const DumpResult result = dump(*tree, sink, dump_options(job));
+      if (result.refused) fail("dump refused: " + result.refused->reason);
+      tree->thaw();
+      ::_exit(0);
+    }
+    fail("freeze refused: " + std::get<Refusal>(frozen).reason);
+  } catch (const SystemError& error) {
+    if (error.error() == EAGAIN) ::_exit(0);  // the program was on its way home from the last one
+    fail(error.what());
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
+}
+
+void kill_workers(const Settings& settings, const Job& job) {
+  std::int64_t whole_ns = 2'000'000;  // how long a dump takes that is not disturbed
+  int killed = 0;
+  std::srand(static_cast<unsigned>(clock_ns(CLOCK_MONOTONIC)));
+  for (int i = 0; i < settings.kills; ++i) {
+    const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
+    const pid_t worker = ::fork();
+    if (worker == 0) be_victim(settings, job);
+    if (i > 0) {
+      const timespec delay{0, std::min<long>(999'999'999, std::rand() % (whole_ns + whole_ns / 8))};
+      ::nanosleep(&delay, nullptr);
+      ::kill(worker, SIGKILL);
+    }
+    int status = 0;
+    ::waitpid(worker, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail(fmt::format("worker {} failed", i));
+    killed += WIFSIGNALED(status);
+    if (i == 0) whole_ns = clock_ns(CLOCK_MONOTONIC) - begin;
+    if (exited(job.pid)) {
+      siginfo_t info{};
+      ::waitid(P_PID, static_cast<id_t>(job.pid), &info, WEXITED | WNOHANG | WNOWAIT);
+      fail(fmt::format("the program ended after kill {}: status {}", i, info.si_status));
+    }
+  }
+  pause_ms(50);  // home, and back into the call that waits
+  fmt::print(stderr, "move: {} of {} workers killed within {:.3f} ms\n", killed, settings.kills,
+             static_cast<double>(whole_ns) / 1e6);
+}
+
 void start(const Settings& settings, Job& job) {
   int pipe_ends[2];
   check(::pipe2(pipe_ends, O_CLOEXEC), "pipe");
@@ -168,6 +221,7 @@ void start(const Settings& settings, Job& job) {
   const int error = ::open((settings.directory + "/stderr").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   ::dup2(error, 2);
   ::close_range(3, ~0U, 0);
+  if (settings.kills != 0) ::setenv("DROVER_KILLED_DUMPS", "1", 1);
   ::execvp(settings.command[0], settings.command.data());
   ::_exit(127);
 }
@@ -220,6 +274,7 @@ int run_job(const Settings& settings) {
     pause_ms(settings.every_ms);
   else
     wait_ready(job);
+  if (settings.kills != 0) kill_workers(settings, job);
   int moved = 0;
   while (moved < settings.moves && move_once(settings, job, moved + 1)) {
     ++moved;
@@ -264,6 +319,8 @@ Settings parse(int argc, char** argv) {
     const std::string option = argv[i];
     if (option == "--moves")
       settings.moves = std::atoi(argv[++i]);
+    else if (option == "--kill")
+      settings.kills = std::atoi(argv[++i]);
     else if (option == "--every")
       settings.every_ms = std::atoi(argv[++i]);
     else if (option == "--as-nobody")
