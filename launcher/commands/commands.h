@@ -28,6 +28,10 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// "7" → 7. A UsageError for anything else: CLI11's own words for it ("Could not convert: JOB = all") help nobody.
+long job_number(const std::string& text);
+std::vector<long> job_numbers(const std::vector<std::string>& texts);
+
 // --output of the commands that list.
 struct Output {
   std::string format = "table";

@@ -29,7 +29,7 @@ int parse_signal(std::string text) {
 }
 
 struct KillOptions {
-  std::vector<long> jobs;
+  std::vector<std::string> jobs;
   std::string signal = "TERM";
 };
 
@@ -38,11 +38,11 @@ struct KillOptions {
 void add_kill(CLI::App& app, Context& context) {
   auto options = std::make_shared<KillOptions>();
   CLI::App* command = app.add_subcommand("kill", "Send a signal to jobs");
-  command->add_option("JOB", options->jobs, "Their ids")->required()->check(CLI::NonNegativeNumber);
+  command->add_option("JOB", options->jobs, "Their ids")->required();
   command->add_option("-s,--signal", options->signal, "Name or number")->type_name("SIG")->capture_default_str();
   command->callback([&context, options] {
     const int signal = parse_signal(options->signal);
-    for (const long job : options->jobs)  // a connection carries one request
+    for (const long job : job_numbers(options->jobs))  // a connection carries one request
       context.connect().request({{"op", "kill"}, {"job", job}, {"signal", signal}});
   });
 }

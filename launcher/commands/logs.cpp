@@ -16,7 +16,7 @@ namespace drover {
 namespace {
 
 struct LogsOptions {
-  long job = 0;
+  std::string job;
   bool follow = false, errors = false;
   std::uint64_t from = 0;
 };
@@ -29,10 +29,10 @@ void write_all(std::string_view bytes) {
   }
 }
 
-void print_logs(Client client, const LogsOptions& options) {
+void print_logs(Client client, long job, const LogsOptions& options) {
   std::signal(SIGPIPE, SIG_DFL);  // `drover logs 7 | head` ends quietly, as cat does
   client.send_request({{"op", "logs"},
-                       {"job", options.job},
+                       {"job", job},
                        {"stream", options.errors ? "stderr" : "stdout"},
                        {"from", options.from},
                        {"follow", options.follow}});
@@ -68,11 +68,14 @@ void print_logs(Client client, const LogsOptions& options) {
 void add_logs(CLI::App& app, Context& context) {
   auto options = std::make_shared<LogsOptions>();
   CLI::App* command = app.add_subcommand("logs", "Print what a submitted job has written");
-  command->add_option("JOB", options->job, "Its id")->required()->check(CLI::NonNegativeNumber);
+  command->add_option("JOB", options->job, "Its id")->required();
   command->add_flag("-f,--follow", options->follow, "Go on until the job ends");
   command->add_flag("-e,--stderr", options->errors, "What it wrote to stderr");
   command->add_option("--from", options->from, "Skip the first BYTES")->type_name("BYTES");
-  command->callback([&context, options] { print_logs(context.connect(), *options); });
+  command->callback([&context, options] {
+    const long job = job_number(options->job);
+    print_logs(context.connect(), job, *options);
+  });
 }
 
 }  // namespace drover

@@ -12,7 +12,7 @@ namespace drover {
 namespace {
 
 struct MigrateOptions {
-  long job = 0;
+  std::string job;
   std::string node;
 };
 
@@ -33,16 +33,16 @@ void add_migrate(CLI::App& app, Context& context) {
   auto options = std::make_shared<MigrateOptions>();
   auto output = std::make_shared<Output>();
   CLI::App* command = app.add_subcommand("migrate", "Move a running job to a node");
-  command->add_option("JOB", options->job, "Its id")->required()->check(CLI::NonNegativeNumber);
+  command->add_option("JOB", options->job, "Its id")->required();
   command->add_option("NODE", options->node, "Where to")->required();
   output->add_to(*command);
   command->callback([&context, options, output] {
-    const Json reply = context.connect().request({{"op", "migrate"}, {"job", options->job}, {"node", options->node}});
+    const long job = job_number(options->job);
+    const Json reply = context.connect().request({{"op", "migrate"}, {"job", job}, {"node", options->node}});
     const Json& report = reply.at("report");
     output->json() ? Output::print_json(report) : print_report(report);
     if (!report.value("ok", true)) {
-      fmt::print(stderr, "drover: job {}: not moved: {}; it runs on where it was\n", options->job,
-                 report.value("error", ""));
+      fmt::print(stderr, "drover: job {}: not moved: {}; it runs on where it was\n", job, report.value("error", ""));
       context.exit_code = 1;
     }
   });

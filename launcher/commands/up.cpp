@@ -43,7 +43,7 @@ void add_up(CLI::App& app, Context&) {
       ->type_name("CMD");
   command->add_option("--net", options->world.network, "Use the interface of this network, such as 10.0.0.0/24")
       ->type_name("CIDR");
-  command->add_option("--port-range", options->world.port_range, "Use only these TCP ports")->type_name("A-B");
+  command->add_option("--port-range", options->world.port_range, "Use only these ports, TCP and UDP")->type_name("A-B");
   command->add_option("--timeout", options->timeout, "Seconds until it must be ready")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();

@@ -51,7 +51,7 @@ struct InputFeed {
   bool reading = false;
 };
 
-struct OriginJob {
+struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means its own __i0, in the copy of an array
   std::int64_t id = 0;
   JobSpec spec;
   JobState state = JobState::Queued;

@@ -189,7 +189,7 @@ void PlacedJobs::adopt_socket(const std::string& path, std::int64_t id, std::int
   spdlog::info("found the shepherd of job {} (epoch {})", id, epoch);
 }
 
-void PlacedJobs::tell(PlacedJob& job, Type type, std::string payload, std::vector<UniqueFd> fds) {
+void PlacedJobs::tell(PlacedJob& job, Type type, const std::string& payload, std::vector<UniqueFd> fds) {
   if (job.link) job.link->send(static_cast<std::uint16_t>(type), payload, std::move(fds));
 }
 

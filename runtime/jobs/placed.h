@@ -73,7 +73,7 @@ class PlacedJobs {
   int recent(Nanoseconds window) const;
 
   void handle(int from, Msg type, const std::string& payload);  // Place .. JobSignal, JobEndedAck
-  void tell(PlacedJob& job, shepherd::Type type, std::string payload, std::vector<UniqueFd> fds = {});
+  void tell(PlacedJob& job, shepherd::Type type, const std::string& payload, std::vector<UniqueFd> fds = {});
   void tell_origin(const PlacedJob& job, Msg type, std::string payload);
   void kill_all();
   void remove(std::int64_t job);

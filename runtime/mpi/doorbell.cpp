@@ -50,7 +50,42 @@ void list_addresses(DoorbellAddress& own, const std::string& network) {
   }
 }
 
+// True if `fd` has the port now (0: any), false if somebody else has it.
+bool bind_port(int fd, std::uint16_t port) {
+  sockaddr_in any{};
+  any.sin_family = AF_INET;
+  any.sin_port = htons(port);
+  any.sin_addr.s_addr = htonl(INADDR_ANY);
+  const int result = ::bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any);
+  if (result < 0 && errno == EADDRINUSE) return false;
+  drover::check(result, "bind", fmt::format("doorbell, UDP port {}", port));
+  return true;
+}
+
+// The ranks of one host share the range: each takes the first port that is left.
+void bind_within(int fd, const std::string& port_range) {
+  const auto [first, last] = parse_port_range(port_range);
+  for (int port = first; port <= last; ++port)
+    if (bind_port(fd, static_cast<std::uint16_t>(port))) return;
+  throw std::runtime_error(fmt::format(
+      "port range {}: every UDP port of it is taken on this host; give a range with one port a node and some more",
+      port_range));
+}
+
 }  // namespace
+
+std::pair<std::uint16_t, std::uint16_t> parse_port_range(const std::string& text) {
+  std::uint16_t first = 0, last = 0;
+  const char* end = text.data() + text.size();
+  const auto [dash, first_error] = std::from_chars(text.data(), end, first);
+  bool good = first_error == std::errc() && dash != end && *dash == '-';
+  if (good) {
+    const auto [stop, last_error] = std::from_chars(dash + 1, end, last);
+    good = last_error == std::errc() && stop == end && first >= 1 && first <= last;
+  }
+  if (!good) throw std::invalid_argument(fmt::format("'{}' is not a range of ports such as 9000-9100", text));
+  return {first, last};
+}
 
 std::pair<std::uint32_t, int> parse_cidr(const std::string& text) {
   const auto slash = text.find('/');
@@ -76,16 +111,18 @@ std::optional<std::uint32_t> choose_address(const DoorbellAddress& own, const Do
   return std::nullopt;
 }
 
-Doorbell::Doorbell(const std::string& network) {
+Doorbell::Doorbell(const std::string& network, const std::string& port_range) {
   list_addresses(own_, network);
   socket_.reset(drover::check(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
-  sockaddr_in any{};
-  any.sin_family = AF_INET;
-  any.sin_addr.s_addr = htonl(INADDR_ANY);
-  drover::check(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any), "bind", "doorbell");
-  socklen_t size = sizeof any;
-  drover::check(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&any), &size), "getsockname");
-  own_.port = ntohs(any.sin_port);
+  if (!port_range.empty()) {
+    bind_within(socket_.get(), port_range);
+  } else if (!bind_port(socket_.get(), 0)) {
+    throw std::runtime_error("doorbell: no UDP port is free on this host");
+  }
+  sockaddr_in bound{};
+  socklen_t size = sizeof bound;
+  drover::check(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&bound), &size), "getsockname");
+  own_.port = ntohs(bound.sin_port);
 }
 
 void Doorbell::set_peers(const std::vector<DoorbellAddress>& peers, const std::vector<bool>& same_host,

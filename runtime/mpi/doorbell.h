@@ -28,8 +28,10 @@ struct DoorbellAddress {
 
 class Doorbell {
  public:
-  // Opens the socket. `network` is a CIDR ("10.77.0.0/24") that addresses must lie in, empty: any.
-  explicit Doorbell(const std::string& network);
+  // Opens the socket. `network` is a CIDR ("10.77.0.0/24") that addresses must lie in, empty: any. `port_range` ("A-B")
+  // is for hosts behind a firewall: the first port of it that is free here, empty: any. Throws std::invalid_argument
+  // naming a text that is neither, std::runtime_error if every port of the range is taken.
+  explicit Doorbell(const std::string& network, const std::string& port_range = "");
   const DoorbellAddress& address() const { return own_; }
   int fd() const { return socket_.get(); }
 
@@ -53,6 +55,8 @@ class Doorbell {
 
 // "10.77.0.0/24" → network and prefix. Throws std::invalid_argument naming the text.
 std::pair<std::uint32_t, int> parse_cidr(const std::string& text);
+// "9000-9100" → first and last port, 1 to 65535. Throws std::invalid_argument naming the text.
+std::pair<std::uint16_t, std::uint16_t> parse_port_range(const std::string& text);
 // The address of `peer` that shares a subnet with one of `own`, else its first.
 std::optional<std::uint32_t> choose_address(const DoorbellAddress& own, const DoorbellAddress& peer);
 

@@ -14,7 +14,8 @@ namespace {
 
 std::string config_path() {
   const auto environment = [](const char* name) {
-    return std::string(std::getenv(name) != nullptr ? std::getenv(name) : "");
+    const char* value = std::getenv(name);
+    return std::string(value != nullptr ? value : "");
   };
   if (auto path = environment("DROVER_CONFIG"); !path.empty()) {
     if (!std::ifstream(path)) throw std::runtime_error(fmt::format("DROVER_CONFIG={}: no such file", path));

@@ -110,7 +110,7 @@ void ControlServer::accept() {
   check(::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size), "getsockopt SO_PEERCRED");
   const std::uint64_t id = next_client_++;
   Local& local = clients_[id];
-  local.client = std::make_unique<ClientConnection>(*this, [this, id](ClientMessage type, std::string payload) {
+  local.client = std::make_unique<ClientConnection>(*this, [this, id](ClientMessage type, const std::string& payload) {
     if (const auto found = clients_.find(id); found != clients_.end() && found->second.socket)
       found->second.socket->send(static_cast<std::uint16_t>(type), payload);
   });

@@ -56,7 +56,8 @@ int run(int argc, char** argv) {
   UniqueFd spawner = start_spawner();
   mpi::World world(&argc, &argv);
   const char* network = std::getenv("DROVER_NET");
-  mpi::Doorbell doorbell(network != nullptr ? network : "");
+  const char* port_range = std::getenv("DROVER_PORT_RANGE");
+  mpi::Doorbell doorbell(network != nullptr ? network : "", port_range != nullptr ? port_range : "");
   Topology topology = Topology::load();
   WorldInfo info = introduce(world, topology, doorbell.address(), paths);
   if (world.size() > 1)

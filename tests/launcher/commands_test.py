@@ -22,6 +22,11 @@ class WithoutACluster(ClusterTest):
                         ["down", "--kill-jobs", "--leave-jobs"], ["submit", "--env", "NOVALUE", "true"], []):
             self.assert_error(self.drover(*command), 2)
 
+    def test_what_is_no_job_number(self):
+        for command in (["wait", "all"], ["wait", "1", "all"], ["kill", "all"], ["logs", "all"], ["migrate", "all", "node1"]):
+            self.assert_error(self.drover(*command), 2, "'all' is no job number; see drover ps")
+        self.assert_error(self.drover("wait", "1.5"), 2, "'1.5' is no job number")
+
     def test_version_and_help(self):
         self.assertRegex(self.drover("version", check=0).stdout.decode(), r"^drover \d+\.\d+\.\d+\n$")
         for command in ([], ["run"], ["up"], ["submit"]):

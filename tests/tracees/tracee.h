@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 static int failures;
-#define CHECK(condition)                                                                    \
-  do {                                                                                      \
-    if (!(condition)) {                                                                     \
-      fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);     \
-      printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition);                         \
-      ++failures;                                                                           \
-    }                                                                                       \
+#define CHECK(condition)                                                                \
+  do {                                                                                  \
+    if (!(condition)) {                                                                 \
+      fprintf(stderr, "%s:%d: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+      printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition);                     \
+      ++failures;                                                                       \
+    }                                                                                   \
   } while (0)
 
 // SIGUSR1 ends the wait. An EINTR that the program would not have seen without being moved is a failure.
