@@ -247,10 +247,7 @@ class FaultTest(WorldTest):
                 os.kill(pid, signal.SIGKILL)
         self.mover.join()
 
-        def new_world():
-            result = self.drover("status", "--output", "json")
-            return result.returncode == 0 and json.loads(result.stdout)["generation"] > generation
-        wait_for(new_world, "a new world")
+        self.wait_new_world(generation)
         os.kill(worker, signal.SIGCONT)
         self.wait_state(self.number, "running", "ended")
 

@@ -101,10 +101,7 @@ class MovesTest(WorldTest):
         supervisor = (self.runtime / "up.pid").read_text().split()[0]
         subprocess.run(["pkill", "-KILL", "-P", supervisor, "mpirun"], check=True)
 
-        def new_world():
-            result = self.drover("status")
-            return result.returncode == 0 and self.json("status")["generation"] > generation
-        wait_for(new_world, "a new world")
+        self.wait_new_world(generation)
         wait_for(lambda: (self.job(1) or {}).get("state") == "running", "the job to be found again")
         process.terminate()
         self.assertEqual(process.stdout.read(), b"term\n")

@@ -77,7 +77,8 @@ class WorldTest(unittest.TestCase):
         self.drover("up", "-n", self.nodes, check=0)
 
     def clean_up(self):
-        failed = self._outcome and any(error for _, error in getattr(self._outcome, "errors", []))
+        result = self._outcome.result  # of this test so far: failures are recorded before the clean-up
+        failed = any(test is self for test, _ in result.failures + result.errors)
         subprocess.run([*self.prefix, self.bin / "drover", "down", "--kill-jobs"], env=self.env, capture_output=True, timeout=DEADLINE)
         self.kill_leftovers()
         if failed:
@@ -111,11 +112,21 @@ class WorldTest(unittest.TestCase):
     def json(self, *arguments):
         return json.loads(self.drover(*arguments, "--output", "json", check=0).stdout)
 
+    def wait_new_world(self, generation):
+        """One call each time: a world that is just dying may answer one and not the next."""
+        def newer():
+            result = self.drover("status", "--output", "json")
+            return result.returncode == 0 and json.loads(result.stdout)["generation"] > generation
+        wait_for(newer, "a new world")
+
     def submit(self, *command, options=()):
         return int(self.drover("submit", *options, "--", *command, check=0).stdout)
 
     def job(self, number):
-        reply = self.json("ps", "--all")
+        result = self.drover("ps", "--all", "--output", "json")
+        if result.returncode != 0:  # between two worlds
+            return None
+        reply = json.loads(result.stdout)
         jobs = reply["jobs"] if isinstance(reply, dict) else reply
         return next((job for job in jobs if job["job"] == number), None)
 
