@@ -92,7 +92,7 @@ class FaultTest(WorldTest):
 
     # A message is lost. Nobody decides on a timeout: the source asks the register then.
     def lose(self, at, message, expect_ok, lives_on, failing=None):
-        self.steps = 6000  # long enough for the deadlines
+        self.steps = 4000  # long enough for the deadlines
         self.start_ticker()
         fault = self.arm(at, f"send.{message}", "drop", *(failing or ()))
         self.migrate(expect_ok)
@@ -124,7 +124,7 @@ class FaultTest(WorldTest):
 
     # droverd stands still and goes on.
     def stop_rank(self, node, at, point):
-        self.steps = 6000
+        self.steps = 4000
         self.start_ticker()
         worker, _ = self.stopped_at(at, point)
         pid = self.droverd_pid(node)
@@ -277,8 +277,7 @@ class FaultTest(WorldTest):
         self.assertEqual(self.trace.read_text(), before, "a copy ran while in doubt")
         away.rename(job_dir)
         self.mover.join()
-        self.assertEqual(self.result.returncode, 0, self.result.stderr)
-        self.finish()
+        self.finish()  # whoever reaches the register first: one copy, and every step once
 
 
 if __name__ == "__main__":
