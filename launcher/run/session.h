@@ -3,7 +3,7 @@
 //
 // The hard part is a connection that breaks: the world may be replaced while the job lives. Every stream has absolute
 // offsets, output is acknowledged when it is written, and input is kept until it is acknowledged, so a new droverd and
-// this session agree on what is missing and nothing is lost or doubled.
+// both ends agree on what is missing and nothing is lost or doubled.
 #pragma once
 
 #include <array>
