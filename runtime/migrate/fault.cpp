@@ -47,10 +47,8 @@ static std::string take_fault(const std::string& name, bool drop) {
     else
       rest += point + " " + action + "\n";
   if (found.empty()) return {};
-  if (rest.empty())
-    ::unlink(faults().file.c_str());
-  else
-    std::ofstream(faults().file) << rest;
+  ::unlink(faults().file.c_str());  // made anew, not written to: whoever armed it may be another user
+  if (!rest.empty()) std::ofstream(faults().file) << rest;
   return found;
 }
 
