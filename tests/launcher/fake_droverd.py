@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import struct
@@ -131,6 +132,12 @@ class Droverd:
         self.runtime.mkdir(parents=True, exist_ok=True)
         self.jobs.mkdir(parents=True, exist_ok=True)
 
+    def wait_for_world(self):
+        """As MPI_Init does: no rank says that the world is up before all of it is."""
+        nodes = [self.runtime.parent / f"node{rank}" for rank in range(self.world)]
+        while not all(is_alive(node / "pid") for node in nodes):
+            time.sleep(POLL)
+
     def serve(self):
         path = self.runtime / "control"
         path.unlink(missing_ok=True)
@@ -138,7 +145,13 @@ class Droverd:
         server.bind(str(path) + ".new")
         server.listen(64)
         os.rename(str(path) + ".new", path)
+        wakeup, signalled = socket.socketpair()  # a signal between Python's check for one and accept() would wait for the next link
+        signalled.setblocking(False)
+        signal.set_wakeup_fd(signalled.fileno())
         while True:
+            if server not in select.select([server, wakeup], [], [])[0]:
+                wakeup.recv(64)
+                continue
             sock, _ = server.accept()
             threading.Thread(target=self.talk, args=(Link(sock),), daemon=True).start()
 
@@ -328,9 +341,17 @@ class Droverd:
         link.send_json(REPLY, {"ok": True, "jobs": len(running)})
         if not os.environ.get("FAKE_DROVERD_LINGER"):  # every rank leaves: here, by a signal to each fake of this instance
             pids = [int(file.read_text()) for file in self.runtime.parent.glob("*/pid")]
-            for pid in pids:
+            for pid in sorted(pids, key=lambda pid: pid == os.getpid()):  # itself last: it ends at once
                 os.kill(pid, signal.SIGUSR1)
         return None
+
+
+def is_alive(pid_file):
+    try:
+        os.kill(int(pid_file.read_text()), 0)
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def leave(runtime):
@@ -349,6 +370,7 @@ def main():
     droverd = Droverd()
     signal.signal(signal.SIGUSR1, lambda *_: leave(droverd.runtime))
     (droverd.runtime / "pid").write_text(str(os.getpid()))
+    droverd.wait_for_world()
     droverd.serve()
 
 
