@@ -2,7 +2,7 @@
 //
 // Stopping a thread with PTRACE_INTERRUPT makes a sleeping call return into the kernel's signal code with one of:
 //   -512, -513, -514  the kernel re-issues the call when the thread goes on, with what it has already written to user
-//                     memory (the rest of select's or ppoll's time, see shorten_written_timeout()): exact, here and
+//                     memory (the rest of select's or ppoll's time, see write_rest()): exact, here and
 //                     after a move, since a moved thread is given the same registers and the kernel looks at them in
 //                     the same place
 //   -516              the kernel goes on through a restart block that holds the deadline: exact on a thaw; after a move
@@ -19,6 +19,7 @@
 
 #include "ckpt/freeze/last_run.h"
 #include "ckpt/freeze/remote_memory.h"
+#include "ckpt/freeze/still_waiting.h"
 #include "ckpt/freeze/tracee.h"
 #include "ckpt/image/state/thread.h"
 
@@ -39,22 +40,30 @@ std::optional<TimeoutArgument> eintr_call(long number);
 // The calls with a restart block that needs the rest of its time. Empty for all others.
 std::optional<TimeoutArgument> restart_block_call(long number, const Registers&);
 
-// ppoll and select have written the rest of their time, as of the moment of stopping, to where they are issued again
-// from: takes off what has gone by since.
-void shorten_written_timeout(const RemoteMemory&, const Registers&, std::int64_t passed_ns);
+// For a thread stopped in ppoll, select or pselect6 (nothing for others): what is left of its time, to be written where
+// the call is issued again from.
+void write_rest(const RemoteMemory&, const Registers&, std::int64_t rest_ns);
 
 std::uint64_t& argument_register(Registers&, int argument);
 
 struct InterruptedCall {
   // The thread's registers, put right: after a restart_syscall, orig_rax names the call that is really restarted.
   Registers registers;
-  std::optional<WaitState> wait;  // the call is timed, and must be told how much of its time is left
+  std::optional<WaitState> wait;  // the call is timed, and must be told how much is left, as of `frozen_at_ns`
+};
+
+// What is known of a thread from when it was stopped, and before; times are on the caller's CLOCK_MONOTONIC.
+struct BeforeStop {
+  std::int64_t stopped_at_ns = 0;           // when the thread was seen to have stopped
+  std::optional<LastRun> last_run;          // just before
+  std::optional<std::int64_t> deadline_ns;  // of the EINTR call that it has lingered in (release.h)
+  std::optional<KnownWait> known;           // of a restarted call that it may still be in
 };
 
 // Looks at a stopped thread. `signal_about_to_be_delivered`: a pending, unblocked signal that the program handles or
-// that stops it. `before`: what was seen of the thread just before it was stopped.
+// that stops it.
 // Throws SystemError when the call that a restart block belongs to can't be found out.
 InterruptedCall examine_call(const RemoteMemory&, const Registers&, bool signal_about_to_be_delivered,
-                             const std::optional<LastRun>& before, std::int64_t stopped_at_ns);
+                             const BeforeStop&, std::int64_t frozen_at_ns);
 
 }  // namespace drover

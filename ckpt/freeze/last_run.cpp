@@ -61,7 +61,10 @@ std::optional<LastRun> observe_sleeper(pid_t process, pid_t tid) {
   const auto sched = read_sched(process, tid);
   const auto stat = try_read_text(fmt::format("/proc/{}/task/{}/stat", process, tid));
   if (!sched || !stat) return std::nullopt;
-  return LastRun{process, tid, parse_task_stat(*stat).processor, *sched};
+  LastRun last{process, tid, parse_task_stat(*stat).processor, *sched, {}};
+  if (*call == SYS_restart_syscall)
+    last.wait_channel = try_read_text(fmt::format("/proc/{}/task/{}/wchan", process, tid)).value_or("");
+  return last;
 }
 
 namespace {

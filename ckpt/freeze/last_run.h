@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace drover {
@@ -23,6 +24,7 @@ struct LastRun {
   pid_t process = 0, tid = 0;
   int cpu = 0;
   SchedDetail sched;
+  std::string wait_channel;  // the kernel's function that it sleeps in, asked for when its call shows restart_syscall
 
   // On CLOCK_MONOTONIC of the caller. Empty when the thread has run since, or clocks can't be compared.
   // Moves the calling thread to that CPU for some microseconds.

@@ -1,14 +1,21 @@
 #include "ckpt/freeze/release.h"
 
+#include <fmt/format.h>
+#include <poll.h>
 #include <sys/ptrace.h>
+#include <sys/signalfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <vector>
 
 #include "ckpt/freeze/interrupted_call.h"
 #include "ckpt/freeze/remote_memory.h"
 #include "ckpt/sys/clocks.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
@@ -21,7 +28,8 @@ class LingeringCall {
     issued_.rax = original_.orig_rax;
     issued_.rip -= 2;
     issued_.orig_rax = ~0ULL;
-    shorten(release.process, std::max<std::int64_t>(0, *release.eintr_deadline_ns - clock_ns(CLOCK_MONOTONIC)));
+    deadline_ns_ = *release.deadline_ns;
+    shorten(release.process, std::max<std::int64_t>(0, deadline_ns_ - clock_ns(CLOCK_MONOTONIC)));
     tracee_.set_registers(issued_);
     tracee_.set_options(PTRACE_O_TRACESYSGOOD);  // not EXITKILL any more: the program is its own again
     tracee_.resume(PTRACE_SYSCALL);
@@ -38,7 +46,54 @@ class LingeringCall {
     return done_;
   }
 
+  pid_t tid() const { return tracee_.tid(); }
+
+  // Empty: the thread has gone on, or ended.
+  std::optional<LingeringThreads::Stopped> stop() {
+    if (done()) return std::nullopt;
+    done_ = true;  // whatever comes: it is not ours any more
+    try {
+      tracee_.interrupt();
+      for (;;) {
+        const auto stop = tracee_.wait_for(kStopDeadlineNs);
+        if (!stop) throw SystemError("stop thread", fmt::format("{}", tid()), EAGAIN);
+        if (stop->exited()) return std::nullopt;
+        if (stop->interrupted() || stop->group_stop()) {
+          if (!entered_) tracee_.set_registers(original_);
+          return LingeringThreads::Stopped{stop->group_stop() ? stop->signal() : 0, deadline_ns_};
+        }
+        pass_on_towards_stop(*stop);
+      }
+    } catch (const TraceeGone&) {
+      return std::nullopt;
+    }
+  }
+
  private:
+  static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
+
+  // Every stop takes back the pending interrupt (ptrace_stop()).
+  void pass_on_towards_stop(const TraceStop& stop) {
+    tracee_.interrupt();
+    if (stop.at_syscall() && !entered_) {
+      entered_ = true;
+      return tracee_.resume(PTRACE_SYSCALL);  // through its exit: the call returns at once, interrupted
+    }
+    if (stop.at_syscall()) {
+      put_argument_back();
+    } else if (!entered_) {  // a signal came first: the program sees EINTR, and rightly
+      entered_ = true;
+      tracee_.set_registers(original_);
+    }
+    tracee_.resume(PTRACE_CONT, stop.at_syscall() || stop.event() != 0 ? 0 : stop.signal());
+  }
+
+  void put_argument_back() {
+    Registers now = tracee_.registers();
+    argument_register(now, timeout_.argument) = argument_register(original_, timeout_.argument);
+    tracee_.set_registers(now);
+  }
+
   void shorten(pid_t process, std::int64_t rest_ns) {
     std::uint64_t& argument = argument_register(issued_, timeout_.argument);
     if (timeout_.form == TimeoutForm::Milliseconds) {
@@ -60,9 +115,7 @@ class LingeringCall {
         tracee_.resume(PTRACE_SYSCALL);
         return false;
       }
-      Registers now = tracee_.registers();
-      argument_register(now, timeout_.argument) = argument_register(original_, timeout_.argument);
-      tracee_.set_registers(now);
+      put_argument_back();
       tracee_.detach();
       return true;
     }
@@ -81,13 +134,19 @@ class LingeringCall {
   Tracee tracee_;
   Registers original_, issued_;
   TimeoutArgument timeout_;
+  std::int64_t deadline_ns_ = 0;
   bool entered_ = false, done_ = false;
 };
 
 LingeringThreads::LingeringThreads() = default;
 LingeringThreads::LingeringThreads(LingeringThreads&&) noexcept = default;
 LingeringThreads& LingeringThreads::operator=(LingeringThreads&&) noexcept = default;
-LingeringThreads::~LingeringThreads() { wait(); }
+LingeringThreads::~LingeringThreads() {
+  try {
+    wait();
+  } catch (const std::exception&) {  // the kernel lets them go when the tracer ends
+  }
+}
 
 void LingeringThreads::add(const ThreadRelease& release) { calls_.emplace_back(release); }
 
@@ -96,23 +155,65 @@ void LingeringThreads::append(LingeringThreads&& more) {
   more.calls_.clear();
 }
 
-void LingeringThreads::wait() {
-  while (std::any_of(calls_.begin(), calls_.end(), [](LingeringCall& call) { return !call.done(); })) {
-    const timespec pause{0, 500'000};
-    ::nanosleep(&pause, nullptr);
-    for (auto& call : calls_) call.done();
+namespace {
+
+// Readable when a child or tracee has changed its state. The signal is blocked meanwhile.
+class ChildWatch {
+ public:
+  ChildWatch() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGCHLD);
+    check(::sigprocmask(SIG_BLOCK, &set, &saved_), "sigprocmask");
+    fd_.reset(check(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
   }
-  calls_.clear();
+  ~ChildWatch() { ::sigprocmask(SIG_SETMASK, &saved_, nullptr); }
+  ChildWatch(const ChildWatch&) = delete;
+  ChildWatch& operator=(const ChildWatch&) = delete;
+  int fd() const { return fd_.get(); }
+  void clear() const {
+    signalfd_siginfo info;
+    while (::read(fd_.get(), &info, sizeof info) == sizeof info) {
+    }
+  }
+
+ private:
+  sigset_t saved_{};
+  UniqueFd fd_;
+};
+
+}  // namespace
+
+bool LingeringThreads::wait(int or_readable) {
+  if (calls_.empty()) return true;
+  const ChildWatch children;
+  for (;;) {
+    children.clear();  // before looking: what happens afterwards is told again
+    std::erase_if(calls_, [](LingeringCall& call) { return call.done(); });
+    if (calls_.empty()) return true;
+    pollfd fds[] = {{children.fd(), POLLIN, 0}, {or_readable, POLLIN, 0}};
+    if (::poll(fds, 2, -1) > 0 && fds[1].revents != 0) return false;
+  }
+}
+
+std::optional<LingeringThreads::Stopped> LingeringThreads::stop(pid_t tid) {
+  const auto call = std::find_if(calls_.begin(), calls_.end(), [tid](const auto& c) { return c.tid() == tid; });
+  if (call == calls_.end()) return std::nullopt;
+  LingeringCall found = *call;
+  calls_.erase(call);
+  return found.stop();
 }
 
 LingeringThreads release_threads(std::span<const ThreadRelease> releases) {
   LingeringThreads lingering;
   for (const ThreadRelease& release : releases) {
     try {
-      if (release.eintr_deadline_ns) {
+      if (release.deadline_ns && static_cast<std::int64_t>(release.registers.rax) == -EINTR) {
         lingering.add(release);
         continue;
       }
+      if (release.deadline_ns)
+        write_rest(RemoteMemory(release.process), release.registers, *release.deadline_ns - clock_ns(CLOCK_MONOTONIC));
       Tracee tracee(release.tid);
       tracee.set_registers(release.registers);
       tracee.detach();

@@ -29,7 +29,7 @@ namespace {
 // Stops one process: seizes threads until none is new, since a running thread makes others meanwhile.
 class ProcessFreezer {
  public:
-  explicit ProcessFreezer(FrozenProcess& process) : process_(process) {}
+  ProcessFreezer(FrozenProcess& process, LingeringThreads& lingering) : process_(process), lingering_(lingering) {}
 
   std::optional<Refusal> freeze() {
     for (;;) {
@@ -54,8 +54,16 @@ class ProcessFreezer {
       if (thread.tid == tid) return std::nullopt;
     }
     FrozenThread thread;
-    thread.before = observe_sleeper(process_.pid, tid);
     thread.tid = tid;
+    if (const auto stopped = lingering_.stop(tid)) {
+      thread.stopped = true;
+      thread.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
+      thread.deadline_ns = stopped->deadline_ns;
+      if (stopped->group_stopped_by != 0) process_.stopped_by = stopped->group_stopped_by;
+      process_.threads.push_back(thread);
+      return std::nullopt;
+    }
+    thread.before = observe_sleeper(process_.pid, tid);
     const int error = Tracee(tid).seize(kOptions);
     if (error == ESRCH || (error != 0 && is_exiting(tid))) return std::nullopt;
     if (error != 0) return Refusal{why_not(tid, error)};
@@ -81,26 +89,27 @@ class ProcessFreezer {
 
   std::optional<Refusal> wait_until_stopped(FrozenThread& thread) {
     const Tracee tracee(thread.tid);
-    for (;;) {
+    while (!thread.stopped) {
       const auto stop = tracee.wait_for(kStopDeadlineNs);
       if (!stop) return Refusal{fmt::format("thread {} can't be stopped: it sleeps in the kernel", thread.tid)};
       if (stop->exited()) {
         thread.tid = 0;
         return std::nullopt;
       }
-      if (stop->interrupted()) return std::nullopt;
-      if (stop->group_stop()) {
-        process_.stopped_by = stop->signal();
-        return std::nullopt;
-      }
+      thread.stopped = stop->interrupted() || stop->group_stop();
+      if (stop->group_stop()) process_.stopped_by = stop->signal();
+      thread.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
+      if (thread.stopped) break;
       // A signal was faster. Any stop takes back the pending interrupt (ptrace_stop()), so ask again, and let it
       // through.
       tracee.interrupt();
       tracee.resume(PTRACE_CONT, stop->event() == 0 ? stop->signal() : 0);
     }
+    return std::nullopt;
   }
 
   FrozenProcess& process_;
+  LingeringThreads& lingering_;
 };
 
 }  // namespace
@@ -139,13 +148,28 @@ static bool signal_about_to_be_delivered(const FrozenProcess& process, pid_t tid
   return ((status.pending | status.shared_pending) & ~status.blocked & (status.caught | kStopSignals)) != 0;
 }
 
-static void examine_threads(FrozenProcess& process, std::int64_t stopped_at_ns) {
+// What was known of the thread's wait when it was let go last, on the caller's clock.
+static BeforeStop recall(const FrozenProcess& process, const FrozenThread& thread, const FrozenTree::Impl& tree) {
+  BeforeStop before{thread.stopped_at_ns, thread.before, thread.deadline_ns, std::nullopt};
+  for (KnownWait known : tree.still.known) {
+    if (known.process != process.pid || known.tid != thread.tid) continue;
+    const std::int64_t shift_ns = tree.frozen_at_own_ns - tree.frozen_at.monotonic_ns;
+    known.deadline_ns += shift_ns;
+    known.released_ns += shift_ns;
+    before.known = known;
+    break;
+  }
+  return before;
+}
+
+static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree) {
   for (FrozenThread& thread : process.threads) {
     thread.registers = Tracee(thread.tid).registers();
     leave_restartable_sequence(process, thread);
     const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
-    auto call = examine_call(process.memory, thread.registers,
-                             eintr && signal_about_to_be_delivered(process, thread.tid), thread.before, stopped_at_ns);
+    auto call =
+        examine_call(process.memory, thread.registers, eintr && signal_about_to_be_delivered(process, thread.tid),
+                     recall(process, thread, tree), tree.frozen_at_own_ns);
     thread.registers = call.registers;
     thread.wait = call.wait;
     thread.examined = true;
@@ -163,13 +187,8 @@ static void examine_threads(FrozenProcess& process, std::int64_t stopped_at_ns) 
   }
 }
 
-std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root) {
-  // What is asked once and remembered is asked now, while the program still runs. The clocks: before anybody unshares.
-  read_host_clocks();
-  kernel_features();
-  cpu_features();
-  FrozenTree tree(std::make_unique<Impl>());
-  auto& processes = tree.impl_->processes;
+static std::optional<Refusal> stop_processes(pid_t root, FrozenTree::Impl& tree) {
+  auto& processes = tree.processes;
   for (bool found = true; found;) {
     found = false;
     for (const pid_t pid : list_tree(root)) {
@@ -180,17 +199,35 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root) {
         continue;
       }
       found = true;
-      if (auto refusal = ProcessFreezer(processes.emplace_back(pid)).freeze()) return *refusal;
+      if (auto refusal = ProcessFreezer(processes.emplace_back(pid), tree.still.lingering).freeze()) return refusal;
     }
   }
-  tree.impl_->frozen_at = read_host_clocks();
-  tree.impl_->frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
-  try {
-    for (auto& process : processes) examine_threads(process, tree.impl_->frozen_at_own_ns);
-  } catch (const SystemError& error) {
-    return Refusal{error.what()};
-  }
-  return tree;
+  return std::nullopt;
+}
+
+std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* still) {
+  // What is asked once and remembered is asked now, while the program still runs. The clocks: before anybody unshares.
+  read_host_clocks();
+  kernel_features();
+  cpu_features();
+  FrozenTree tree(std::make_unique<Impl>());
+  Impl& impl = *tree.impl_;
+  if (still != nullptr) impl.still = std::move(*still);
+  auto refusal = stop_processes(root, impl);
+  impl.frozen_at = read_host_clocks();
+  impl.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
+  if (!refusal) try {
+      for (auto& process : impl.processes) examine_threads(process, impl);
+    } catch (const SystemError& error) {
+      refusal = Refusal{error.what()};
+    }
+  if (!refusal) return tree;
+  StillWaiting again = tree.thaw();
+  if (still == nullptr) return *refusal;
+  again.lingering.append(std::move(impl.still.lingering));
+  again.known.insert(again.known.end(), impl.still.known.begin(), impl.still.known.end());
+  *still = std::move(again);
+  return *refusal;
 }
 
 FrozenTree::FrozenTree(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -204,7 +241,7 @@ FrozenTree& FrozenTree::operator=(FrozenTree&& other) noexcept {
 FrozenTree::~FrozenTree() {
   if (!impl_ || impl_->released) return;
   try {
-    thaw();
+    const StillWaiting still = thaw();
   } catch (const std::exception&) {  // what can't be thawed is let go by the kernel when the tracer ends
   }
 }
@@ -217,26 +254,41 @@ void FrozenTree::die_with_tracer() {
   }
 }
 
-void FrozenTree::thaw() {
+// A thread of a freeze that was given up before it was examined: nothing of it has been changed, but if it lingered it
+// must go on lingering.
+static void release_unexamined(const FrozenProcess& process, const FrozenThread& thread,
+                               std::vector<ThreadRelease>& releases) {
+  const Tracee tracee(thread.tid);
+  if (!thread.deadline_ns) return tracee.detach();
+  auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, tracee.registers(), std::nullopt});
+  if (static_cast<std::int64_t>(release.registers.rax) == -EINTR) release.deadline_ns = thread.deadline_ns;
+}
+
+StillWaiting FrozenTree::thaw() {
   impl_->released = true;
+  StillWaiting still;
   std::vector<ThreadRelease> releases;
+  const std::int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+  const std::int64_t to_host_ns = impl_->frozen_at.monotonic_ns - impl_->frozen_at_own_ns;
   for (const auto& process : impl_->processes) {
     for (const auto& thread : process.threads) {
-      if (!thread.examined) {  // freezing was given up: nothing has been changed
-        Tracee(thread.tid).detach();
+      if (!thread.examined) {
+        release_unexamined(process, thread, releases);
         continue;
       }
       auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, thread.registers, std::nullopt});
-      shorten_written_timeout(process.memory, thread.registers, clock_ns(CLOCK_MONOTONIC) - impl_->frozen_at_own_ns);
-      // A restart block goes on by itself; what the kernel turned into EINTR must be issued again.
-      if (thread.wait && static_cast<std::int64_t>(thread.registers.rax) == -EINTR)
-        release.eintr_deadline_ns = impl_->frozen_at_own_ns + thread.wait->remaining_ns;
+      if (!thread.wait) continue;
+      const std::int64_t deadline_ns = impl_->frozen_at_own_ns + thread.wait->remaining_ns;
+      // A restart block goes on by itself; the others are issued again with the rest of their time.
+      if (static_cast<std::int64_t>(thread.registers.rax) != kRestartBlock)
+        release.deadline_ns = deadline_ns;
+      else
+        still.known.push_back(known_wait(release, *thread.wait, deadline_ns + to_host_ns, now_ns + to_host_ns));
     }
   }
-  impl_->lingering = release_threads(releases);
+  still.lingering = release_threads(releases);
+  return still;
 }
-
-void FrozenTree::linger() { impl_->lingering.wait(); }
 
 void FrozenTree::kill() {
   impl_->released = true;

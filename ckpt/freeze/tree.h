@@ -10,6 +10,7 @@
 #include <memory>
 #include <variant>
 
+#include "ckpt/freeze/still_waiting.h"
 #include "ckpt/sys/error.h"
 
 namespace drover {
@@ -17,8 +18,10 @@ namespace drover {
 class FrozenTree {
  public:
   // Stops `root` and all its descendants. A Refusal if the caller may not trace one of them, or a thread can't be
-  // stopped; then everything stopped so far goes on. Throws SystemError on failures nobody expects.
-  static std::variant<FrozenTree, Refusal> freeze(pid_t root);
+  // stopped; then everything stopped so far goes on. Throws SystemError on failures nobody expects. `still`: what the
+  // tree's last release gave back; without it some waits may end late, and lingering threads can't be stopped. It is
+  // taken, but comes back with a Refusal.
+  static std::variant<FrozenTree, Refusal> freeze(pid_t root, StillWaiting* still = nullptr);
 
   FrozenTree(FrozenTree&&) noexcept;
   FrozenTree& operator=(FrozenTree&&) noexcept;
@@ -31,10 +34,8 @@ class FrozenTree {
   void die_with_tracer();
 
   // Lets the tree go on, its interrupted system calls too. When it returns every thread runs. Threads in a timed call
-  // that the kernel turned into EINTR stay traced until that call returns: linger() waits for them.
-  void thaw();
-  // After thaw(): returns when the last thread is detached (at once if none stayed).
-  void linger();
+  // that the kernel turned into EINTR stay traced until that call returns: they are in what it gives back.
+  [[nodiscard]] StillWaiting thaw();
 
   // Ends the whole tree with SIGKILL and reaps what the caller is the tracer of. The root's parent, if that is another
   // process, has to reap it still.

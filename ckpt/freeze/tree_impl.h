@@ -20,7 +20,10 @@ namespace drover {
 struct FrozenThread {
   pid_t tid = 0;
   bool examined = false;  // the rest is known
-  Registers registers{};  // put right: see InterruptedCall
+  bool stopped = false;
+  std::int64_t stopped_at_ns = 0;           // on the caller's CLOCK_MONOTONIC
+  std::optional<std::int64_t> deadline_ns;  // of a wait that lingered; on the caller's CLOCK_MONOTONIC
+  Registers registers{};                    // put right: see InterruptedCall
   std::optional<WaitState> wait;
   uapi::RseqConfiguration rseq{};  // address 0: not registered
   std::optional<LastRun> before;
@@ -39,7 +42,7 @@ struct FrozenTree::Impl {
   HostClocks frozen_at;
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;
-  LingeringThreads lingering;
+  StillWaiting still;  // of the time before
 };
 
 }  // namespace drover

@@ -5,8 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "ckpt/freeze/release.h"
 #include "ckpt/freeze/remote_syscalls.h"
+#include "ckpt/freeze/still_waiting.h"
 #include "ckpt/restore/image_model.h"
 #include "ckpt/restore/restore.h"
 
@@ -51,6 +51,6 @@ void create_timers(HeldProcess&);                                           // r
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);
 void arm_timers(HeldProcess&, std::int64_t passed_ns);
-LingeringThreads release_process(HeldProcess&, std::int64_t passed_ns);
+StillWaiting release_process(HeldProcess&, std::int64_t passed_ns);
 
 }  // namespace drover

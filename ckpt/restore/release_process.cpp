@@ -63,29 +63,33 @@ static Registers registers_of(const ThreadState& thread) {
   return registers;
 }
 
-static ThreadRelease prepare(const HeldProcess& held, std::size_t index, std::int64_t passed_ns) {
+static ThreadRelease prepare(const HeldProcess& held, std::size_t index, std::int64_t passed_ns,
+                             std::vector<KnownWait>& known) {
   const ThreadState& thread = held.image.threads[index];
   ThreadRelease release{held.pid, thread.tid, registers_of(thread), std::nullopt};
-  shorten_written_timeout(held.memory, release.registers, passed_ns);
   const auto result = static_cast<std::int64_t>(release.registers.rax);
   const bool in_call = static_cast<std::int64_t>(release.registers.orig_rax) >= 0;
   const std::int64_t rest_ns = thread.wait ? std::max<std::int64_t>(0, thread.wait->remaining_ns - passed_ns) : 0;
   if (in_call && result == kRestartBlock && thread.wait) {
+    const std::int64_t now_ns = read_host_clocks().monotonic_ns;
     release.registers = rebuild_wait(held, index, release.registers, rest_ns);
+    if (static_cast<std::int64_t>(release.registers.rax) == kRestartBlock)
+      known.push_back(known_wait(release, *thread.wait, now_ns + rest_ns, now_ns));
   } else if (in_call && result == kRestartBlock) {  // its time is absolute or endless: simply begin again
     release.registers.rax = release.registers.orig_rax;
     release.registers.orig_rax = ~0ULL;
     release.registers.rip -= 2;
-  } else if (in_call && result == -EINTR && thread.wait) {
-    release.eintr_deadline_ns = clock_ns(CLOCK_MONOTONIC) + rest_ns;
+  } else if (in_call && thread.wait) {
+    release.deadline_ns = clock_ns(CLOCK_MONOTONIC) + rest_ns;
   }
   return release;
 }
 
-LingeringThreads release_process(HeldProcess& held, std::int64_t passed_ns) {
+StillWaiting release_process(HeldProcess& held, std::int64_t passed_ns) {
+  StillWaiting still;
   std::vector<ThreadRelease> releases;
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
-    releases.push_back(prepare(held, i, passed_ns));
+    releases.push_back(prepare(held, i, passed_ns, still.known));
     held.threads[i]->set_final(releases[i].registers, held.image.threads[i].signal_mask);
   }
   // The call returns into memory that is gone; the thread never gets there, its registers are exchanged at the exit
@@ -95,7 +99,8 @@ LingeringThreads release_process(HeldProcess& held, std::int64_t passed_ns) {
   if (gone != 0) throw SystemError("munmap working memory", {}, static_cast<int>(-gone));
   held.threads.clear();  // sets masks and registers
   if (held.image.process.stopped_by != 0) ::kill(held.pid, held.image.process.stopped_by);
-  return release_threads(releases);
+  still.lingering = release_threads(releases);
+  return still;
 }
 
 }  // namespace drover

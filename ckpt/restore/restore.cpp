@@ -19,7 +19,6 @@ struct HeldTree::Impl {
   bool live = true;
   std::list<HeldProcess> processes;
   bool over = false;
-  LingeringThreads lingering;
 
   // How much time has gone by for the program's timers and waits since it was frozen.
   std::int64_t passed_ns() const {
@@ -90,16 +89,18 @@ HeldTree::~HeldTree() {
 pid_t HeldTree::root() const { return impl_->processes.front().pid; }
 const std::vector<std::byte>& HeldTree::context() const { return impl_->model.context; }
 
-void HeldTree::resume() {
+StillWaiting HeldTree::resume() {
+  StillWaiting still;
   for (HeldProcess& held : impl_->processes) restore_credentials(held);
   for (HeldProcess& held : impl_->processes) {
     arm_timers(held, impl_->passed_ns());
-    impl_->lingering.append(release_process(held, impl_->passed_ns()));
+    StillWaiting more = release_process(held, impl_->passed_ns());
+    still.known.insert(still.known.end(), more.known.begin(), more.known.end());
+    still.lingering.append(std::move(more.lingering));
   }
   impl_->over = true;
+  return still;
 }
-
-void HeldTree::linger() { impl_->lingering.wait(); }
 
 void HeldTree::kill() {
   impl_->over = true;

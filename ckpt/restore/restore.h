@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "ckpt/freeze/still_waiting.h"
 #include "ckpt/image/stream.h"
 #include "ckpt/sys/error.h"
 
@@ -42,9 +43,8 @@ class HeldTree {
   const std::vector<std::byte>& context() const;  // what DumpOptions::context held
 
   // Rebuilds the waits of interrupted system calls, drops capabilities that only the restoring needed, and lets all go
-  // on; from here on the tree no longer dies with the caller. linger() as FrozenTree's.
-  void resume();
-  void linger();
+  // on; from here on the tree no longer dies with the caller. It gives back what FrozenTree::thaw() does.
+  [[nodiscard]] StillWaiting resume();
   void kill();
 
   struct Impl;

@@ -30,8 +30,9 @@ static int write_image(const DumpArguments& arguments, FrozenTree& tree, int fd,
     return refuse(arguments, result.refused->reason);
   }
   timing.phase("dump");
+  StillWaiting still;
   if (arguments.leave_running)
-    tree.thaw();
+    still = tree.thaw();
   else
     tree.kill();
   timing.phase(arguments.leave_running ? "thaw" : "kill");

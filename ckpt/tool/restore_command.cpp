@@ -58,7 +58,7 @@ static pid_t restore_here(const RestoreArguments& arguments, int fd, bool child_
   timing.phase("restore");
   HeldTree& tree = std::get<HeldTree>(restored);
   const pid_t root = tree.root();
-  tree.resume();
+  const StillWaiting still = tree.resume();
   timing.phase("resume");
   return root;
 }

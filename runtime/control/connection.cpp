@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "ckpt/sys/error.h"
+#include "runtime/control/receive.h"
 
 namespace drover {
 
@@ -39,7 +40,7 @@ void Connection::send(std::uint16_t type, std::string_view payload) {
 bool Connection::fill() {
   char bytes[65536];
   for (;;) {
-    const ssize_t n = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+    const ssize_t n = receive_with_fds(fd_.get(), bytes, received_fds_);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == ECONNRESET) return false;
     if (check(n, "receive", "control socket") == 0) return false;
@@ -47,6 +48,8 @@ bool Connection::fill() {
     return true;
   }
 }
+
+UniqueFd Connection::take_fd() { return take_first(received_fds_); }
 
 std::optional<Frame> Connection::receive() {
   for (;;) {

@@ -1,7 +1,8 @@
-// A blocking connection for clients of droverd: the launcher's side of the control socket.
+// A blocking connection: the launcher's side of the control socket, a worker's side of its rank and its init.
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <string>
 
 #include "ckpt/sys/unique_fd.h"
@@ -24,10 +25,13 @@ class Connection {
   std::optional<Frame> buffered() { return decoder_.next(); }
   // Reads what is there once (call when fd() polls readable); false at the end of the stream.
   bool fill();
+  // The oldest descriptor that arrived and was not taken; empty if there is none.
+  UniqueFd take_fd();
 
  private:
   UniqueFd fd_;
   FrameDecoder decoder_;
+  std::deque<UniqueFd> received_fds_;
 };
 
 }  // namespace drover

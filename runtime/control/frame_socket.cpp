@@ -10,12 +10,9 @@
 #include <cstring>
 
 #include "ckpt/sys/error.h"
+#include "runtime/control/receive.h"
 
 namespace drover {
-
-namespace {
-constexpr std::size_t kMaxFds = 8;  // in one message; nothing of ours sends more
-}
 
 FrameSocket::FrameSocket(EventLoop& loop, UniqueFd fd, Handlers handlers)
     : loop_(loop), fd_(std::move(fd)), handlers_(std::move(handlers)) {
@@ -46,7 +43,7 @@ bool FrameSocket::write_some() {
     msghdr message{};
     message.msg_iov = &io;
     message.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFdsPerMessage)] = {};
     if (written_ == 0 && !out.fds.empty()) {
       message.msg_control = control;
       message.msg_controllen = CMSG_SPACE(sizeof(int) * out.fds.size());
@@ -75,27 +72,11 @@ bool FrameSocket::write_some() {
 
 bool FrameSocket::read_some() {
   char bytes[65536];
-  iovec io{bytes, sizeof bytes};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxFds)];
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  const ssize_t n = ::recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC);
+  const ssize_t n = receive_with_fds(fd_.get(), bytes, received_fds_);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   if (n <= 0) {
     close(n == 0 || errno == ECONNRESET ? "" : error_text(errno));
     return false;
-  }
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-      received_fds_.emplace_back(fd);
-    }
   }
   const auto alive = alive_;
   try {
@@ -138,12 +119,7 @@ void FrameSocket::pause_reading(bool pause) {
   update_interest();
 }
 
-UniqueFd FrameSocket::take_fd() {
-  if (received_fds_.empty()) return {};
-  UniqueFd fd = std::move(received_fds_.front());
-  received_fds_.pop_front();
-  return fd;
-}
+UniqueFd FrameSocket::take_fd() { return take_first(received_fds_); }
 
 uid_t FrameSocket::peer_uid() const {
   ucred credentials{};

@@ -60,6 +60,8 @@ class Init {
   // init_moves.cpp: dumping and restoring
   void dump(const Dump& order);
   void begin_dump(WorkerTask task);
+  void dump_by_lingering_worker();
+  void describe_source(WorkerTask& task) const;
   void restore(const Restore& order);
   WorkerTask prepare_task(const Dump& order);
   void fork_worker(WorkerTask task, void (*work)(WorkerTask));
@@ -104,7 +106,8 @@ class Init {
   std::vector<std::int32_t> held_signals_;
 
   pid_t worker_ = 0, settler_ = 0;
-  std::unique_ptr<WorkerTask> waiting_dump_;  // until the last worker has ended
+  std::unique_ptr<WorkerTask> waiting_dump_;  // until the last worker has ended, or answered that it can't yet
+  std::vector<KnownWait> known_waits_;        // of the job since it was let go last
   std::unique_ptr<FrameSocket> channel_;
   bool past_end_ = false;  // source: END has left; destination: READY has been sent
   bool moved_away_ = false;

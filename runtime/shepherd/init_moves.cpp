@@ -17,7 +17,7 @@ namespace drover::shepherd {
 
 namespace {
 
-constexpr auto kWorkerEnds = std::chrono::seconds(2);
+constexpr auto kWorkerAnswers = std::chrono::seconds(5);
 
 // In a fresh child: everything of init's that is not the task's is closed. By number, since running destructors here
 // would take descriptors out of the epoll set that the child shares with init.
@@ -76,7 +76,8 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
   worker_ = fork_aside(namespaces_);
   if (worker_ == 0) {
     ::close(ours.release());
-    keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.stdin_fd, task.stdout_fd, task.stderr_fd});
+    keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.stream_fds[0], task.stream_fds[1],
+               task.stream_fds[2]});
     default_signals();
     work(std::move(task));
   }
@@ -88,11 +89,12 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
 void Init::dump(const Dump& order) {
   WorkerTask task = prepare_task(order);
   if (stage_ == Stage::Running && worker_ != 0) {
-    // The worker of the last move is about to end, or waits with a thread for the end of a timed call.
+    // The worker of the last move is about to end, or holds threads that nobody else can trace (see_out(), worker.cpp).
     waiting_dump_ = std::make_unique<WorkerTask>(std::move(task));
-    loop_.after(kWorkerEnds, [this] {
+    channel_->send(static_cast<std::uint16_t>(Channel::Wanted), pack(Text{}));
+    loop_.after(kWorkerAnswers, [this] {
       if (!std::exchange(waiting_dump_, nullptr)) return;
-      tell(Type::Thawed, Text{"a timed wait that its last move interrupted is not over yet; try again later"});
+      tell(Type::Thawed, Text{"its last move is not over yet: the shared state directory does not answer"});
     });
     return;
   }
@@ -103,10 +105,27 @@ void Init::begin_dump(WorkerTask task) {
   if (stage_ != Stage::Running || !task.socket || !task.ring)
     return tell(Type::Thawed, Text{"the job does not run (any more)"});
   stage_ = Stage::Dumping;
-  task.stdin_fd = input_->job_end();
-  task.stdout_fd = output_[0]->own_end();
-  task.stderr_fd = output_[1]->own_end();
+  describe_source(task);
   fork_worker(std::move(task), [](WorkerTask t) { run_source_worker(std::move(t)); });
+}
+
+void Init::describe_source(WorkerTask& task) const {
+  const Welcome welcome = describe();
+  task.pipe_device = welcome.pipe_device;
+  task.pipe_inodes = welcome.pipe_inodes;
+  task.known = known_waits_;
+}
+
+void Init::dump_by_lingering_worker() {
+  const auto task = std::move(waiting_dump_);
+  if (!task || stage_ != Stage::Running || !task->socket || !task->ring)
+    return channel_->send(static_cast<std::uint16_t>(Channel::NoDump), pack(Text{}));
+  stage_ = Stage::Dumping;
+  describe_source(*task);
+  std::vector<UniqueFd> fds;
+  fds.push_back(std::move(task->socket));
+  fds.push_back(std::move(task->ring));
+  channel_->send(static_cast<std::uint16_t>(Channel::DumpAgain), pack(*task), std::move(fds));
 }
 
 void Init::restore(const Restore& order) {
@@ -115,9 +134,7 @@ void Init::restore(const Restore& order) {
   stage_ = Stage::Restoring;
   input_ = std::make_unique<InputStream>();
   for (auto& stream : output_) stream = std::make_unique<OutputStream>();
-  task.stdin_fd = input_->job_end();
-  task.stdout_fd = output_[0]->job_end();
-  task.stderr_fd = output_[1]->job_end();
+  task.stream_fds = {input_->job_end(), output_[0]->job_end(), output_[1]->job_end()};
   fork_worker(std::move(task), [](WorkerTask t) { run_destination_worker(std::move(t)); });
 }
 
@@ -133,8 +150,11 @@ void Init::on_channel(Frame&& frame) {
     case Channel::EndSent:
       past_end_ = true;
       return;
-    case Channel::Thawed:
-      return go_on_here(unpack<Text>(frame.payload).text);
+    case Channel::Thawed: {
+      auto thawed = unpack<ThawedHere>(frame.payload);
+      known_waits_ = std::move(thawed.known_waits);
+      return go_on_here(thawed.reason);
+    }
     case Channel::Moved:
       moved_away_ = true;
       return;
@@ -143,6 +163,8 @@ void Init::on_channel(Frame&& frame) {
       return adopt(unpack<JobContext>(frame.payload));
     case Channel::Resumed:
       return running_here(unpack<ResumedHere>(frame.payload));
+    case Channel::Lingering:
+      return dump_by_lingering_worker();
     default:
       return;
   }
@@ -180,6 +202,7 @@ void Init::adopt(const JobContext& context) {
 
 void Init::running_here(const ResumedHere& resumed) {
   root_ = resumed.root_pid;
+  known_waits_ = resumed.known_waits;
   stage_ = Stage::Running;
   facts_.arrived_ns = realtime_ns();
   for (auto& stream : output_) stream->close_job_end();

@@ -85,7 +85,8 @@ struct JobFacts {
   bool pinned_here = false;      // started without namespaces or with --pin
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& cpu_ns& arrived_ns& pinned& pinned_here;
+    a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& cpu_ns& arrived_ns& pinned&
+        pinned_here;
   }
 };
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/freeze/still_waiting.h"
 #include "ckpt/image/archive.h"
 #include "ckpt/sys/unique_fd.h"
 #include "runtime/shepherd/messages.h"
@@ -23,10 +24,15 @@ enum class Channel : std::uint16_t {
   Snapshot = 200,  // source worker → init: the job is frozen, give me what must travel
   SnapshotIs,      // init → source worker: JobContext
   EndSent,         // source worker → init: from here on my death is the copy's death
-  Thawed,          // source worker → init: Text, why
+  Thawed,          // source worker → init: ThawedHere
   Moved,           // source worker → init: the copy here is about to be ended, for good reason
   ReadySent,       // destination worker → init: JobContext; from here on the register decides
   Resumed,         // destination worker → init: ResumedHere
+  // A worker that lives on because threads of the job must stay traced (ckpt/freeze/still_waiting.h):
+  Wanted,     // init → worker: the job is to be dumped again
+  Lingering,  // worker → init: I am still here, and wait for one of the two that follow
+  DumpAgain,  // init → worker: WorkerTask, + 2 descriptors, its socket and its ring
+  NoDump,     // init → worker: it was not wanted any longer
 };
 
 // The runtime's part of an image (DumpOptions::context).
@@ -43,9 +49,19 @@ struct JobContext {
 struct ResumedHere {
   std::int32_t root_pid = 0;
   PhaseTimes times;
+  std::vector<KnownWait> known_waits;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& root_pid& times;
+    a& root_pid& times& known_waits;
+  }
+};
+
+struct ThawedHere {
+  std::string reason;
+  std::vector<KnownWait> known_waits;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& reason& known_waits;
   }
 };
 
@@ -56,9 +72,17 @@ struct WorkerTask {
   std::string node_dir;
   std::vector<std::int32_t> cpus;
   bool namespaces = true;
-  int stdin_fd = -1, stdout_fd = -1,
-      stderr_fd = -1;  // the job's ends of its streams (or, at the source, ours of the same pipes)
+  // Source: the pipes of the job's standard streams, and what is known of its waits.
+  std::uint64_t pipe_device = 0;
+  std::array<std::uint64_t, 3> pipe_inodes{};
+  std::vector<KnownWait> known;
+  // Destination: the job's ends of its streams.
+  std::array<int, 3> stream_fds{-1, -1, -1};
   UniqueFd socket, ring, channel;
+  template <class A>
+  void serialize(A& a, unsigned) {  // without descriptors
+    a& order& root& job_dir& node_dir& cpus& namespaces& pipe_device& pipe_inodes& known;
+  }
 };
 
 // Both end the process: in order with code 0, whatever came of the move (that is told through socket and channel).

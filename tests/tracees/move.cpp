@@ -24,6 +24,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -76,83 +77,114 @@ DumpOptions dump_options(const Job& job) {
   return options;
 }
 
-// A worker: does one thing in a process of its own and says by its exit code whether it worked. 2: the program has
-// ended.
-template <class Work>
-int in_worker(Work work) {
-  const pid_t worker = ::fork();
-  if (worker == 0) {
-    int code = 1;
-    try {
-      code = work();
-    } catch (const std::exception& error) {
-      fmt::print(stderr, "move: {}\n", error.what());
-    }
-    std::fflush(nullptr);
-    ::_exit(code);
-  }
-  int status = 0;
-  ::waitpid(worker, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 bool exited(pid_t pid) {
   siginfo_t info{};
   return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
-int dump_job(const Settings& settings, const Job& job, const std::string& image) {
-  return in_worker([&] {
-    if (const auto obstacle = find_obstacle(job.pid, dump_options(job))) {
-      if (exited(job.pid)) return 2;
-      throw std::runtime_error("refused: " + obstacle->reason);
-    }
-    const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
-    auto frozen = FrozenTree::freeze(job.pid);
-    if (const auto* refusal = std::get_if<Refusal>(&frozen))
-      throw std::runtime_error("freeze refused: " + refusal->reason);
-    const std::int64_t stopped = clock_ns(CLOCK_MONOTONIC);
-    FrozenTree& tree = std::get<FrozenTree>(frozen);
-    const UniqueFd file(check(::open(image.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", image));
-    FdSink sink(file.get());
-    DumpOptions options = dump_options(job);
-    options.compress = settings.compress;
-    const DumpResult result = dump(tree, sink, options);
-    if (result.refused) throw std::runtime_error("dump refused: " + result.refused->reason);
-    if (settings.leave_running)
-      tree.thaw();
-    else
-      tree.kill();
-    if (settings.timing)
-      fmt::print(stderr, "freeze {:.3f} dump {:.3f} ms, {} bytes\n", static_cast<double>(stopped - begin) / 1e6,
-                 static_cast<double>(clock_ns(CLOCK_MONOTONIC) - stopped) / 1e6, result.stats.image_bytes);
-    return 0;
-  });
+// 2: the program has ended.
+int dump_job(const Settings& settings, const Job& job, const std::string& image, StillWaiting& still) {
+  if (const auto obstacle = find_obstacle(job.pid, dump_options(job))) {
+    if (exited(job.pid)) return 2;
+    throw std::runtime_error("refused: " + obstacle->reason);
+  }
+  const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
+  auto frozen = FrozenTree::freeze(job.pid, &still);
+  if (const auto* refusal = std::get_if<Refusal>(&frozen))
+    throw std::runtime_error("freeze refused: " + refusal->reason);
+  const std::int64_t stopped = clock_ns(CLOCK_MONOTONIC);
+  FrozenTree& tree = std::get<FrozenTree>(frozen);
+  const UniqueFd file(check(::open(image.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", image));
+  FdSink sink(file.get());
+  DumpOptions options = dump_options(job);
+  options.compress = settings.compress;
+  const DumpResult result = dump(tree, sink, options);
+  if (result.refused) throw std::runtime_error("dump refused: " + result.refused->reason);
+  if (settings.leave_running)
+    still = tree.thaw();
+  else
+    tree.kill();
+  if (settings.timing)
+    fmt::print(stderr, "freeze {:.3f} dump {:.3f} ms, {} bytes\n", static_cast<double>(stopped - begin) / 1e6,
+               static_cast<double>(clock_ns(CLOCK_MONOTONIC) - stopped) / 1e6, result.stats.image_bytes);
+  return 0;
 }
 
-int restore_job(const Settings& settings, const Job& job, const std::string& image) {
-  return in_worker([&] {
-    const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
-    const UniqueFd file(check(::open(image.c_str(), O_RDONLY | O_CLOEXEC), "open", image));
-    FdSource source(file.get());
-    RestoreOptions options;
-    options.child_of_parent = true;
-    options.time_namespace = true;
-    options.live = !settings.at_rest;
-    options.external["stdout"] = job.output_end.get();
-    auto restored = restore(source, options);
-    if (const auto* refusal = std::get_if<Refusal>(&restored))
-      throw std::runtime_error("restore refused: " + refusal->reason);
-    HeldTree& tree = std::get<HeldTree>(restored);
-    if (tree.context().size() != 2) throw std::runtime_error("the context has changed");
-    const std::int64_t held = clock_ns(CLOCK_MONOTONIC);
-    tree.resume();
-    if (settings.timing)
-      fmt::print(stderr, "restore {:.3f} resume {:.3f} ms\n", static_cast<double>(held - begin) / 1e6,
-                 static_cast<double>(clock_ns(CLOCK_MONOTONIC) - held) / 1e6);
-    return 0;
-  });
+int restore_job(const Settings& settings, const Job& job, const std::string& image, StillWaiting& still) {
+  const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
+  const UniqueFd file(check(::open(image.c_str(), O_RDONLY | O_CLOEXEC), "open", image));
+  FdSource source(file.get());
+  RestoreOptions options;
+  options.child_of_parent = true;
+  options.time_namespace = true;
+  options.live = !settings.at_rest;
+  options.external["stdout"] = job.output_end.get();
+  auto restored = restore(source, options);
+  if (const auto* refusal = std::get_if<Refusal>(&restored))
+    throw std::runtime_error("restore refused: " + refusal->reason);
+  HeldTree& tree = std::get<HeldTree>(restored);
+  if (tree.context().size() != 2) throw std::runtime_error("the context has changed");
+  const std::int64_t held = clock_ns(CLOCK_MONOTONIC);
+  still = tree.resume();
+  if (settings.timing)
+    fmt::print(stderr, "restore {:.3f} resume {:.3f} ms\n", static_cast<double>(held - begin) / 1e6,
+               static_cast<double>(clock_ns(CLOCK_MONOTONIC) - held) / 1e6);
+  return 0;
 }
+
+// A process that dumps ('D') and restores ('R') as it is told. Who has restored also dumps the next time: it may hold
+// threads that nobody else can stop, and knows when waits end.
+class Worker {
+ public:
+  Worker(const Settings& settings, const Job& job) {
+    int orders[2], answers[2];
+    check(::pipe2(orders, O_CLOEXEC), "pipe");
+    check(::pipe2(answers, O_CLOEXEC), "pipe");
+    pid_ = check(::fork(), "fork");
+    if (pid_ == 0) {
+      ::close(orders[1]);
+      obey(settings, job, orders[0], answers[1]);
+      std::fflush(nullptr);
+      ::_exit(0);
+    }
+    ::close(orders[0]);
+    ::close(answers[1]);
+    orders_.reset(orders[1]);
+    answers_.reset(answers[0]);
+  }
+  ~Worker() {
+    orders_.reset();
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  int ask(char what) {
+    char code = 1;
+    return ::write(orders_.get(), &what, 1) == 1 && ::read(answers_.get(), &code, 1) == 1 ? code : 1;
+  }
+
+ private:
+  static void obey(const Settings& settings, const Job& job, int orders, int answers) {
+    const std::string image = settings.directory + "/image";
+    StillWaiting still;
+    for (char what = 0;;) {
+      still.lingering.wait(orders);
+      if (::read(orders, &what, 1) != 1) return;
+      char code = 1;
+      try {
+        code = static_cast<char>(what == 'D' ? dump_job(settings, job, image, still)
+                                             : restore_job(settings, job, image, still));
+      } catch (const std::exception& error) {
+        fmt::print(stderr, "move: {}\n", error.what());
+      }
+      if (::write(answers, &code, 1) != 1) return;
+    }
+  }
+
+  pid_t pid_ = 0;
+  UniqueFd orders_, answers_;
+};
 
 // Freezes, dumps and lets go, so that each moment of a dump is hit by one kill or another.
 [[noreturn]] void be_victim(const Settings& settings, const Job& job) {
@@ -164,7 +196,7 @@ int restore_job(const Settings& settings, const Job& job, const std::string& ima
       FdSink sink(file.get());
       const DumpResult result = dump(*tree, sink, dump_options(job));
       if (result.refused) fail("dump refused: " + result.refused->reason);
-      tree->thaw();
+      { const StillWaiting still = tree->thaw(); }
       ::_exit(0);
     }
     fail("freeze refused: " + std::get<Refusal>(frozen).reason);
@@ -248,16 +280,18 @@ void wait_ready(Job& job) {
 }
 
 // False when the program has ended by itself.
-bool move_once(const Settings& settings, Job& job, int number) {
-  const std::string image = settings.directory + "/image";
+bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& worker, int number) {
+  if (!worker) worker = std::make_unique<Worker>(settings, job);
   const auto before = settings.until_exit ? ProcState{} : read_proc_state(job.pid);
-  const int dumped = dump_job(settings, job, image);
+  const int dumped = worker->ask('D');
   if (dumped == 2 || (dumped != 0 && exited(job.pid))) return false;
   if (dumped != 0) fail(fmt::format("dump {} failed", number));
   if (settings.leave_running) return true;
   ::waitpid(job.pid, nullptr, __WALL);
   if (settings.at_rest) pause_ms(50);
-  if (restore_job(settings, job, image) != 0) fail(fmt::format("restore {} failed", number));
+  worker.reset();  // before the next one inherits its pipes
+  worker = std::make_unique<Worker>(settings, job);
+  if (worker->ask('R') != 0) fail(fmt::format("restore {} failed", number));
   if (settings.until_exit || settings.no_proc) return true;
   for (int i = 0; i < 200; ++i) {  // sleeping threads need a moment to get back to where they were
     if (differences(before, read_proc_state(job.pid)).empty()) return true;
@@ -276,7 +310,8 @@ int run_job(const Settings& settings) {
     wait_ready(job);
   if (settings.kills != 0) kill_workers(settings, job);
   int moved = 0;
-  while (moved < settings.moves && move_once(settings, job, moved + 1)) {
+  std::unique_ptr<Worker> worker;
+  while (moved < settings.moves && move_once(settings, job, worker, moved + 1)) {
     ++moved;
     for (int waited = 0; waited < settings.every_ms && !exited(job.pid); ++waited) {
       drain(job);

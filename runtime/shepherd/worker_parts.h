@@ -1,0 +1,45 @@
+// What both kinds of workers use, and their two halves.
+#pragma once
+
+#include <exception>
+#include <utility>
+
+#include "ckpt/freeze/still_waiting.h"
+#include "runtime/control/clock.h"
+#include "runtime/control/connection.h"
+#include "runtime/shepherd/worker.h"
+
+namespace drover::shepherd {
+
+// The keys under which a job's standard streams stand in an image.
+inline constexpr const char* kStreams[] = {"stdin", "stdout", "stderr"};
+
+class Stopwatch {
+ public:
+  std::uint64_t lap() {
+    const std::uint64_t now = monotonic_ns();
+    return now - std::exchange(last_, now);
+  }
+
+ private:
+  std::uint64_t last_ = monotonic_ns();
+};
+
+template <class T>
+void tell(Connection& init, Channel type, const T& message) {
+  init.send(static_cast<std::uint16_t>(type), pack(message));
+}
+
+// The rank may be gone; what is left to say to it is lost then, and nothing else may be.
+inline void tell_rank(Connection& rank, Type type, const std::string& payload) noexcept {
+  try {
+    rank.send(static_cast<std::uint16_t>(type), payload);
+  } catch (const std::exception&) {
+  }
+}
+
+// One dump or restore to its end. What they give back is not over yet, and the next dump has to be told of.
+StillWaiting dump_job(WorkerTask task, Connection& init, StillWaiting still);  // source_worker.cpp
+StillWaiting restore_job(WorkerTask task, Connection& init);                   // destination_worker.cpp
+
+}  // namespace drover::shepherd
