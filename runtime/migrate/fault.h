@@ -2,10 +2,9 @@
 // each.
 //
 // Armed by a file: the runtime directory of a node holds `fault` with lines "POINT ACTION"; the first process that
-// comes by POINT takes its line out and does ACTION: kill (SIGKILL itself), stop (SIGSTOP itself: the test then does what
-// it likes), fail (throws), delay=MILLISECONDS. Messages of a
-// move are points too: "send.MoveResumed drop" loses the next one. Looked at only where DROVER_FAULTS is set in
-// droverd's environment.
+// comes by POINT takes its line out and does ACTION: kill (SIGKILL itself), stop (SIGSTOP itself: the test then does
+// what it likes), fail (throws), delay=MILLISECONDS. Messages of a move are points too: "send.MoveResumed drop" loses
+// the next one. Looked at only where DROVER_FAULTS is set in droverd's environment.
 #pragma once
 
 #include <string>

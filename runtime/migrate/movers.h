@@ -18,24 +18,11 @@
 
 #include "runtime/control/frame_socket.h"
 #include "runtime/jobs/placed.h"
+#include "runtime/migrate/link_speeds.h"
 #include "runtime/migrate/ring.h"
 #include "runtime/mpi/world.h"
 
 namespace drover {
-
-// Bandwidth to each peer, measured on images, for costs, windows and the choice to compress. Bytes per second; 0: not
-// known.
-class LinkSpeeds {
- public:
-  explicit LinkSpeeds(int ranks) : bytes_per_second_(static_cast<std::size_t>(ranks)) {}
-  void add(int rank, std::uint64_t bytes, double seconds);
-  double get(int rank) const { return bytes_per_second_.at(static_cast<std::size_t>(rank)); }
-  shepherd::RingShape ring_for(int rank) const;  // in flight at most 8 ms of bandwidth, 1 to 4 MiB
-  bool compression_pays(int rank) const;
-
- private:
-  std::vector<double> bytes_per_second_;
-};
 
 // What both sides need of their node.
 struct MoveContext {
@@ -71,7 +58,7 @@ class OutgoingMoves {
   // destination.
   enum class Stage { Offered, Dumping, Aborted, EndSent, Orphaned, Over };
   struct Chunk {
-    std::uint32_t slot;
+    shepherd::RingSlot slot;
     MPI_Request request;
   };
   struct Move {
@@ -85,8 +72,10 @@ class OutgoingMoves {
     std::string reached = "offer";
     std::unique_ptr<RingMemory> ring;
     std::unique_ptr<FrameSocket> worker;
+    std::deque<shepherd::RingSlot> filled;  // by the worker, not yet sent
     std::deque<Chunk> in_flight;
-    std::uint64_t chunks = 0, bytes = 0;
+    TransferMeter meter;
+    std::uint64_t chunks = 0;  // sent or in flight
     std::uint64_t began_ns = 0, first_chunk_ns = 0, last_chunk_ns = 0, frozen_ns = 0;
     shepherd::PhaseTimes source_times, destination_times;
   };
@@ -97,7 +86,8 @@ class OutgoingMoves {
   void accepted(Move& move);
   void on_worker(std::uint32_t transfer, Frame&& frame);
   void on_worker_closed(std::uint32_t transfer);
-  void send_chunk(Move& move, const shepherd::RingSlot& slot);
+  void chunk_filled(Move& move, const shepherd::RingSlot& slot);
+  void send_filled(Move& move);
   void abort(Move& move, const std::string& why);
   void verdict(Move& move, shepherd::VerdictKind kind, const std::string& reason);
   void notice(const Move& move, const char* state, const std::string& text);

@@ -21,26 +21,6 @@ namespace {
 double ms(std::uint64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e6; }
 }  // namespace
 
-void LinkSpeeds::add(int rank, std::uint64_t bytes, double seconds) {
-  if (bytes < 1024 * 1024 || seconds <= 0) return;  // too little to say anything
-  double& speed = bytes_per_second_.at(static_cast<std::size_t>(rank));
-  const double now = static_cast<double>(bytes) / seconds;
-  speed = speed == 0 ? now : 0.7 * speed + 0.3 * now;
-}
-
-shepherd::RingShape LinkSpeeds::ring_for(int rank) const {
-  constexpr double kInFlightSeconds = 0.008;
-  const double bytes = get(rank) * kInFlightSeconds;
-  const double slot = std::clamp(bytes / 4, 256.0 * 1024, 1024.0 * 1024);
-  return {4, static_cast<std::uint32_t>(slot) / 4096 * 4096};
-}
-
-bool LinkSpeeds::compression_pays(int rank) const {
-  // LZ4 takes in about 500 MB/s on one core and halves ordinary pages: below half that the link is what waits.
-  constexpr double kSlowLink = 250e6;
-  return get(rank) > 0 && get(rank) < kSlowLink;
-}
-
 OutgoingMoves::Move* OutgoingMoves::by_transfer(int from, std::uint32_t transfer) {
   const auto found = moves_.find(transfer);
   return found == moves_.end() || found->second.to != from ? nullptr : &found->second;
@@ -116,8 +96,7 @@ void OutgoingMoves::begin(int asker, const MoveRequest& request) {
   move.reason = request.reason;
   move.began_ns = monotonic_ns();
   job->moving_out = true;
-  MoveOffer offer{move.transfer,       job->facts, move.epoch, job->resident_kib, context_.links.ring_for(move.to),
-                  request.request != 0};
+  MoveOffer offer{move.transfer, job->facts, move.epoch, job->resident_kib, kImageRing, request.request != 0};
   const std::uint32_t transfer = move.transfer;
   moves_[transfer] = std::move(move);
   cluster.send(request.to, Msg::MoveOffer, offer);
@@ -139,7 +118,7 @@ void OutgoingMoves::accepted(Move& move) {
   if (job == nullptr || move.stage != Stage::Offered) return abort(move, "the job has ended");
   move.stage = Stage::Dumping;
   move.reached = "freeze";
-  move.ring = std::make_unique<RingMemory>(RingMemory::create(context_.links.ring_for(move.to)));
+  move.ring = std::make_unique<RingMemory>(RingMemory::create(kImageRing));
   int pair[2];
   check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
   const std::uint32_t transfer = move.transfer;
@@ -163,12 +142,12 @@ void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
   Move& move = found->second;
   switch (static_cast<Type>(frame.type)) {
     case Type::RingFilled:
-      return send_chunk(move, unpack<shepherd::RingSlot>(frame.payload));
+      return chunk_filled(move, unpack<shepherd::RingSlot>(frame.payload));
     case Type::DumpDone:
       move.source_times = unpack<shepherd::PhaseTimes>(frame.payload);
       move.stage = Stage::EndSent;
       move.reached = "send";
-      context_.cluster.send(move.to, Msg::MoveEnd, MoveEnd{transfer, move.chunks, {}});
+      context_.cluster.send(move.to, Msg::MoveEnd, MoveEnd{transfer, move.chunks + move.filled.size(), {}});
       context_.cluster.loop().after(context_.answer_deadline, [this, transfer] {
         const auto late = moves_.find(transfer);
         if (late != moves_.end() && late->second.stage == Stage::EndSent)
@@ -198,17 +177,27 @@ void OutgoingMoves::on_worker_closed(std::uint32_t transfer) {
   if (move.worker) retired_.push_back(std::move(move.worker));
 }
 
-void OutgoingMoves::send_chunk(Move& move, const shepherd::RingSlot& slot) {
+void OutgoingMoves::chunk_filled(Move& move, const shepherd::RingSlot& slot) {
   if (move.stage != Stage::Dumping || !move.ring) return;
-  const auto memory = move.ring->slot(slot.slot);
-  if (slot.bytes > memory.size()) throw ProtocolError("chunk larger than its slot");
-  if (move.chunks++ == 0) move.first_chunk_ns = monotonic_ns();
-  move.bytes += slot.bytes;
-  Chunk chunk{slot.slot, MPI_REQUEST_NULL};
-  mpi::check(MPI_Isend(memory.data(), static_cast<int>(slot.bytes), MPI_BYTE, move.to, static_cast<int>(move.transfer),
-                       context_.images, &chunk.request),
-             "MPI_Isend image");
-  move.in_flight.push_back(chunk);
+  if (slot.bytes > move.ring->slot(slot.slot).size()) throw ProtocolError("chunk larger than its slot");
+  move.filled.push_back(slot);
+  send_filled(move);
+}
+
+// As many as may be in flight. Once the destination was told how many come they are sent whatever becomes of the move,
+// so that it can take them and forget the transfer.
+void OutgoingMoves::send_filled(Move& move) {
+  const std::size_t window = context_.links.window(move.to);
+  while (!move.filled.empty() && move.in_flight.size() < window) {
+    const shepherd::RingSlot slot = move.filled.front();
+    move.filled.pop_front();
+    if (move.chunks++ == 0) move.first_chunk_ns = monotonic_ns();
+    Chunk chunk{slot, MPI_REQUEST_NULL};
+    mpi::check(MPI_Isend(move.ring->slot(slot.slot).data(), static_cast<int>(slot.bytes), MPI_BYTE, move.to,
+                         static_cast<int>(move.transfer), context_.images, &chunk.request),
+               "MPI_Isend image");
+    move.in_flight.push_back(chunk);
+  }
 }
 
 bool OutgoingMoves::progress() {
@@ -219,15 +208,18 @@ bool OutgoingMoves::progress() {
       mpi::check(MPI_Test(&move.in_flight.front().request, &done, MPI_STATUS_IGNORE), "MPI_Test image");
       if (done == 0) break;
       any = true;
-      const std::uint32_t slot = move.in_flight.front().slot;
+      const shepherd::RingSlot slot = move.in_flight.front().slot;
       move.in_flight.pop_front();
       move.last_chunk_ns = monotonic_ns();
+      move.meter.sent(slot.bytes, move.last_chunk_ns);
       if (move.worker && move.stage == Stage::Dumping)
-        move.worker->send(static_cast<std::uint16_t>(Type::RingFree), pack(shepherd::RingSlot{slot, 0}));
+        move.worker->send(static_cast<std::uint16_t>(Type::RingFree), pack(shepherd::RingSlot{slot.slot, 0}));
     }
+    send_filled(move);
   }
-  std::erase_if(moves_,
-                [](const auto& entry) { return entry.second.stage == Stage::Over && entry.second.in_flight.empty(); });
+  std::erase_if(moves_, [](const auto& entry) {
+    return entry.second.stage == Stage::Over && entry.second.in_flight.empty() && entry.second.filled.empty();
+  });
   retired_.clear();
   return any;
 }
@@ -244,6 +236,7 @@ void OutgoingMoves::verdict(Move& move, VerdictKind kind, const std::string& rea
 void OutgoingMoves::abort(Move& move, const std::string& why) {
   if (move.stage != Stage::Offered && move.stage != Stage::Dumping) return;
   if (move.error.empty()) move.error = why;
+  move.filled.clear();
   context_.cluster.send(move.to, Msg::MoveAbort, MoveEnd{move.transfer, move.chunks, why});
   if (move.stage == Stage::Dumping) {
     move.stage = Stage::Aborted;
@@ -260,7 +253,7 @@ void OutgoingMoves::handle(int from, Msg type, const std::string& payload) {
     move->destination_times = message.times;
     move->frozen_ns = monotonic_ns() - move->source_times.frozen_at_ns;
     move->reached = "resume";
-    context_.links.add(move->to, move->bytes, static_cast<double>(move->last_chunk_ns - move->first_chunk_ns) / 1e9);
+    move->meter.report(context_.links, move->to);
     verdict(*move, VerdictKind::Resumed, {});
     if (move->stage == Stage::Orphaned) finish(*move, true);  // this side's copy is gone already
     return;
@@ -387,6 +380,7 @@ void OutgoingMoves::rank_lost(int rank) {
     }
     // Sends to a lost rank never complete: they and the memory they point to are left to the process's end.
     move.in_flight.clear();
+    move.filled.clear();
     (void)move.ring.release();
   }
 }
