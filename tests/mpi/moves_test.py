@@ -3,6 +3,7 @@ import hashlib
 import os
 import pathlib
 import subprocess
+import time
 import unittest
 
 from world import PYTHON, WorldTest, wait_for
@@ -74,6 +75,27 @@ class MovesTest(WorldTest):
         self.move_round(number, 20)
         self.assert_moved(number, 20)
         self.assertEqual(self.log_of(number), "".join(f"line {i}\n" for i in range(200000)))
+
+    def test_waits_end_in_time_over_moves(self):
+        """Neither early, nor later by each move, and a wait does not hinder the next move."""
+        waits = {"epoll": "e = select.epoll(); e.poll(9)", "sleep": "libc.nanosleep(ctypes.byref(Timespec(9, 0)), None)",
+                 "poll": "select.poll().poll(9000)"}
+        numbers = {}
+        for name, call in waits.items():
+            numbers[name] = self.submit(PYTHON, "-c", "import ctypes, select, time\nlibc = ctypes.CDLL(None)\n"
+                "class Timespec(ctypes.Structure): _fields_ = [('s', ctypes.c_long), ('ns', ctypes.c_long)]\n"
+                f"print('ready', flush=True); began = time.monotonic(); {call}; print(time.monotonic() - began)", options=("--node", "node0"))
+        for number in numbers.values():
+            wait_for(lambda: "ready" in self.log_of(number), "the program to be ready")
+        for i in range(6):
+            time.sleep(0.7)
+            for number in numbers.values():
+                self.drover("migrate", number, f"node{(i + 1) % 4}", check=0)
+        for name, number in numbers.items():
+            self.assert_moved(number, 6)
+            took = float(self.log_of(number).split()[1])
+            self.assertGreaterEqual(took, 9, name)
+            self.assertLess(took, 12, name)  # each late by up to a move's length once; by 0.7 s and more a move if it were lost
 
     def test_50_mib_of_input_while_moving(self):
         data = os.urandom(1 << 20) * 50
