@@ -116,6 +116,8 @@ NodeCard own_card(const mpi::World& world, const Topology& topology, const mpi::
   card.cores = topology.cores();
   card.pus = topology.pus();
   card.memory_kib = topology.memory_kib();
+  // Only whoever makes such hosts can know, so he says it.
+  card.sees_other_hosts = std::getenv("DROVER_SHARED_HOST") != nullptr ? 1 : 0;
   copy_text(card.allowed_pus, format_pus(topology.allowed()));
   card.doorbell = doorbell;
   return card;
@@ -172,7 +174,7 @@ WorldInfo introduce(const mpi::World& world, const Topology& topology, const mpi
     unsigned on_host = 0;
     for (const auto& other : cards) on_host += other.host_id == card.host_id ? 1 : 0;
     info.nodes.push_back({names[rank], text(card.host), card.packages, card.cores, card.pus, card.memory_kib,
-                          text(card.allowed_pus), on_host > 1});
+                          text(card.allowed_pus), on_host > 1 || card.sees_other_hosts != 0});
     info.doorbells.push_back(card.doorbell);
     const bool same = card.host_id == own.host_id;
     info.same_host.push_back(same);

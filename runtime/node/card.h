@@ -20,7 +20,8 @@ struct NodeCard {
   std::uint64_t host_id;  // equal for ranks on one (virtual) host
   std::uint64_t cookie;   // rank 0's is the world's
   std::uint64_t generation;
-  std::uint32_t packages, cores, pus, zero;
+  std::uint32_t packages, cores, pus;
+  std::uint32_t sees_other_hosts;  // DROVER_SHARED_HOST: a container that sees its whole machine's /proc/stat
   std::uint64_t memory_kib;
   char allowed_pus[128];  // a kernel cpu list, cut off when longer
   mpi::DoorbellAddress doorbell;
@@ -31,7 +32,7 @@ struct NodeInfo {
   unsigned packages = 0, cores = 0, pus = 0;
   std::uint64_t memory_kib = 0;
   std::string allowed_pus;
-  bool shared_host = false;
+  bool shared_host = false;  // its /proc/stat counts other nodes' work too
 };
 
 struct WorldInfo {

@@ -62,9 +62,7 @@ void Node::make_parts(UniqueFd spawner) {
   exchange_ = std::make_unique<LoadExchange>(self(), size(), config_.times);
   membership_ =
       std::make_unique<Membership>(self(), size(), MPI_COMM_WORLD, config_.suspect_after, membership_actions());
-  // Hosts that are containers on one machine see its whole /proc/stat; whoever makes such hosts says so.
-  const bool shared = info_.local_ranks > 1 || std::getenv("DROVER_SHARED_HOST") != nullptr;
-  sampler_ = std::make_unique<LoadSampler>(share_, shared);
+  sampler_ = std::make_unique<LoadSampler>(share_, info_.nodes.at(static_cast<std::size_t>(self())).shared_host);
   std::vector<std::int32_t> cpus(share_.pus.begin(), share_.pus.end());
   placed_ = std::make_unique<PlacedJobs>(*this, std::move(spawner), cpus);
   origin_ = std::make_unique<OriginJobs>(
