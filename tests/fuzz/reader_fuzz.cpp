@@ -12,7 +12,7 @@
 #include "ckpt/image/state/signals.h"
 #include "ckpt/image/state/thread.h"
 #include "ckpt/image/state/timers.h"
-#include "tests/unit/memory_stream.h"
+#include "tests/unit/ckpt/memory_stream.h"
 
 namespace drover {
 namespace {

@@ -3,7 +3,7 @@
 #include "ckpt/image/reader.h"
 #include "ckpt/image/state/process.h"
 #include "ckpt/image/writer.h"
-#include "tests/unit/memory_stream.h"
+#include "tests/unit/ckpt/memory_stream.h"
 
 namespace drover {
 namespace {
