@@ -95,20 +95,28 @@ void measure_pipes(pid_t pid, FilePlan& plan) {
 
 // A periodic timer that has expired stands still until somebody asks: timerfd_gettime() makes the kernel count the
 // periods that have gone by and start it again, which the program can't tell from having asked a little later itself.
+// What is left and how often it expired must then be of one moment, so both come from fdinfo; 0 left may mean that it
+// expired just now, or is about to.
+static FdInfo settled_timerfd(const FrozenProcess& process, InjectedArea& injected, int fd) {
+  constexpr int kAttempts = 3;  // a disarmed timer has 0 left every time
+  FdInfo info;
+  for (int attempt = 0; attempt < kAttempts && info.timer_value_ns == 0; ++attempt) {
+    Batch batch = injected.area().main_batch();
+    batch.must("timerfd_gettime", SYS_timerfd_gettime, fd, batch.space(sizeof(itimerspec)));
+    injected.leader().run(injected.area(), batch);
+    info = parse_fdinfo(read_text(fmt::format("/proc/{}/fdinfo/{}", process.pid, fd)));
+  }
+  return info;
+}
+
 void measure_timerfds(const FrozenProcess& process, InjectedArea& injected, std::int64_t frozen_at_ns, FilePlan& plan) {
   for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
     OpenFileState& file = plan.state.open_files[i];
     if (file.kind != FileKind::TimerFd) continue;
-    Batch batch = injected.area().main_batch();
-    const std::uint64_t time_at = batch.space(sizeof(itimerspec));
-    batch.must("timerfd_gettime", SYS_timerfd_gettime, plan.representative[i], time_at);
-    injected.leader().run(injected.area(), batch);
-    const auto time = process.memory.load<itimerspec>(time_at);
-    const std::int64_t since_freeze = clock_ns(CLOCK_MONOTONIC) - frozen_at_ns;
-    file.value_ns = time.it_value.tv_sec * 1'000'000'000 + time.it_value.tv_nsec;
-    if (file.value_ns != 0) file.value_ns += since_freeze;
-    file.counter =
-        parse_fdinfo(read_text(fmt::format("/proc/{}/fdinfo/{}", process.pid, plan.representative[i]))).timer_ticks;
+    const FdInfo info = settled_timerfd(process, injected, plan.representative[i]);
+    file.counter = info.timer_ticks;
+    file.value_ns = info.timer_value_ns;
+    if (file.value_ns != 0) file.value_ns += clock_ns(CLOCK_MONOTONIC) - frozen_at_ns;
   }
 }
 

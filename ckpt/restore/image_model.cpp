@@ -38,8 +38,18 @@ static void check_files(const FilesState& files) {
     require(d.fd > last && d.fd <= kMaxFd && d.open_file < files.open_files.size(), "a descriptor that can't be");
     last = d.fd;
   }
-  for (const OpenFileState& file : files.open_files)
+  for (const OpenFileState& file : files.open_files) {
     require(file.kind <= FileKind::SignalFd, "a file of an unknown kind");
+    require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
+  }
+}
+
+static void check_timers(const TimersState& timers) {
+  require(timers.posix_timers.size() <= 1000, "too many timers");
+  for (const PosixTimer& timer : timers.posix_timers)
+    require(timer.value_ns >= 0 && timer.interval_ns >= 0, "a timer that can't be");
+  for (const IntervalTimer& timer : timers.interval_timers)
+    require(timer.value_us >= 0 && timer.interval_us >= 0, "a timer that can't be");
 }
 
 static void check_process(const ProcessImage& image) {
@@ -52,7 +62,8 @@ static void check_process(const ProcessImage& image) {
                 thread.credentials.groups.size() <= 65536 && thread.scheduling.cpus.size() <= 8192,
             "a thread that can't be");
   }
-  require(image.timers.posix_timers.size() <= 1000 && image.signals.actions.size() <= 64, "too many timers");
+  require(image.signals.actions.size() <= 64, "too many signal handlers");
+  check_timers(image.timers);
   check_memory(image.memory);
   check_files(image.files);
 }
@@ -145,6 +156,7 @@ ImageModel read_metadata(ImageReader& reader) {
   }
   require(!model.processes.empty(), "no process");
   require(model.host.xsave_bytes <= 64 * 1024, "processor state that is too long");
+  require(model.host.host_boottime_ns >= 0 && model.host.realtime_ns >= 0, "clocks that can't be");
   for (const ProcessImage& image : model.processes) check_process(image);
   return model;
 }

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "ckpt/restore/held_process.h"
+#include "ckpt/restore/timerfd_progress.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/features.h"
 #include "ckpt/sys/uapi.h"
@@ -76,17 +77,21 @@ static itimerspec to_itimerspec(std::int64_t value_ns, std::int64_t interval_ns)
           {value_ns / 1'000'000'000, value_ns % 1'000'000'000}};
 }
 
-// Expirations that were not read yet come back through TFD_IOC_SET_TICKS (Linux 3.17, CONFIG_CHECKPOINT_RESTORE).
+// Setting a timer makes its count 0, so the expirations that were not read yet, and those that the program has slept
+// through, are counted here and put back after it: TFD_IOC_SET_TICKS (Linux 3.17, CONFIG_CHECKPOINT_RESTORE).
 static void arm_timerfds(HeldProcess& held, Batch& batch, std::int64_t passed_ns) {
   constexpr unsigned long kSetTicks = _IOW('T', 0, std::uint64_t);
+  constexpr std::int64_t kBetweenCalls_ns = 100'000;  // an expiration between the two calls would be overwritten
   std::set<std::uint32_t> done;
   for (const DescriptorState& d : held.image.files.descriptors) {
     const OpenFileState& file = held.image.files.open_files[d.open_file];
     if (file.kind != FileKind::TimerFd || !done.insert(d.open_file).second) continue;
     held.make_room(batch, 1024);
-    const itimerspec wanted = to_itimerspec(rest(file.value_ns, passed_ns), file.interval_ns);
+    TimerfdProgress now = timerfd_after({file.value_ns, file.counter}, file.interval_ns, passed_ns);
+    if (now.value_ns != 0) now.value_ns = std::max(now.value_ns, kBetweenCalls_ns);
+    const itimerspec wanted = to_itimerspec(now.value_ns, file.interval_ns);
     batch.must("timerfd_settime", SYS_timerfd_settime, d.fd, 0, batch.push_value(wanted), 0);
-    if (file.counter != 0) batch.must("TFD_IOC_SET_TICKS", SYS_ioctl, d.fd, kSetTicks, batch.push_value(file.counter));
+    if (now.ticks != 0) batch.must("TFD_IOC_SET_TICKS", SYS_ioctl, d.fd, kSetTicks, batch.push_value(now.ticks));
   }
 }
 
