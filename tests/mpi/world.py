@@ -55,7 +55,7 @@ class WorldTest(unittest.TestCase):
         if USER:
             # The build tree may lie where that user can't look.
             self.bin = self.directory / "bin"
-            shutil.copytree(BIN, self.bin)
+            shutil.copytree(BIN, self.bin, ignore=shutil.ignore_patterns("*_tests"))
             for script in HERE.glob("*.py"):
                 shutil.copy(script, self.directory)
             self.prefix = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--"]
@@ -65,6 +65,9 @@ class WorldTest(unittest.TestCase):
                         DROVER_CONFIG=str(self.directory / "drover.toml"), DROVER_INSTANCE="t", DROVER_FAULTS="1", HOME=str(self.directory))
         for name in ("DROVER_NODE", "DROVER_GENERATION", "DROVER_NODE_NAME"):
             self.env.pop(name, None)
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):  # of the presets asan and tsan
+            if name in self.env:
+                self.env[name] += f":log_path={self.directory}/sanitizer"
         self.runtime = self.directory / "run" / "t"
         self.state = self.directory / "state" / "t"
         self.shepherds = set()
@@ -81,11 +84,15 @@ class WorldTest(unittest.TestCase):
         failed = any(test is self for test, _ in result.failures + result.errors)
         subprocess.run([*self.prefix, self.bin / "drover", "down", "--kill-jobs"], env=self.env, capture_output=True, timeout=DEADLINE)
         self.kill_leftovers()
+        # A world gets over the end of any process, so a sanitizer's report need not fail the test: look for the reports themselves.
+        reports = [path.read_text(errors="replace") for path in self.directory.glob("sanitizer.*")]
+        failed = failed or bool(reports)
         if failed:
             print(f"kept: {self.directory}; repeat with: DROVER_BIN={BIN} {sys.executable} {sys.argv[0]} {self.id().split('.', 1)[1]}",
                   file=sys.stderr)
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
+        self.assertEqual(reports, [], "sanitizer reports")
 
     def kill_leftovers(self):
         """Everything that still belongs to this test's directories: found by environment, ended by PID."""
