@@ -39,6 +39,8 @@ UniqueFd start_spawner() {
   return ours;
 }
 
+// Before MPI_Init: its threads inherit the mask, and the kernel hands a signal that ends the process to any thread that
+// does not block it.
 UniqueFd watch_end_signals() {
   sigset_t set;
   ::sigemptyset(&set);
@@ -54,6 +56,7 @@ int run(int argc, char** argv) {
   make_private_directory(paths.runtime);
   make_private_directory(paths.state);
   UniqueFd spawner = start_spawner();
+  const UniqueFd signals = watch_end_signals();
   mpi::World world(&argc, &argv);
   const char* network = std::getenv("DROVER_NET");
   const char* port_range = std::getenv("DROVER_PORT_RANGE");
@@ -65,7 +68,6 @@ int run(int argc, char** argv) {
   spdlog::default_logger()->set_pattern(
       fmt::format("%Y-%m-%dT%H:%M:%S.%e {} %l: %v", info.nodes[static_cast<std::size_t>(world.rank())].name));
 
-  const UniqueFd signals = watch_end_signals();
   bool may_finalize = false;
   {
     Node node({world, std::move(doorbell), std::move(info), std::move(topology), paths, config, std::move(spawner)});

@@ -1,6 +1,7 @@
 """Ranks that stop, die or do not fit; placement; starting a world by hand."""
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -135,6 +136,19 @@ class StartTest(WorldTest):
         self.drover("down", check=0)
         self.end(process)
         self.assertEqual(process.returncode, 0)
+
+    def test_told_to_end_by_a_signal(self):
+        process = self.mpirun("-n", 2, self.bin / "droverd")
+        wait_for(lambda: self.drover("status").returncode == 0 and self.json("status")["ready"], "the world to be ready")
+        pids = [self.droverd_pid("node1"), self.droverd_pid("node0")]
+        # Open MPI's threads too: one that does not block the signal would take it, and the whole process would die of it.
+        for status in [path for pid in pids for path in pathlib.Path(f"/proc/{pid}/task").glob("*/status")]:
+            blocked = int(next(line for line in status.read_text().splitlines() if line.startswith("SigBlk")).split()[1], 16)
+            self.assertTrue(blocked >> (signal.SIGTERM - 1) & 1, status)
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        output = self.end(process)
+        self.assertEqual(process.returncode, 0, output)
 
     def test_missing_option_is_named(self):
         process = self.mpirun("-n", 2, "env", "-u", "OMPI_MCA_orte_enable_recovery", self.bin / "droverd")
