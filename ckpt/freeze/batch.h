@@ -19,8 +19,8 @@ class Batch {
 
   // Adds a call that must succeed: run() throws SystemError "`what`: ..." if it fails. Returns its index.
   template <class... Args>
-  std::size_t must(std::string what, long number, Args... args) {
-    return add(std::move(what), number, {to_word(args)...});
+  std::size_t must(std::string_view what, long number, Args... args) {
+    return add(std::string(what), number, {to_word(args)...});
   }
   // Adds a call whose result the caller looks at.
   template <class... Args>

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/control/frame_socket.h"
@@ -38,7 +39,7 @@ struct MoveContext {
 
 class OutgoingMoves {
  public:
-  explicit OutgoingMoves(MoveContext context) : context_(context) {}
+  explicit OutgoingMoves(MoveContext context) : context_(std::move(context)) {}
 
   // Begins to move `job` to rank `to`. A report goes to `asker` (if request != 0) and to the job's origin in any case.
   void begin(int asker, const MoveRequest& request);
@@ -104,7 +105,7 @@ class OutgoingMoves {
 
 class IncomingMoves {
  public:
-  explicit IncomingMoves(MoveContext context) : context_(context) {}
+  explicit IncomingMoves(MoveContext context) : context_(std::move(context)) {}
 
   void handle(int from, Msg type, const std::string& payload);
   bool progress();

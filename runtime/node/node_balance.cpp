@@ -46,6 +46,7 @@ NodeState Node::state_now() const {
 
 std::vector<NodeView> Node::view_table() const {
   std::vector<NodeView> views;
+  views.reserve(static_cast<std::size_t>(size()));
   const std::uint64_t now = monotonic_ns();
   for (int rank = 0; rank < size(); ++rank)
     views.push_back(

@@ -56,8 +56,8 @@ class WorldTest(unittest.TestCase):
             # The build tree may lie where that user can't look.
             self.bin = self.directory / "bin"
             shutil.copytree(BIN, self.bin, ignore=shutil.ignore_patterns("*_tests"))
-            for script in HERE.glob("*.py"):
-                shutil.copy(script, self.directory)
+            for file in (*HERE.glob("*.py"), HERE.parent / "thread_sanitizer.supp"):
+                shutil.copy(file, self.directory)
             self.prefix = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--"]
             shutil.chown(self.directory, USER, "nogroup")
         (self.directory / "drover.toml").write_text(self.config)
@@ -67,7 +67,8 @@ class WorldTest(unittest.TestCase):
             self.env.pop(name, None)
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):  # of the presets asan and tsan
             if name in self.env:
-                self.env[name] += f":log_path={self.directory}/sanitizer"
+                options = self.env[name].replace(str(HERE.parent), str(self.directory)) if USER else self.env[name]
+                self.env[name] = f"{options}:log_path={self.directory}/sanitizer"
         self.runtime = self.directory / "run" / "t"
         self.state = self.directory / "state" / "t"
         self.shepherds = set()
