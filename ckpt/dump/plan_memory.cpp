@@ -61,7 +61,7 @@ class MemoryPlanner {
       area.file = objects_.emplace(m.inode, static_cast<std::uint32_t>(objects_.size())).first->second;
     } else if (!m.path.empty() && m.path[0] != '[') {
       if (auto refusal = add_file(m, area)) return refusal;
-    } else if (m.path != "" && m.path != "[heap]" && m.path != "[stack]" && !starts_with(m.path, "[anon:")) {
+    } else if (!m.path.empty() && m.path != "[heap]" && m.path != "[stack]" && !starts_with(m.path, "[anon:")) {
       return Refusal{fmt::format("has an area {} {}", m.path, at(m))};
     }
     state.areas.push_back(area);

@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <numeric>
 
 #include "ckpt/sys/error.h"
 #include "runtime/migrate/fault.h"
@@ -87,8 +88,8 @@ void Node::make_parts(UniqueFd spawner) {
   });
   control_ = std::make_unique<ControlServer>(*this, *origin_, control_actions());
 
-  std::vector<int> everyone;
-  for (int rank = 0; rank < size(); ++rank) everyone.push_back(rank);
+  std::vector<int> everyone(static_cast<std::size_t>(size()));
+  std::iota(everyone.begin(), everyone.end(), 0);
   exchange_->use(rounds_.get(), everyone);
   loop_.watch(doorbell_.fd(), EPOLLIN, [](std::uint32_t) {});  // emptied in turn()
 }

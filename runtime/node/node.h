@@ -90,10 +90,10 @@ class Node final : public Cluster {
   nlohmann::json describe_status() const;
   nlohmann::json describe_nodes() const;
   nlohmann::json answer(const nlohmann::json& question);
-  void gather(nlohmann::json question, std::function<void(Answers)> done);
+  void gather(const nlohmann::json& question, std::function<void(Answers)> done);
   void on_gather_reply(int from, const Question& reply);
   void on_move_report(const MoveReportMsg& report);
-  void ping_all(std::function<void(const nlohmann::json&)> done);
+  void ping_all(const std::function<void(const nlohmann::json&)>& done);
   void begin_down(const std::string& mode, std::function<void(const nlohmann::json&)> done);
   void obey_down(int from, const std::string& mode);
 

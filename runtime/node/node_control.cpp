@@ -20,8 +20,8 @@ ControlActions Node::control_actions() {
   ControlActions actions;
   actions.status = [this] { return describe_status(); };
   actions.nodes = [this] { return describe_nodes(); };
-  actions.gather = [this](json question, std::function<void(Answers)> done) {
-    gather(std::move(question), std::move(done));
+  actions.gather = [this](const json& question, std::function<void(Answers)> done) {
+    gather(question, std::move(done));
   };
   actions.migrate = [this](int rank, const MoveRequest& request, std::function<void(const json&)> done) {
     MoveRequest ask = request;
@@ -32,7 +32,7 @@ ControlActions Node::control_actions() {
   actions.down = [this](const std::string& mode, std::function<void(const json&)> done) {
     begin_down(mode, std::move(done));
   };
-  actions.ping = [this](std::function<void(const json&)> done) { ping_all(std::move(done)); };
+  actions.ping = [this](const std::function<void(const json&)>& done) { ping_all(done); };
   return actions;
 }
 
@@ -119,7 +119,7 @@ json Node::answer(const json& question) {
   return {{"jobs", jobs}, {"placed", placed}};
 }
 
-void Node::gather(json question, std::function<void(Answers)> done) {
+void Node::gather(const json& question, std::function<void(Answers)> done) {
   const std::uint64_t request = next_request_++;
   Gathering& gathering = gatherings_[request];
   gathering.answers.assign(static_cast<std::size_t>(size()), json::object());
@@ -163,7 +163,7 @@ void Node::on_move_report(const MoveReportMsg& report) {
 }
 
 // One rank after the other: what is measured is the round trip and not a burst.
-void Node::ping_all(std::function<void(const json&)> done) {
+void Node::ping_all(const std::function<void(const json&)>& done) {
   auto answer = std::make_shared<json>(json::object());
   auto next = std::make_shared<std::function<void(int)>>();
   *next = [this, answer, done, weak = std::weak_ptr(next)](int rank) {
