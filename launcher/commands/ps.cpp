@@ -27,13 +27,13 @@ std::string command_line(const Json& job) {
 
 // Why it sits where it sits, the most telling reason first.
 std::string why(const Json& job) {
-  if (const auto error = job.value("error", ""); !error.empty()) return error;
+  if (auto error = job.value("error", ""); !error.empty()) return error;
   if (const auto pinned = job.value("pinned", ""); !pinned.empty()) return "pinned: " + pinned;
   return job.value("why", "");
 }
 
 std::string state_text(const Json& job) {
-  const std::string state = job.value("state", "");
+  std::string state = job.value("state", "");
   if (state != "ended") return state;
   if (const int signal = job.value("signal", 0); signal != 0) return fmt::format("signal {}", signal);
   return fmt::format("exit {}", job.value("exit", 0));
