@@ -11,9 +11,21 @@
 
 namespace drover {
 
+static std::vector<gid_t> beside(std::vector<gid_t> groups, gid_t main_group) {
+  std::erase(groups, main_group);
+  return groups;
+}
+
 static void change_ids(Batch& batch, const CredentialsState& wanted, const TaskStatus& now) {
-  if (wanted.groups != now.groups)
-    batch.must("setgroups", SYS_setgroups, wanted.groups.size(), batch.push(std::as_bytes(std::span(wanted.groups))));
+  if (wanted.groups != now.groups) {
+    const auto groups = batch.push(std::as_bytes(std::span(wanted.groups)));
+    // An ordinary user's namespace denies setgroups. Some logins list the main group among the others and some do not
+    // (initgroups(3) does): that is no difference in what the process may do, and no reason to fail.
+    if (beside(wanted.groups, wanted.gid[1]) == beside(now.groups, wanted.gid[1]))
+      batch.may(SYS_setgroups, wanted.groups.size(), groups);
+    else
+      batch.must("setgroups", SYS_setgroups, wanted.groups.size(), groups);
+  }
   const bool same = wanted.uid == now.uid && wanted.gid == now.gid;
   if (same) return;
   // Without this, leaving user id 0 would drop the capabilities that the rest needs (capabilities(7)).
