@@ -19,9 +19,9 @@ namespace drover {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kSupervisorEnds = std::chrono::seconds(15);  // it needs at most 2 + 2 + 2
-constexpr auto kShepherdsEnd = std::chrono::seconds(1);     // of jobs that have ended
-constexpr auto kDroverdsEnd = std::chrono::seconds(10);     // of a world that plain mpirun started
+constexpr auto kSupervisorEnds = std::chrono::seconds(15);       // it needs at most 2 + 2 + 2
+constexpr auto kShepherdsEnd = std::chrono::milliseconds(1000);  // of jobs that have ended
+constexpr auto kDroverdsEnd = std::chrono::seconds(10);          // of a world that plain mpirun started
 
 // Written before the world is asked to end, so that its supervisor does not start another; removed if it refuses.
 class DownRequest {
@@ -59,27 +59,15 @@ bool answers(const InstancePaths& paths) {
   return false;
 }
 
-// A shepherd removes its socket at its end, and keeps the next world's way to its job until then.
-bool has_shepherds(const std::filesystem::path& node_dir) {
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(node_dir, ignored))
-    if (entry.path().filename().string().compare(0, 4, "job-") == 0) return true;
-  return false;
-}
-
-// What a world leaves in the runtime folder of this host: sockets of droverds that were killed, the shepherds' log, and
-// the nodes' folders. A folder in which a shepherd lives stays as it is but for the socket.
+// What a world leaves in the runtime folder of this host if its droverds were killed. A folder in which a shepherd
+// lives stays as it is but for the socket.
 void remove_left_overs(const InstancePaths& paths, const std::string& mode) {
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(paths.runtime, ignored)) {
-    if (!entry.is_directory(ignored)) continue;
-    ::unlink((entry.path() / "control").c_str());
-    // Shepherds whose jobs have ended are on their way out.
-    if (mode != "leave") wait_for(kShepherdsEnd, [&] { return !has_shepherds(entry.path()); });
-    if (has_shepherds(entry.path())) continue;
-    ::unlink((entry.path() / "shepherds.log").c_str());
-    ::rmdir(entry.path().c_str());
-  }
+  std::vector<std::string> nodes;
+  for (const auto& entry : std::filesystem::directory_iterator(paths.runtime, ignored))
+    if (entry.is_directory(ignored)) nodes.push_back(entry.path().filename());
+  for (const std::string& node : nodes)
+    remove_node_dir(paths, node, mode == "leave" ? std::chrono::milliseconds::zero() : kShepherdsEnd);
 }
 
 int ask_world(const Context& context, const std::string& mode, bool supervised) {

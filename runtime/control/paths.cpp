@@ -26,10 +26,20 @@ bool is_own_directory(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid();
 }
 
+std::string default_runtime_base() { return fmt::format("/tmp/drover-{}", ::geteuid()); }
+
 std::string runtime_base() {
   if (auto dir = environment("DROVER_RUNTIME_DIR"); !dir.empty()) return dir;
   if (auto dir = environment("XDG_RUNTIME_DIR"); !dir.empty() && is_own_directory(dir)) return dir + "/drover";
-  return fmt::format("/tmp/drover-{}", ::geteuid());
+  return default_runtime_base();
+}
+
+// A shepherd removes its socket at its end, and keeps the next world's way to its job until then.
+bool has_shepherds(const std::string& node_dir) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(node_dir, ignored))
+    if (entry.path().filename().string().compare(0, 4, "job-") == 0) return true;
+  return false;
 }
 
 std::string state_base() {
@@ -73,6 +83,22 @@ void make_private_directory(const std::string& path) {
     throw std::runtime_error(fmt::format("{} belongs to uid {}, not to you", path, status.st_uid));
   if ((status.st_mode & 077) != 0)
     throw std::runtime_error(fmt::format("{} is open to other users; run: chmod 700 {}", path, path));
+}
+
+bool remove_node_dir(const InstancePaths& paths, const std::string& node, std::chrono::milliseconds longest) {
+  const std::string directory = paths.node_dir(node);
+  ::unlink(paths.control_socket(node).c_str());
+  for (const auto end = std::chrono::steady_clock::now() + longest; has_shepherds(directory); ::usleep(20'000))
+    if (std::chrono::steady_clock::now() >= end) return false;
+  ::unlink((directory + "/shepherds.log").c_str());
+  ::rmdir(directory.c_str());
+  remove_empty_dirs(paths);
+  return true;
+}
+
+void remove_empty_dirs(const InstancePaths& paths) {
+  ::rmdir(paths.runtime.c_str());
+  if (runtime_base() == default_runtime_base()) ::rmdir(runtime_base().c_str());  // not a directory that somebody chose
 }
 
 std::vector<std::string> local_nodes(const InstancePaths& paths) {

@@ -12,6 +12,7 @@
 // $DROVER_INSTANCE, else "default".
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,15 @@ InstancePaths instance_paths();
 // Makes `path` and its parents with mode 0700. Throws SystemError; and std::runtime_error if the last one exists but
 // belongs to another user or is open to others (somebody else's directory in /tmp must not be trusted).
 void make_private_directory(const std::string& path);
+
+// Removes the folder of a node whose droverd has left, and those above it that are empty then and Drover's own. A
+// shepherd that lives in it keeps it: waits up to `longest` for that to end (those of ended jobs are on their way out),
+// and returns false if it does not. Errors are ignored: what can't be removed stays.
+bool remove_node_dir(const InstancePaths& paths, const std::string& node, std::chrono::milliseconds longest);
+
+// Removes the instance's folders of this host that are empty and Drover's own, as a droverd that could not start leaves
+// them.
+void remove_empty_dirs(const InstancePaths& paths);
 
 // The nodes of this instance with a control socket on this host, sorted by name ("node2" before "node10").
 std::vector<std::string> local_nodes(const InstancePaths&);

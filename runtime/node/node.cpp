@@ -20,7 +20,8 @@ using nlohmann::json;
 namespace {
 constexpr auto kTick = std::chrono::milliseconds(100);  // the safety net under lost rings
 constexpr auto kHotWait = std::chrono::microseconds(100);
-constexpr std::uint64_t kHotWindowNs = 1'500'000;  // after any activity: an answer is likely to follow
+constexpr auto kShepherdsEnd = std::chrono::milliseconds(1000);  // of jobs that have ended
+constexpr std::uint64_t kHotWindowNs = 1'500'000;                // after any activity: an answer is likely to follow
 
 }  // namespace
 
@@ -47,6 +48,8 @@ Node::Node(Start start)
 Node::~Node() {
   control_.reset();
   loop_.forget(doorbell_.fd());
+  // `drover down` runs on one host; on the others nobody else would. After a kill the next world finds it as it is.
+  if (leaving_) remove_node_dir(paths_, self_name(), leaving_jobs_ ? std::chrono::milliseconds::zero() : kShepherdsEnd);
 }
 
 void Node::make_parts(UniqueFd spawner) {

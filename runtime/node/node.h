@@ -144,6 +144,7 @@ class Node final : public Cluster {
   std::function<void(const nlohmann::json&)> down_done_;
   std::vector<bool> down_missing_;
   bool leaving_ = false;
+  bool leaving_jobs_ = false;  // they run on after this
 };
 
 }  // namespace drover

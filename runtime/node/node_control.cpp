@@ -215,6 +215,7 @@ void Node::begin_down(const std::string& mode, std::function<void(const json&)> 
 
 void Node::obey_down(int from, const std::string& mode) {
   leaving_ = true;
+  leaving_jobs_ = mode == "leave";
   log_event(json{{"event", "down"}, {"mode", mode}}.dump());
   if (mode == "kill") placed_->kill_all();
   auto wait = std::make_shared<std::function<void()>>();
