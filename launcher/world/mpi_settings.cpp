@@ -1,6 +1,5 @@
 #include "launcher/world/mpi_settings.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -8,9 +7,13 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "launcher/world/network.h"
+
 namespace drover {
 
 namespace {
+
+constexpr std::size_t kDaemonPorts = 6;
 
 std::pair<int, int> parse_ports(const std::string& range) {
   int first = 0, last = 0;
@@ -22,15 +25,6 @@ std::pair<int, int> parse_ports(const std::string& range) {
     throw std::runtime_error(fmt::format(
         "--port-range {}: must be A-B with 1024 <= A, B <= 65535 and at least 16 ports (a few for each node)", range));
   return {first, last};
-}
-
-void check_network(const std::string& network) {
-  const auto slash = network.find('/');
-  in_addr address{};
-  int bits = -1;
-  if (slash != std::string::npos) std::from_chars(network.data() + slash + 1, network.data() + network.size(), bits);
-  if (::inet_pton(AF_INET, network.substr(0, slash).c_str(), &address) != 1 || bits < 0 || bits > 32)
-    throw std::runtime_error(fmt::format("--net {}: must be an IPv4 network such as 10.0.0.0/24", network));
 }
 
 }  // namespace
@@ -61,26 +55,45 @@ Environment base_mpi_settings() {
   return settings;
 }
 
+Environment agent_settings(const WorldOptions& options) {
+  if (!options.agent.empty()) return {{"OMPI_MCA_plm_rsh_agent", options.agent}};
+  // A question would wait for ever: nobody sits at the supervisor.
+  return {{"OMPI_MCA_plm_rsh_args", "-o BatchMode=yes -o ConnectTimeout=15"}};
+}
+
 Environment mpi_settings(const WorldOptions& options) {
   Environment settings = base_mpi_settings();
-  if (!options.agent.empty()) {
-    settings.emplace_back("OMPI_MCA_plm_rsh_agent", options.agent);
-  } else {  // a question would wait for ever: nobody sits at the supervisor
-    settings.emplace_back("OMPI_MCA_plm_rsh_args", "-o BatchMode=yes -o ConnectTimeout=15");
-  }
+  for (auto& setting : agent_settings(options)) settings.push_back(std::move(setting));
   if (!options.network.empty()) {
-    check_network(options.network);
     settings.emplace_back("OMPI_MCA_oob_tcp_if_include", options.network);
     settings.emplace_back("OMPI_MCA_btl_tcp_if_include", options.network);
     settings.emplace_back("DROVER_NET", options.network);
+  }
+  if (!options.network.empty() || !options.port_range.empty()) {
+    // Both speak of IPv4; over IPv6 neither would hold.
+    settings.emplace_back("OMPI_MCA_oob_tcp_disable_ipv6_family", "1");
+    settings.emplace_back("OMPI_MCA_btl_tcp_disable_family", "6");
   }
   if (!options.port_range.empty()) {
     const auto [first, last] = parse_ports(options.port_range);
     // mpirun and its daemons take the lower half, the ranks the upper one.
     const int middle = first + (last - first) / 2;
-    settings.emplace_back("OMPI_MCA_oob_tcp_dynamic_ipv4_ports", fmt::format("{}-{}", first, middle - 1));
-    settings.emplace_back("OMPI_MCA_btl_tcp_port_min_v4", fmt::format("{}", middle));
-    settings.emplace_back("OMPI_MCA_btl_tcp_port_range_v4", fmt::format("{}", last - middle + 1));
+    // mpirun listens on every port of its lists, however long; with a few, other clusters of this host find some too.
+    // It listens on IPv6 even if told not to, and such a socket takes the same port of IPv4.
+    const auto ports = free_tcp_ports(first, middle - 1, kDaemonPorts);
+    if (ports.size() < 2)
+      throw std::runtime_error(
+          fmt::format("--port-range {}: on this host the ports from {} to {} are taken; give another range",
+                      options.port_range, first, middle - 1));
+    const auto half = ports.begin() + static_cast<std::ptrdiff_t>(ports.size() / 2);
+    settings.emplace_back("OMPI_MCA_oob_tcp_dynamic_ipv4_ports",
+                          fmt::format("{}", fmt::join(ports.begin(), half, ",")));
+    settings.emplace_back("OMPI_MCA_oob_tcp_dynamic_ipv6_ports", fmt::format("{}", fmt::join(half, ports.end(), ",")));
+    for (const char* family : {"v4", "v6"}) {  // the ranks too listen on both
+      settings.emplace_back(fmt::format("OMPI_MCA_btl_tcp_port_min_{}", family), fmt::format("{}", middle));
+      settings.emplace_back(fmt::format("OMPI_MCA_btl_tcp_port_range_{}", family),
+                            fmt::format("{}", last - middle + 1));
+    }
     settings.emplace_back("DROVER_PORT_RANGE", options.port_range);
   }
   return settings;
@@ -92,7 +105,9 @@ std::vector<std::string> mpirun_command(const std::string& mpirun, const WorldOp
                                       fmt::format("{}", count_nodes(options.hosts))};
   // Variables of these names reach the ranks on other hosts too; OMPI_* travel by themselves.
   for (const char* name : {"DROVER_GENERATION", "DROVER_INSTANCE", "DROVER_RUNTIME_DIR", "DROVER_STATE_DIR",
-                           "DROVER_CONFIG", "DROVER_LOG", "DROVER_NET", "DROVER_PORT_RANGE", "DROVER_FAULT"})
+                           "DROVER_CONFIG", "DROVER_LOG", "DROVER_NET", "DROVER_PORT_RANGE", "DROVER_FAULT",
+                           // ssh gives a bare environment, and these say where Drover's files and libraries are.
+                           "XDG_STATE_HOME", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH"})
     if (std::getenv(name) != nullptr) {
       command.emplace_back("-x");
       command.emplace_back(name);

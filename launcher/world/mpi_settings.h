@@ -22,7 +22,10 @@ using Environment = std::vector<std::pair<std::string, std::string>>;
 // The variables that every way of starting needs (hostfiles/drover.env says the same), with each one's reason in the
 // .cpp.
 Environment base_mpi_settings();
-// base_mpi_settings() and those for `options`. Throws std::runtime_error for a bad network or port range.
+// How hosts are reached: ssh, or what `options` gives instead.
+Environment agent_settings(const WorldOptions& options);
+// base_mpi_settings() and those for `options`. Throws std::runtime_error for a bad port range, or one that is all taken
+// on this host. Not a constant: it names ports that are free now.
 Environment mpi_settings(const WorldOptions& options);
 
 // mpirun's command line; `hostfile` is the one to give it, `droverd` its path.

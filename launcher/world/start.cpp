@@ -19,6 +19,8 @@
 
 #include "ckpt/sys/error.h"
 #include "launcher/client.h"
+#include "launcher/world/host_check.h"
+#include "launcher/world/network.h"
 #include "launcher/world/supervisor.h"
 
 namespace drover {
@@ -28,6 +30,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kPollInterval = std::chrono::milliseconds(30);
 constexpr auto kStatusTimeout = std::chrono::seconds(2);
+constexpr auto kSlowStart = std::chrono::seconds(5);  // a good start takes one or two
+constexpr const char* kInterrupted = "interrupted: the cluster was not started";
+constexpr auto kLongestAnswer = std::chrono::seconds(10);  // of a host that is asked what is wrong with it
 
 volatile std::sig_atomic_t interrupted = 0;
 
@@ -44,6 +49,7 @@ std::string read_file(const std::string& path) {
   int exit_code = 1;
   try {
     ::setsid();
+    for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);  // not as drover up has them
     const std::string log = paths.runtime + "/up.log";
     std::error_code ignored;  // the first one has no earlier log
     std::filesystem::rename(log, log + ".1", ignored);
@@ -90,32 +96,41 @@ long last_generation(const InstancePaths& paths) {
   return generation;
 }
 
-std::string failure(const InstancePaths& paths, const std::string& what) {
-  const std::string log = paths.runtime + "/up.log", reason = reason_in_log(read_file(log));
-  return fmt::format("{}: {}; see {}", what, reason.empty() ? "mpirun gave no reason" : reason, log);
-}
-
 void stop_supervisor(pid_t pid) {
   ::kill(pid, SIGTERM);
   ::waitpid(pid, nullptr, 0);
 }
 
+std::string failure(const InstancePaths& paths, const std::string& what) {
+  const std::string log = paths.runtime + "/up.log", text = read_file(log);
+  std::string reason = reason_of_ranks(text);
+  if (reason.empty()) reason = reason_in_log(text);
+  return fmt::format("{}: {}; see {}", what, reason.empty() ? "mpirun gave no reason" : reason, log);
+}
+
 std::string wait_until_ready(const InstancePaths& paths, const WorldOptions& options, pid_t supervisor, long older_than,
                              std::chrono::seconds timeout) {
-  for (const auto deadline = Clock::now() + timeout;;) {
+  for (const auto begin = Clock::now();;) {
     if (auto node = ready_node(paths, count_nodes(options.hosts), older_than)) return *node;
     int status = 0;
     if (::waitpid(supervisor, &status, WNOHANG) == supervisor)
       throw std::runtime_error(failure(paths, "the cluster did not start"));
     if (interrupted != 0) {
       stop_supervisor(supervisor);
-      throw std::runtime_error("interrupted: the cluster was not started");
+      throw std::runtime_error(kInterrupted);
     }
-    if (Clock::now() > deadline) {
+    const auto waited = Clock::now() - begin;
+    // One rank that says why it leaves is enough: the others may wait for it for ever.
+    if (waited > kSlowStart && !reason_of_ranks(read_file(paths.runtime + "/up.log")).empty()) {
       stop_supervisor(supervisor);
-      throw std::runtime_error(
-          failure(paths, fmt::format("no node on this host was ready within {} s (does the hostfile name this host?)",
-                                     timeout.count())));
+      throw std::runtime_error(failure(paths, "the cluster did not start"));
+    }
+    if (waited > timeout) {
+      stop_supervisor(supervisor);
+      throw std::runtime_error(failure(
+          paths, fmt::format("no node on this host was ready within {} s (does the hostfile name this host, and do "
+                             "firewalls let the nodes reach each other, see --port-range?)",
+                             timeout.count())));
     }
     ::poll(nullptr, 0, static_cast<int>(kPollInterval.count()));
   }
@@ -133,9 +148,22 @@ std::string program_directory() {
 std::string find_mpirun() {
   const char* path = std::getenv("PATH");
   std::istringstream directories(path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
+  std::error_code ignored;
   for (std::string directory; std::getline(directories, directory, ':');)
-    if (std::string file = directory + "/mpirun"; ::access(file.c_str(), X_OK) == 0) return file;
+    if (::access((directory + "/mpirun").c_str(), X_OK) == 0)
+      // mpirun takes the prefix of Open MPI on the other hosts from its own path, and refuses "/": not /bin, where that
+      // is a link to /usr/bin.
+      return std::filesystem::canonical(directory, ignored) / "mpirun";
   throw std::runtime_error("mpirun: not found in PATH; install it with: apt install openmpi-bin");
+}
+
+std::string reason_of_ranks(const std::string& text) {
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);)  // a failed MPI call is the consequence of something else
+    if (line.rfind("droverd: ", 0) == 0 && line.rfind("droverd: MPI_", 0) != 0 &&
+        line.rfind("droverd: warning: ", 0) != 0 && line.rfind("droverd: info: ", 0) != 0)
+      return line;
+  return {};
 }
 
 std::string reason_in_log(const std::string& text) {
@@ -149,7 +177,8 @@ std::string reason_in_log(const std::string& text) {
   std::istringstream stream(text);
   std::vector<std::string> lines;
   for (std::string line; std::getline(stream, line);)
-    if (line.find_first_not_of("-= \t\r") != std::string::npos && line.find("drover up [") == std::string::npos)
+    if (line.find_first_not_of("-= \t\r") != std::string::npos && line.find("drover up [") == std::string::npos &&
+        line.find("Warning: setpgid") == std::string::npos)  // harmless: its helper was quicker
       lines.push_back(line);
   const auto trim = [](std::string line) {
     line.erase(0, line.find_first_not_of(" \t"));
@@ -167,6 +196,7 @@ std::string start_world(const InstancePaths& paths, const WorldOptions& options,
   if (::access(droverd.c_str(), X_OK) != 0)
     throw std::runtime_error(fmt::format("{}: {}; it must lie beside drover", droverd, error_text(errno)));
   mpi_settings(options);  // complains now, not in the log
+  if (!options.network.empty()) check_network(options.network, local_interfaces());
   make_private_directory(paths.runtime);
   make_private_directory(paths.state);
   auto pid_file = PidFile::acquire(paths.runtime + "/up.pid");
@@ -179,7 +209,16 @@ std::string start_world(const InstancePaths& paths, const WorldOptions& options,
     if (status_of(paths, node))
       throw std::runtime_error(fmt::format(
           "instance {}: {} runs already, started by an mpirun of its own; use drover down first", instance, node));
-  ::unlink(down_request_file(paths).c_str());
+  std::signal(SIGINT, [](int) { interrupted = 1; });
+  std::signal(SIGTERM, [](int) { interrupted = 1; });
+  const std::string fault = fault_of_hosts(options, mpirun, droverd, kLongestAnswer, interrupted);
+  if (fault.empty() && interrupted == 0) {
+    ::unlink(down_request_file(paths).c_str());
+  } else {  // nothing has been started
+    pid_file->remove();
+    remove_empty_dirs(paths);
+    throw std::runtime_error(fault.empty() ? kInterrupted : fault);
+  }
   const long older_than = last_generation(paths);
   int pipe[2];
   check(::pipe2(pipe, O_CLOEXEC | O_NONBLOCK), "pipe");
@@ -191,8 +230,6 @@ std::string start_world(const InstancePaths& paths, const WorldOptions& options,
   }
   pid_file.reset();
   reading.reset();
-  std::signal(SIGINT, [](int) { interrupted = 1; });
-  std::signal(SIGTERM, [](int) { interrupted = 1; });
   std::string node = wait_until_ready(paths, options, supervisor, older_than, timeout);
   check(::write(writing.get(), "r", 1), "write", "supervisor's pipe");
   return node;

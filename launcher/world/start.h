@@ -19,7 +19,9 @@ std::string find_mpirun();
 // nothing is left running then.
 std::string start_world(const InstancePaths& paths, const WorldOptions& options, std::chrono::seconds timeout);
 
-// The telling line of a log of mpirun, ssh and droverd: why a world did not come up. Empty if there is none.
+// In a log of mpirun, ssh and droverd: what a droverd gave as its reason for leaving. Empty if none did.
+std::string reason_of_ranks(const std::string& text);
+// The telling line of such a log: why a world did not come up. Empty if there is none.
 std::string reason_in_log(const std::string& text);
 
 }  // namespace drover

@@ -109,7 +109,10 @@ pid_t Supervisor::start_world() {
   std::ofstream(hostfile, std::ios::trunc) << format_hostfile(options_.hosts);
   ::setenv("DROVER_GENERATION", fmt::format("{}", generation).c_str(), 1);
   for (const auto& [name, value] : mpi_settings(options_))
-    ::setenv(name.c_str(), value.c_str(), 0);  // the user's own win
+    if (std::getenv(name.c_str()) == nullptr || own_settings_.count(name) > 0) {  // the user's own win
+      ::setenv(name.c_str(), value.c_str(), 1);
+      own_settings_.insert(name);
+    }
   const auto command = mpirun_command(mpirun_, options_, hostfile, droverd_);
   log(fmt::format("world {}: {}", generation, fmt::join(command, " ")));
   const pid_t pid = check(::fork(), "fork");

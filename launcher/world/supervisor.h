@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <set>
 #include <string>
 
 #include "ckpt/sys/unique_fd.h"
@@ -58,6 +59,7 @@ class Supervisor {
   bool end_requested_ = false;
   int quick_deaths_ = 0;
   std::string last_end_;
+  std::set<std::string> own_settings_;  // variables that an earlier world set
 };
 
 }  // namespace drover

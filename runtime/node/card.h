@@ -53,7 +53,6 @@ WorldInfo introduce(const mpi::World& world, const Topology& topology, const mpi
 std::vector<std::string> choose_names(const std::vector<NodeCard>& cards);
 // One line naming every rank whose version is not the first one's; empty if all are equal.
 std::string version_conflict(const std::vector<NodeCard>& cards);
-
 // The mpirun options that a world of more than one rank needs (see hostfiles/drover.env): the one that is missing and
 // how to set it, or empty.
 std::string missing_mpi_option();

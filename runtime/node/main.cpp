@@ -50,17 +50,33 @@ UniqueFd watch_end_signals() {
   return UniqueFd(check(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"));
 }
 
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+// Open MPI would warn and use every network; then ranks that are on it and ranks that are not wait for each other.
+void check_network(const mpi::Doorbell& doorbell, const std::string& network) {
+  if (network.empty() || doorbell.address().count > 0) return;
+  char host[256] = {};
+  ::gethostname(host, sizeof host - 1);
+  throw std::runtime_error(
+      fmt::format("--net {}: no address in it on {}; give a network that every node is on", network, host));
+}
+
 int run(int argc, char** argv) {
   const InstancePaths paths = instance_paths();
   const NodeConfig config = load_config();
+  UniqueFd spawner = start_spawner();
+  mpi::Doorbell doorbell(variable("DROVER_NET"), variable("DROVER_PORT_RANGE"));
+  // Ranks of one host need no network.
+  if (variable("OMPI_COMM_WORLD_LOCAL_SIZE") != variable("OMPI_COMM_WORLD_SIZE"))
+    check_network(doorbell, variable("DROVER_NET"));
+  const UniqueFd signals = watch_end_signals();  // before MPI makes threads
+  mpi::World world(&argc, &argv);
+  // Not earlier: a rank that waits in there for one that never comes is killed and leaves what it made.
   make_private_directory(paths.runtime);
   make_private_directory(paths.state);
-  UniqueFd spawner = start_spawner();
-  const UniqueFd signals = watch_end_signals();
-  mpi::World world(&argc, &argv);
-  const char* network = std::getenv("DROVER_NET");
-  const char* port_range = std::getenv("DROVER_PORT_RANGE");
-  mpi::Doorbell doorbell(network != nullptr ? network : "", port_range != nullptr ? port_range : "");
   Topology topology = Topology::load();
   WorldInfo info = introduce(world, topology, doorbell.address(), paths);
   if (world.size() > 1)
@@ -92,6 +108,13 @@ int main(int argc, char** argv) {
     fmt::print("droverd {}\n", DROVER_VERSION);
     return 0;
   }
+  if (argc == 3 && std::strcmp(argv[1], "--check-net") == 0) try {  // asked on each host by drover up
+      drover::check_network(drover::mpi::Doorbell(argv[2]), argv[2]);
+      return 0;
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "droverd: {}\n", error.what());
+      return 1;
+    }
   if (argc > 1) {
     fmt::print(stderr,
                "usage: mpirun ... droverd   (or, simpler: drover up)\ndroverd takes no arguments; see hostfiles/ for "
@@ -106,6 +129,10 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     fmt::print(stderr, "droverd: {}\n", error.what());
     std::fflush(stderr);
+    try {
+      drover::remove_empty_dirs(drover::instance_paths());
+    } catch (const std::exception&) {  // then there are none
+    }
     // Peers may wait in a collective for this rank: mpirun ends them when one exits like this. No MPI_Abort, it can
     // hang.
     ::_exit(1);
