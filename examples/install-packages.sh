@@ -7,7 +7,7 @@ build_packages=(
   libopenmpi-dev openmpi-bin libboost-serialization-dev
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwloc-dev libxxhash-dev liblz4-dev
   libgtest-dev python3)
-test_packages=(iproute2 util-linux procps openssh-client)
+test_packages=(iproute2 util-linux procps openssh-client openssh-server nftables)
 # shellcheck disable=SC2034 # used by those who source this
 quickstart_packages=(xz-utils gzip bzip2 perl mawk coreutils)
 
