@@ -37,6 +37,7 @@ std::string describe_status(int status) {
 
 [[noreturn]] void exec_mpirun(const std::vector<std::string>& command) {
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   ::execv(argv[0], argv.data());
