@@ -1,5 +1,6 @@
 #include "runtime/migrate/fault.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -45,7 +46,7 @@ static std::string take_fault(const std::string& name, bool drop) {
     if (found.empty() && point == name && (action == "drop") == drop)
       found = action;
     else
-      rest += point + " " + action + "\n";
+      rest += fmt::format("{} {}\n", point, action);
   if (found.empty()) return {};
   ::unlink(faults().file.c_str());  // made anew, not written to: whoever armed it may be another user
   if (!rest.empty()) std::ofstream(faults().file) << rest;
