@@ -20,6 +20,8 @@ namespace drover {
 HostState collect_host(const FrozenTree::Impl& tree, const MemoryState& memory);
 Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&);
 void collect_memory(const FrozenProcess&, InjectedArea&, MemoryState&);  // completes the plan
+std::optional<Refusal> collect_guards(const FrozenProcess&, MemoryState&);
+void collect_area_policies(const FrozenProcess&, InjectedArea&, MemoryState&);
 // Dispositions, the process's queue and its timers, as of one moment.
 struct SignalsAndTimers {
   SignalsState signals;

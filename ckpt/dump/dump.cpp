@@ -35,6 +35,8 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
                                       std::int64_t frozen_at_ns, ProcessDump& dump) {
   if (auto refusal = take(collect_process(process, injected), dump.process)) return refusal;
   collect_memory(process, injected, dump.memory);
+  if (auto refusal = collect_guards(process, dump.memory)) return refusal;
+  collect_area_policies(process, injected, dump.memory);
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
   measure_timerfds(process, injected, frozen_at_ns, dump.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;

@@ -1,17 +1,14 @@
 // Which pages must travel: those that the program has written to, and only where the kernel holds something for them.
-#include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/page_map.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/features.h"
-#include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
 
 namespace drover {
@@ -20,9 +17,7 @@ namespace {
 
 class PageFinder {
  public:
-  explicit PageFinder(pid_t pid)
-      : pagemap_(check(::open(proc_path(pid, "pagemap").c_str(), O_RDONLY | O_CLOEXEC), "open",
-                       proc_path(pid, "pagemap"))) {}
+  explicit PageFinder(pid_t pid) : map_(pid) {}
 
   void find_private(const AreaState& area) {
     if (kernel_features().pagemap_scan)
@@ -41,21 +36,12 @@ class PageFinder {
   std::vector<PageRun> take() { return std::move(runs_); }
 
  private:
-  // Present or swapped out, and neither the file's own page nor the zero page. Linux >= 6.7.
+  // Present or swapped out, and neither the file's own page, nor the zero page, nor a guard, which counts as swapped.
   void scan(const AreaState& area) {
-    std::array<uapi::PageRegion, 512> regions;
-    uapi::PagemapScan scan{};
-    scan.size = sizeof scan;
-    scan.vec = reinterpret_cast<std::uintptr_t>(regions.data());
-    scan.vec_len = regions.size();
-    scan.category_inverted = uapi::kPageIsFile | uapi::kPageIsPfnZero;
-    scan.category_mask = uapi::kPageIsFile | uapi::kPageIsPfnZero;
-    scan.category_anyof_mask = uapi::kPageIsPresent | uapi::kPageIsSwapped;
-    for (scan.start = area.start, scan.end = area.end; scan.start < area.end; scan.start = scan.walk_end) {
-      const int n = check(::ioctl(pagemap_.get(), uapi::kPagemapScan, &scan), "PAGEMAP_SCAN");
-      for (int i = 0; i < n; ++i)
-        add(regions[static_cast<std::size_t>(i)].start, regions[static_cast<std::size_t>(i)].end);
-    }
+    PageCategories wanted{.none = uapi::kPageIsFile | uapi::kPageIsPfnZero,
+                          .any = uapi::kPageIsPresent | uapi::kPageIsSwapped};
+    if (kernel_features().guard_scan) wanted.none |= uapi::kPageIsGuard;
+    map_.scan(area, wanted, [this](std::uint64_t start, std::uint64_t end) { add(start, end); });
   }
 
   // Bit 63 present, 62 swapped, 61 file or shared (Documentation/admin-guide/mm/pagemap.rst).
@@ -63,8 +49,8 @@ class PageFinder {
     std::vector<std::uint64_t> entries(8192);
     for (std::uint64_t at = area.start; at < area.end;) {
       const std::size_t pages = std::min<std::uint64_t>(entries.size(), (area.end - at) / kPageBytes);
-      const ssize_t n = check(
-          ::pread(pagemap_.get(), entries.data(), pages * 8, static_cast<off_t>(at / kPageBytes * 8)), "read pagemap");
+      const ssize_t n =
+          check(::pread(map_.fd(), entries.data(), pages * 8, static_cast<off_t>(at / kPageBytes * 8)), "read pagemap");
       if (n <= 0) return;
       for (std::size_t i = 0; i < static_cast<std::size_t>(n) / 8; ++i, at += kPageBytes) {
         if ((entries[i] >> 62) != 0 && (entries[i] >> 61 & 1) == 0) add(at, at + kPageBytes);
@@ -72,7 +58,7 @@ class PageFinder {
     }
   }
 
-  UniqueFd pagemap_;
+  PageMap map_;
   std::vector<PageRun> runs_;
 };
 

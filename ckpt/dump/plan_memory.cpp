@@ -64,6 +64,7 @@ class MemoryPlanner {
     } else if (!m.path.empty() && m.path != "[heap]" && m.path != "[stack]" && !starts_with(m.path, "[anon:")) {
       return Refusal{fmt::format("has an area {} {}", m.path, at(m))};
     }
+    add_name(m);
     state.areas.push_back(area);
     return std::nullopt;
   }
@@ -80,6 +81,13 @@ class MemoryPlanner {
   MemoryState state;
 
  private:
+  void add_name(const Mapping& m) {
+    for (const std::string_view prefix : {"[anon:", "[anon_shmem:"}) {
+      if (starts_with(m.path, prefix) && m.path.back() == ']')
+        state.names.push_back({m.start, m.end, m.path.substr(prefix.size(), m.path.size() - prefix.size() - 1)});
+    }
+  }
+
   std::optional<Refusal> add_file(const Mapping& m, AreaState& area) {
     if (starts_with(m.path, "/SYSV")) return Refusal{"uses System V shared memory, " + at(m)};
     if (starts_with(m.path, "/memfd:")) return Refusal{fmt::format("maps a memfd, {}", m.path)};

@@ -29,6 +29,9 @@ class ThreadQuestions {
     tid_address_at_ = batch_.space(sizeof(std::uint64_t));
     batch_.must("PR_GET_TID_ADDRESS", SYS_prctl, uapi::kGetTidAddress, tid_address_at_);
     slack_ = batch_.must("PR_GET_TIMERSLACK", SYS_prctl, PR_GET_TIMERSLACK);
+    numa_mode_at_ = batch_.space(sizeof(std::int32_t));
+    numa_nodes_at_ = batch_.space(sizeof(NumaPolicy::nodes));
+    numa_ = batch_.may(SYS_get_mempolicy, numa_mode_at_, numa_nodes_at_, kNumaMaskWords * 64, 0, 0);
     securebits_ = batch_.must("PR_GET_SECUREBITS", SYS_prctl, PR_GET_SECUREBITS);
   }
 
@@ -40,6 +43,10 @@ class ThreadQuestions {
     state.parent_death_signal = memory.load<int>(death_signal_at_);
     state.tid_address = memory.load<std::uint64_t>(tid_address_at_);
     state.scheduling.timer_slack_ns = static_cast<std::uint64_t>(batch_.result(slack_));
+    if (batch_.result(numa_) == 0) {
+      state.scheduling.numa.mode = memory.load<std::int32_t>(numa_mode_at_);
+      state.scheduling.numa.nodes = memory.load<decltype(NumaPolicy::nodes)>(numa_nodes_at_);
+    }
     state.credentials.securebits = static_cast<std::uint32_t>(batch_.result(securebits_));
   }
 
@@ -47,8 +54,8 @@ class ThreadQuestions {
 
  private:
   Batch batch_;
-  std::uint64_t altstack_at_ = 0, death_signal_at_ = 0, tid_address_at_ = 0;
-  std::size_t slack_ = 0, securebits_ = 0;
+  std::uint64_t altstack_at_ = 0, death_signal_at_ = 0, tid_address_at_ = 0, numa_mode_at_ = 0, numa_nodes_at_ = 0;
+  std::size_t numa_ = 0, slack_ = 0, securebits_ = 0;
 };
 
 }  // namespace

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 
+#include "ckpt/image/pages.h"
 #include "ckpt/restore/held_process.h"
+#include "ckpt/sys/uapi.h"
 
 namespace drover {
 
@@ -47,9 +49,22 @@ static void set_mm_fields(HeldProcess& held) {
   held.run(batch);
 }
 
+static void set_names_and_guards(HeldProcess& held, Batch& batch) {
+  for (const AreaName& area : held.image.memory.names) {
+    held.make_room(batch, kEntryRoom);
+    batch.may(SYS_prctl, uapi::kSetVma, 0, area.start, area.end - area.start, batch.push_string(area.name));
+  }
+  for (const GuardPages& guard : held.image.memory.guards) {
+    held.make_room(batch, kEntryRoom);
+    batch.must(fmt::format("MADV_GUARD_INSTALL {:#x}", guard.address), SYS_madvise, guard.address,
+               guard.pages * kPageBytes, uapi::kMadvGuardInstall);
+  }
+}
+
 void finish_memory(HeldProcess& held) {
   set_mm_fields(held);
   Batch batch = held.batch();
+  set_names_and_guards(held, batch);  // guards before mlock, which would refuse them
   for (const AreaState& area : held.image.memory.areas) {
     if (area.kind != AreaKind::Vdso) protect_and_advise(held, batch, area);
   }

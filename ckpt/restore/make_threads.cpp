@@ -73,6 +73,9 @@ static void set_scheduling(Batch& batch, const SchedulingState& scheduling, cons
   batch.must("set scheduling policy and nice value", SYS_sched_setattr, 0, batch.push_value(attributes), 0);
   if (scheduling.io_priority > 0)
     batch.must("ioprio_set", SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, scheduling.io_priority);
+  if (scheduling.numa.mode != 0)  // a node without those memory nodes gives what it has, as it does with CPUs
+    batch.may(SYS_set_mempolicy, scheduling.numa.mode, batch.push_value(scheduling.numa.nodes),
+              kNumaMaskWords * 64 + 1);
   batch.must("PR_SET_TIMERSLACK", SYS_prctl, PR_SET_TIMERSLACK, scheduling.timer_slack_ns, 0, 0, 0);
 }
 

@@ -75,6 +75,18 @@ static void map_shared_object(HeldProcess& held, const std::vector<const AreaSta
   held.run(batch);
 }
 
+// Before the contents, which then come from the right nodes. A node without them gives what it has, as it does with
+// CPUs.
+static void set_area_policies(HeldProcess& held) {
+  Batch batch = held.batch();
+  for (const AreaPolicy& area : held.image.memory.policies) {
+    held.make_room(batch, kEntryRoom);
+    batch.may(SYS_mbind, area.start, area.end - area.start, area.policy.mode, batch.push_value(area.policy.nodes),
+              kNumaMaskWords * 64 + 1, 0);
+  }
+  held.run(batch);
+}
+
 void map_memory(HeldProcess& held) {
   Batch batch = held.batch();
   const auto fds = open_mapped_files(held, batch);
@@ -92,6 +104,7 @@ void map_memory(HeldProcess& held) {
   batch.must("close_range", SYS_close_range, first, first + static_cast<int>(fds.size()), 0);
   held.run(batch);
   for (const auto& [object, parts] : objects) map_shared_object(held, parts);
+  set_area_policies(held);
 }
 
 }  // namespace drover

@@ -16,7 +16,7 @@
 
 namespace drover {
 
-static bool probe_pagemap_scan() {
+static bool probe_pagemap_scan(std::uint64_t category) {
   const UniqueFd pagemap(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
   uapi::PageRegion region{};
   uapi::PagemapScan scan{};
@@ -24,6 +24,7 @@ static bool probe_pagemap_scan() {
   scan.vec = reinterpret_cast<std::uintptr_t>(&region);
   scan.vec_len = 1;
   scan.start = scan.end = 0x1000;
+  scan.category_mask = category;
   return pagemap && ::ioctl(pagemap.get(), uapi::kPagemapScan, &scan) >= 0;
 }
 
@@ -40,7 +41,8 @@ static KernelFeatures probe() {
   KernelFeatures f;
   utsname name{};
   if (::uname(&name) == 0) f.release = name.release;
-  f.pagemap_scan = probe_pagemap_scan();
+  f.pagemap_scan = probe_pagemap_scan(0);
+  f.guard_scan = probe_pagemap_scan(uapi::kPageIsGuard);
   if (void* page = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       page != MAP_FAILED) {
     f.populate_write = ::madvise(page, 4096, uapi::kMadvPopulateWrite) == 0;

@@ -9,6 +9,7 @@ namespace drover {
 struct KernelFeatures {
   std::string release;              // uname -r
   bool pagemap_scan = false;        // PAGEMAP_SCAN, Linux 6.7
+  bool guard_scan = false;          // PAGEMAP_SCAN tells guard pages, Linux 6.16
   bool soft_dirty = false;          // CONFIG_MEM_SOFT_DIRTY
   bool populate_write = false;      // MADV_POPULATE_WRITE, Linux 5.14
   bool kcmp = false;                // CONFIG_KCMP

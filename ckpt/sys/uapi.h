@@ -20,12 +20,15 @@ inline constexpr std::uint64_t kPageIsFile = 1 << 2;  // page cache: a file's or
 inline constexpr std::uint64_t kPageIsPresent = 1 << 3;
 inline constexpr std::uint64_t kPageIsSwapped = 1 << 4;
 inline constexpr std::uint64_t kPageIsPfnZero = 1 << 5;  // maps the kernel's zero page
+inline constexpr std::uint64_t kPageIsGuard = 1 << 8;    // MADV_GUARD_INSTALL, Linux 6.16
 
 inline constexpr int kTimerCreateRestoreIds = 77;     // prctl, Linux 6.15
 inline constexpr int kGetTidAddress = 40;             // prctl, Linux 3.5, CONFIG_CHECKPOINT_RESTORE
 inline constexpr int kGetRseqConfiguration = 0x420f;  // ptrace, Linux 5.13
 inline constexpr int kArchMapVdso64 = 0x2003;         // arch_prctl, Linux 4.8, CONFIG_CHECKPOINT_RESTORE
 inline constexpr int kMadvPopulateWrite = 23;         // Linux 5.14
+inline constexpr int kMadvGuardInstall = 102;         // Linux 6.13; in areas of files 6.15
+inline constexpr int kSetVma = 0x53564d41;            // prctl, Linux 5.17, CONFIG_ANON_VMA_NAME
 inline constexpr unsigned kMemfdExec = 0x10;          // memfd_create, Linux 6.3
 
 struct RseqConfiguration {

@@ -18,10 +18,10 @@ static void add_maps(pid_t pid, ProcState& state) {
   for (Mapping& m : parse_smaps(read_text(proc_path(pid, "smaps")))) {
     if (m.path == "[vsyscall]") continue;
     if (m.inode != 0 && m.path.find("(deleted)") != std::string::npos) m.inode = 0;
-    std::string flags;  // "me" and its kind do not change; "sd" (soft-dirty) does
+    std::string flags;  // "me" and its kind do not change; "sd" (soft-dirty) and "gu" (there may have been a guard) do
     std::string_view rest = m.flags;
     for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {
-      if (word != "sd" && word != "ac" && word != "nr") flags += std::string(word) + " ";
+      if (word != "sd" && word != "ac" && word != "nr" && word != "gu") flags += std::string(word) + " ";
     }
     m.flags = flags;
     const bool joins = !merged.empty() && merged.back().end == m.start && merged.back().path == m.path &&

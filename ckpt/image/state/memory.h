@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ckpt/image/state/file_identity.h"
+#include "ckpt/image/state/numa.h"
 
 namespace drover {
 
@@ -49,6 +50,32 @@ struct AreaState {
   }
 };
 
+struct AreaName {  // of anonymous memory (prctl(2), PR_SET_VMA_ANON_NAME)
+  std::uint64_t start = 0, end = 0;
+  std::string name;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& start& end& name;
+  }
+};
+
+struct GuardPages {  // touching them is a SIGSEGV (madvise(2), MADV_GUARD_INSTALL)
+  std::uint64_t address = 0, pages = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& address& pages;
+  }
+};
+
+struct AreaPolicy {
+  std::uint64_t start = 0, end = 0;
+  NumaPolicy policy;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& start& end& policy;
+  }
+};
+
 struct MemoryState {
   std::int32_t process = 0;
   // In the order of struct prctl_mm_map (prctl(2), PR_SET_MM_MAP).
@@ -58,12 +85,15 @@ struct MemoryState {
   std::uint32_t executable = 0;  // index into files
   std::vector<FileIdentity> files;
   std::vector<AreaState> areas;
+  std::vector<AreaName> names;
+  std::vector<GuardPages> guards;
+  std::vector<AreaPolicy> policies;
   std::uint64_t content_pages = 0;  // about so many pages follow; what a restorer must have room for
 
   template <class A>
   void serialize(A& a, unsigned) {
     a& process& start_code& end_code& start_data& end_data& start_brk& brk& start_stack& arg_start& arg_end& env_start&
-        env_end& auxv& executable& files& areas& content_pages;
+        env_end& auxv& executable& files& areas& names& guards& policies& content_pages;
   }
 };
 

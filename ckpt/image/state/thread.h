@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/image/state/numa.h"
 #include "ckpt/image/state/signals.h"
 
 namespace drover {
@@ -37,9 +38,10 @@ struct SchedulingState {
   bool all_node_cpus = false;  // no choice of the program's: it had all that the node gives to jobs
   std::int32_t io_priority = 0;
   std::uint64_t timer_slack_ns = 50000;
+  NumaPolicy numa;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& policy& flags& nice& priority& runtime& deadline& period& cpus& all_node_cpus& io_priority& timer_slack_ns;
+    a& policy& flags& nice& priority& runtime& deadline& period& cpus& all_node_cpus& io_priority& timer_slack_ns& numa;
   }
 };
 

@@ -10,6 +10,7 @@
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/fdinfo.h"
 #include "ckpt/sys/maps.h"
+#include "ckpt/sys/numa_maps.h"
 #include "ckpt/sys/posix_timers.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
@@ -44,6 +45,17 @@ TEST(Maps, RefusesWhatItCannotRead) {
   EXPECT_THROW(parse_maps("1000 rw-p 0 00:00 0"), std::invalid_argument);
   EXPECT_THROW(parse_smaps("Rss:  4 kB\n"), std::invalid_argument);
   EXPECT_TRUE(parse_maps("").empty());
+}
+
+TEST(NumaMaps, TellsTheAreasThatHaveAPolicy) {
+  const auto starts = parse_numa_maps(
+      "565391ba2000 default file=/usr/bin/head mapped=2 N0=2 kernelpagesize_kB=4\n"
+      "7f00000000 bind=static:0 anon=1 dirty=1 N0=1\n"
+      "\n"
+      "nonsense interleave:0\n"
+      "7ffd00001000 interleave:0-3 stack anon=3\n");
+  EXPECT_EQ(starts, (std::vector<std::uint64_t>{0x7f00000000, 0x7ffd00001000}));
+  EXPECT_TRUE(parse_numa_maps("").empty());
 }
 
 TEST(Maps, SmapsCarriesFlagsSwapAndKey) {
