@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <sstream>
 #include <string_view>
@@ -24,7 +25,8 @@ namespace drover {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::size_t kAtOnce = 64;                          // hosts that are asked side by side
+constexpr std::size_t kAtOnce = 64;  // hosts that are asked side by side
+constexpr auto kLookInterval = std::chrono::milliseconds(10);
 constexpr std::size_t kMostText = 64 * 1024;                 // of one host
 constexpr std::size_t kMostNames = 8;                        // of further hosts in one line
 constexpr std::string_view kNoOrted = "orted-is-missing: ";  // said by the command on the host
@@ -126,6 +128,7 @@ class Question {
     int pipe[2];
     check(::pipe2(pipe, O_CLOEXEC), "pipe");
     reading_.reset(pipe[0]);
+    check(::fcntl(reading_.get(), F_SETFL, O_NONBLOCK), "fcntl", "pipe");
     const UniqueFd writing(pipe[1]), null(check(::open("/dev/null", O_RDONLY | O_CLOEXEC), "open", "/dev/null"));
     pid_ = check(::fork(), "fork");
     if (pid_ == 0) {
@@ -146,15 +149,16 @@ class Question {
     ::waitpid(pid_, nullptr, 0);
   }
 
-  int fd() const { return reading_.get(); }  // negative when all has been read
-  void read_some() {
-    std::array<char, 4096> buffer;
-    const ssize_t n = ::read(reading_.get(), buffer.data(), buffer.size());
-    if (n > 0 && answer.text.size() < kMostText) answer.text.append(buffer.data(), static_cast<std::size_t>(n));
-    if (n > 0 || (n < 0 && errno == EINTR)) return;
-    reading_.reset();
+  bool open() const { return pid_ > 0; }
+  // Reads what is there, without waiting. The exit is the end, not the pipe's: with ControlPersist a background ssh
+  // keeps that open.
+  void look() {
     int status = 0;
-    ::waitpid(pid_, &status, 0);
+    const bool ended = open() && ::waitpid(pid_, &status, WNOHANG) == pid_;
+    std::array<char, 4096> buffer;
+    for (ssize_t n = 0; (n = ::read(reading_.get(), buffer.data(), buffer.size())) > 0;)
+      if (answer.text.size() < kMostText) answer.text.append(buffer.data(), static_cast<std::size_t>(n));
+    if (!ended) return;
     pid_ = -1;
     answer.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
   }
@@ -173,19 +177,14 @@ std::vector<HostAnswer> ask(std::span<const std::string> hosts, const std::vecto
   questions.reserve(hosts.size());
   for (const std::string& host : hosts) questions.emplace_back(agent, host, command);
   const auto deadline = Clock::now() + longest;
-  const auto open = [&] {
-    return std::any_of(questions.begin(), questions.end(), [](const Question& question) { return question.fd() >= 0; });
-  };
+  const auto open = [&] { return std::any_of(questions.begin(), questions.end(), std::mem_fn(&Question::open)); };
   while (open() && Clock::now() < deadline && stop == 0) {
-    std::vector<pollfd> wait;
-    for (const Question& question : questions) wait.push_back({question.fd(), POLLIN, 0});
-    ::poll(wait.data(), wait.size(), 100);
-    for (std::size_t i = 0; i < wait.size(); ++i)
-      if (wait[i].revents != 0) questions[i].read_some();
+    ::poll(nullptr, 0, static_cast<int>(kLookInterval.count()));
+    for (Question& question : questions) question.look();
   }
   std::vector<HostAnswer> answers;
   for (Question& question : questions) {
-    if (question.fd() >= 0) question.answer.exit_code = -1;
+    if (question.open()) question.answer.exit_code = -1;
     answers.push_back(std::move(question.answer));
   }
   return answers;

@@ -50,6 +50,17 @@ class Ssh(VirtualHosts):
         self.lab(*bare, "down", "--kill-jobs", check=True)
         self.assert_nothing_is_left()
 
+    def test_connections_that_ssh_keeps_open(self):
+        """With ControlPersist an ssh stays behind: nobody may wait for that one."""
+        config = "/run/drover-lab/ssh/home/worker/.ssh/config"
+        self.addCleanup(self.root, "lab1", "rm", "-f", config)
+        self.lab("exec", "lab1", "--as", "worker", "--", "sh", "-c",
+                 f"printf 'ControlMaster auto\\nControlPath /tmp/ssh-%%h\\nControlPersist 2\\n' >{config}; chmod 600 {config}", check=True)
+        self.drover("worker", "up", "--hostfile", self.hostfile, check=0)
+        self.assertEqual(self.drover("worker", "run", "--node", "lab3", "--", "hostname", check=0).stdout, "lab3\n")
+        self.drover("worker", "down", check=0)
+        self.assert_nothing_is_left()
+
     def test_settings_reach_every_host(self):
         """Where files are is said where drover up is typed; ssh hands on nothing."""
         state, run = self.lab("exec", "lab1", "--as", "worker", "--", "sh", "-c", "mkdir -p s; echo $PWD/s").stdout.strip(), "/tmp/run"
