@@ -150,8 +150,8 @@ class Question {
   }
 
   bool open() const { return pid_ > 0; }
-  // Reads what is there, without waiting. The exit is the end, not the pipe's: with ControlPersist a background ssh
-  // keeps that open.
+  // Reads what is there, without waiting. The exit is the end, not the pipe's: an ssh that ControlPersist leaves behind
+  // may hold that open.
   void look() {
     int status = 0;
     const bool ended = open() && ::waitpid(pid_, &status, WNOHANG) == pid_;
