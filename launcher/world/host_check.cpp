@@ -123,6 +123,7 @@ class Question {
     std::vector<std::string> words = agent;
     words.insert(words.end(), {host, command});
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     int pipe[2];
