@@ -28,6 +28,7 @@ PlacedJobs::PlacedJobs(Cluster& cluster, UniqueFd spawner, std::vector<std::int3
     : cluster_(cluster), spawner_(std::move(spawner)), cpus_(std::move(cpus)) {
   char bytes[4096];
   const ssize_t n = check(::recv(spawner_.get(), bytes, sizeof bytes, 0), "receive", "spawner");
+  if (n == 0) throw std::runtime_error("the spawner of this node has ended while the world was starting");
   const auto hello = unpack<shepherd::SpawnerHello>({bytes, static_cast<std::size_t>(n)});
   if (!hello.namespaces) no_namespaces_ = hello.why_not;
   cluster_.loop().watch(spawner_.get(), EPOLLIN, [this](std::uint32_t) { on_spawner(); });

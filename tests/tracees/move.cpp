@@ -34,21 +34,12 @@
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
+#include "tests/tracees/move_settings.h"
 #include "tests/tracees/proc_state.h"
 
 using namespace drover;
 
 namespace {
-
-struct Settings {
-  int moves = 1;
-  int every_ms = 0;
-  int kills = 0;
-  bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
-       timing = false;
-  std::string directory = "/tmp";
-  std::vector<char*> command;
-};
 
 struct Job {
   pid_t pid = 0;
@@ -56,12 +47,6 @@ struct Job {
   UniqueFd output_end;
   std::string text;
 };
-
-[[noreturn]] void fail(const std::string& why) {
-  fmt::print(stderr, "move: {}\n", why);
-  std::fflush(nullptr);
-  ::_exit(99);
-}
 
 void pause_ms(int ms) {
   const timespec time{ms / 1000, (ms % 1000) * 1'000'000L};
@@ -347,46 +332,10 @@ void enter_namespaces(const Settings& settings) {
   write_text("/proc/self/gid_map", "65534 65534 1");
 }
 
-Settings parse(int argc, char** argv) {
-  Settings settings;
-  int i = 1;
-  for (; i < argc && std::string(argv[i]) != "--"; ++i) {
-    const std::string option = argv[i];
-    if (option == "--moves")
-      settings.moves = std::atoi(argv[++i]);
-    else if (option == "--kill")
-      settings.kills = std::atoi(argv[++i]);
-    else if (option == "--every")
-      settings.every_ms = std::atoi(argv[++i]);
-    else if (option == "--as-nobody")
-      settings.as_nobody = true;
-    else if (option == "--until-exit")
-      settings.until_exit = true;
-    else if (option == "--no-proc")
-      settings.no_proc = true;
-    else if (option == "--compress")
-      settings.compress = true;
-    else if (option == "--at-rest")
-      settings.at_rest = true;
-    else if (option == "--leave-running")
-      settings.leave_running = true;
-    else if (option == "--timing")
-      settings.timing = true;
-    else if (option == "--directory")
-      settings.directory = argv[++i];
-    else
-      fail("unknown option " + option);
-  }
-  for (++i; i < argc; ++i) settings.command.push_back(argv[i]);
-  if (settings.command.empty()) fail("no program given");
-  settings.command.push_back(nullptr);
-  return settings;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const Settings settings = parse(argc, argv);
+  const Settings settings = parse_settings(argc, argv);
   enter_namespaces(settings);
   const pid_t init = check(::fork(), "fork");
   if (init == 0) {
