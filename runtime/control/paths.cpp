@@ -61,6 +61,16 @@ void check_name(const std::string& name, const char* variable) {
         "{}='{}': an instance's name is 1 to 32 letters, digits, dots, dashes or underscores", variable, name));
 }
 
+void check_private(const std::string& path) {
+  struct stat status;
+  check(::lstat(path.c_str(), &status), "stat", path);
+  if (!S_ISDIR(status.st_mode)) throw std::runtime_error(fmt::format("{} is not a directory", path));
+  if (status.st_uid != ::geteuid())
+    throw std::runtime_error(fmt::format("{} belongs to uid {}, not to you", path, status.st_uid));
+  if ((status.st_mode & 077) != 0)
+    throw std::runtime_error(fmt::format("{} is open to other users; run: chmod 700 {}", path, path));
+}
+
 }  // namespace
 
 InstancePaths instance_paths() {
@@ -76,13 +86,10 @@ void make_private_directory(const std::string& path) {
     if (::mkdir(parent.c_str(), 0700) < 0 && errno != EEXIST) throw SystemError("mkdir", parent, errno);
   }
   if (::mkdir(path.c_str(), 0700) < 0 && errno != EEXIST) throw SystemError("mkdir", path, errno);
-  struct stat status;
-  check(::lstat(path.c_str(), &status), "stat", path);
-  if (!S_ISDIR(status.st_mode)) throw std::runtime_error(fmt::format("{} is not a directory", path));
-  if (status.st_uid != ::geteuid())
-    throw std::runtime_error(fmt::format("{} belongs to uid {}, not to you", path, status.st_uid));
-  if ((status.st_mode & 077) != 0)
-    throw std::runtime_error(fmt::format("{} is open to other users; run: chmod 700 {}", path, path));
+  // Whoever owns the folder above in /tmp could put another one in this one's place.
+  const std::string base = default_runtime_base();
+  if (path.compare(0, base.size() + 1, base + "/") == 0) check_private(base);
+  check_private(path);
 }
 
 bool remove_node_dir(const InstancePaths& paths, const std::string& node, std::chrono::milliseconds longest) {

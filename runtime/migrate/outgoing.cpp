@@ -279,7 +279,9 @@ void OutgoingMoves::handle(int from, Msg type, const std::string& payload) {
       }
       return abort(*move, word.text);
     case Msg::MoveHandback:
-      if (move->error.empty()) move->error = "handed back: the restore failed after READY";
+      if (move->error.empty())
+        move->error =
+            "the restore failed after READY, and the job was handed back" + (word.text.empty() ? "" : ": " + word.text);
       if (move->stage == Stage::Orphaned) {
         report_orphan_ended(*move);
         return finish(*move, false);

@@ -28,8 +28,14 @@ class DestinationWorker {
       tell_rank(rank_, Type::WorkerFailed, pack(Text{error.what()}));
       return {};
     }
-    if (!tree_ || !commit()) return {};
-    return resume();
+    if (!tree_) return {};
+    try {
+      if (!commit()) return {};
+      return resume();
+    } catch (const std::exception& error) {  // our end is what hands the job back; this only says why
+      tell_rank(rank_, Type::WorkerFailed, pack(Text{error.what()}));
+      throw;
+    }
   }
 
  private:

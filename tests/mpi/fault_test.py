@@ -38,11 +38,11 @@ class FaultTest(WorldTest):
         self.assertEqual(result.returncode == 0, expect_ok, result.stderr.decode() + result.stdout.decode())
         return result.stderr.decode()
 
-    def check(self, at, point, action, expect_ok, lives_on, repeated=0):
+    def check(self, at, point, action, expect_ok, lives_on, repeated=0, said=""):
         self.start_ticker()
         other = self.bystander()
         fault = self.arm(at, point, action)
-        self.migrate(expect_ok)
+        self.assertIn(said, self.migrate(expect_ok))
         self.assertFalse(fault.exists(), f"{point} was never passed")
         self.wait_state(self.number, "running", "ended")
         self.assertEqual(self.job(self.number)["node"], lives_on)
@@ -79,7 +79,13 @@ class FaultTest(WorldTest):
         self.check("node1", "destination.restored", "kill", False, "node0")
 
     def test_destination_worker_fails(self):
-        self.check("node1", "destination.restored", "fail", False, "node0")
+        self.check("node1", "destination.restored", "fail", False, "node0", said="fault injected")
+
+    def test_destination_worker_fails_after_ready(self):
+        self.check("node1", "destination.ready-sent", "fail", False, "node0", said="fault injected")
+
+    def test_destination_worker_fails_as_the_owner(self):
+        self.check("node1", "destination.register-won", "fail", False, "node0", said="fault injected")
 
     def test_destination_worker_ready(self):
         self.check("node1", "destination.ready-sent", "kill", False, "node0")

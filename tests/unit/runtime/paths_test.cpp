@@ -81,6 +81,20 @@ TEST_F(Paths, MakePrivateDirectories) {
   EXPECT_THROW(make_private_directory(directory_.path() + "/link"), std::runtime_error);
 }
 
+// Somebody else's folder in /tmp could be given another instance below it at any time.
+TEST_F(Paths, RefuseADefaultFolderThatIsOpenOrSomebodyElses) {
+  const std::string base = "/tmp/drover-" + std::to_string(::geteuid());
+  struct stat status {};
+  if (::stat(base.c_str(), &status) == 0) GTEST_SKIP() << base << " is in use on this machine";
+  ASSERT_EQ(::mkdir(base.c_str(), 0700), 0);
+  ASSERT_EQ(::chmod(base.c_str(), 0777), 0);
+  EXPECT_THROW(make_private_directory(base + "/instance"), std::runtime_error);
+  ASSERT_EQ(::chmod(base.c_str(), 0700), 0);
+  EXPECT_NO_THROW(make_private_directory(base + "/instance"));
+  ::rmdir((base + "/instance").c_str());
+  ::rmdir(base.c_str());
+}
+
 TEST_F(Paths, ListNodesInTheOrderOfTheirNumbers) {
   for (const char* node : {"node10", "node2", "node1"}) directory_.write(std::string(node) + "/control", "");
   directory_.write("up.pid", "1");
