@@ -124,6 +124,7 @@ class Node final : public Cluster {
 
   std::mt19937_64 random_;
   std::uint64_t hot_until_ns_ = 0;
+  Nanoseconds hot_wait_{0};  // until the next look within that time; doubles
   bool stop_ = false, superseded_ = false;
   bool pulling_ = false;
   std::uint64_t last_sample_ns_ = 0;
