@@ -22,7 +22,8 @@ install_packages() {
     as_root=(sudo)
     if [ -n "${CI:-}" ] || ! [ -t 0 ]; then as_root=(sudo -n); fi
   fi
-  if ! { "${as_root[@]}" apt-get -qq update && DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get -qq -y \
+  # Through env: sudo passes no environment on, and a package that asks would hold everything up.
+  if ! { "${as_root[@]}" apt-get -qq update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
       -o Dpkg::Use-Pty=0 install --no-install-recommends "${missing[@]}" >/dev/null; }; then
     echo "Packages are missing; run as root: apt-get install ${missing[*]}" >&2
     return 1

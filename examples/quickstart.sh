@@ -154,6 +154,7 @@ moved=$(moves)
 drover down
 
 say "$moved moves, $different of ${#jobs[@]} outputs different, $((SECONDS - begin)) s"
+if [ "$moved" -lt 2 ]; then echo "Fewer than 2 moves: the column WHY above says what held the jobs where they were." >&2; fi
 if [ "$different" -gt 0 ] || [ "$moved" -lt 2 ]; then
   keep=1
   exit 1

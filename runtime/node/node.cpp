@@ -18,7 +18,8 @@ namespace drover {
 using nlohmann::json;
 
 namespace {
-constexpr auto kTick = std::chrono::milliseconds(100);  // the safety net under lost rings
+// The safety net under lost rings. Every heartbeat of a peer makes MPI progress too.
+constexpr auto kTick = std::chrono::milliseconds(200);
 constexpr Nanoseconds kFirstHotWait = std::chrono::microseconds(100);
 constexpr auto kShepherdsEnd = std::chrono::milliseconds(1000);  // of jobs that have ended
 constexpr std::uint64_t kHotWindowNs = 1'500'000;                // after any activity: an answer is likely to follow
