@@ -26,8 +26,6 @@ bool is_own_directory(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == ::geteuid();
 }
 
-std::string default_runtime_base() { return fmt::format("/tmp/drover-{}", ::geteuid()); }
-
 std::string runtime_base() {
   if (auto dir = environment("DROVER_RUNTIME_DIR"); !dir.empty()) return dir;
   if (auto dir = environment("XDG_RUNTIME_DIR"); !dir.empty() && is_own_directory(dir)) return dir + "/drover";
@@ -73,6 +71,8 @@ void check_private(const std::string& path) {
 
 }  // namespace
 
+std::string default_runtime_base() { return fmt::format("/tmp/drover-{}", ::geteuid()); }
+
 InstancePaths instance_paths() {
   std::string instance = environment("DROVER_INSTANCE");
   if (instance.empty()) instance = "default";
@@ -80,14 +80,13 @@ InstancePaths instance_paths() {
   return {runtime_base() + "/" + instance, state_base() + "/" + instance};
 }
 
-void make_private_directory(const std::string& path) {
+void make_private_directory(const std::string& path, const std::string& base) {
   for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     const std::string parent = path.substr(0, slash);
     if (::mkdir(parent.c_str(), 0700) < 0 && errno != EEXIST) throw SystemError("mkdir", parent, errno);
   }
   if (::mkdir(path.c_str(), 0700) < 0 && errno != EEXIST) throw SystemError("mkdir", path, errno);
   // Whoever owns the folder above in /tmp could put another one in this one's place.
-  const std::string base = default_runtime_base();
   if (path.compare(0, base.size() + 1, base + "/") == 0) check_private(base);
   check_private(path);
 }

@@ -31,9 +31,13 @@ struct InstancePaths {
 // From the environment. Throws std::runtime_error naming the variable to set when there is no usable place.
 InstancePaths instance_paths();
 
-// Makes `path` and its parents with mode 0700. Throws SystemError; and std::runtime_error if the last one exists but
-// belongs to another user or is open to others (somebody else's directory in /tmp must not be trusted).
-void make_private_directory(const std::string& path);
+// /tmp/drover-UID.
+std::string default_runtime_base();
+
+// Makes `path` and its parents with mode 0700. Throws SystemError; and std::runtime_error if the last one, or `base` if
+// it is above, exists but belongs to another user or is open to others (somebody else's directory in /tmp must not be
+// trusted).
+void make_private_directory(const std::string& path, const std::string& base = default_runtime_base());
 
 // Removes the folder of a node whose droverd has left, and those above it that are empty then and Drover's own. A
 // shepherd that lives in it keeps it: waits up to `longest` for that to end (those of ended jobs are on their way out),

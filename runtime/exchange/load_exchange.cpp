@@ -50,29 +50,30 @@ bool LoadExchange::stale(int rank, std::uint64_t now_ns) const {
   return entry.received_ns == 0 || now_ns - entry.received_ns > static_cast<std::uint64_t>(times_.stale_after.count());
 }
 
-Nanoseconds LoadExchange::next_due(std::uint64_t now_ns) const {
-  if (open_ || comm_ == MPI_COMM_NULL) return times_.period;
-  return Nanoseconds(next_ns_ > now_ns ? static_cast<std::int64_t>(next_ns_ - now_ns) : 0);
+bool LoadExchange::progress(std::uint64_t now_ns) {
+  if (!open_) return false;
+  int done = 0;
+  mpi::check(MPI_Test(&open_->request, &done, MPI_STATUS_IGNORE), "MPI_Test round");
+  if (done == 0) {
+    const bool past = now_ns - open_->posted_ns > static_cast<std::uint64_t>(times_.deadline.count());
+    if (past && !std::exchange(open_->late, true)) ++counts_.late;
+    return false;
+  }
+  for (std::size_t i = 0; i < members_.size(); ++i) take(members_[i], open_->gathered[i], now_ns);
+  ++counts_.rounds;
+  ++round_;
+  open_.reset();
+  next_ns_ = now_ns + static_cast<std::uint64_t>(times_.period.count());
+  return true;
 }
 
-bool LoadExchange::progress(std::uint64_t now_ns) {
-  if (comm_ == MPI_COMM_NULL) return false;
-  if (open_) {
-    int done = 0;
-    mpi::check(MPI_Test(&open_->request, &done, MPI_STATUS_IGNORE), "MPI_Test round");
-    if (done == 0) {
-      const bool past = now_ns - open_->posted_ns > static_cast<std::uint64_t>(times_.deadline.count());
-      if (past && !std::exchange(open_->late, true)) ++counts_.late;
-      return false;
-    }
-    for (std::size_t i = 0; i < members_.size(); ++i) take(members_[i], open_->gathered[i], now_ns);
-    ++counts_.rounds;
-    ++round_;
-    open_.reset();
-    next_ns_ = now_ns + static_cast<std::uint64_t>(times_.period.count());
-    return true;
-  }
-  if (now_ns < next_ns_) return false;
+std::uint64_t LoadExchange::next_due_ns(std::uint64_t told_ns) const {
+  if (comm_ != MPI_COMM_NULL && !open_) return next_ns_;
+  return told_ns + static_cast<std::uint64_t>(times_.period.count());
+}
+
+void LoadExchange::post(std::uint64_t now_ns) {
+  if (open_ || comm_ == MPI_COMM_NULL) return;
   open_ = std::make_unique<Round>();
   open_->gathered.resize(members_.size());
   open_->own = table_[static_cast<std::size_t>(rank_)].sample;
@@ -81,7 +82,6 @@ bool LoadExchange::progress(std::uint64_t now_ns) {
   mpi::check(MPI_Iallgather(&open_->own, sizeof(LoadSample), MPI_BYTE, open_->gathered.data(), sizeof(LoadSample),
                             MPI_BYTE, comm_, &open_->request),
              "MPI_Iallgather");
-  return false;
 }
 
 }  // namespace drover

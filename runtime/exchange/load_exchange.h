@@ -46,8 +46,13 @@ class LoadExchange {
   // Own vector for the coming round and heartbeat.
   void set_own(const LoadSample& sample);
   void heard(int rank, std::span<const std::byte> payload);  // a heartbeat
-  bool progress(std::uint64_t now_ns);                       // posts and completes rounds; true if one completed
-  Nanoseconds next_due(std::uint64_t now_ns) const;
+  bool progress(std::uint64_t now_ns);                       // true if the open round completed
+  // When the own vector is due, if it was told at `told_ns` the last time: with the next round, and every period while
+  // there is no round to post.
+  std::uint64_t next_due_ns(std::uint64_t told_ns) const;
+  // Posts the next round unless one is open. The heartbeats go after it: they are the doorbells of what it has sent,
+  // and whoever posts last so ends the round for everyone at once.
+  void post(std::uint64_t now_ns);
 
   const std::vector<LoadEntry>& table() const { return table_; }
   bool stale(int rank, std::uint64_t now_ns) const;

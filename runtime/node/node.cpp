@@ -284,13 +284,14 @@ void Node::dispatch(int from, Msg type, const std::string& payload) {
 void Node::every_round() {
   placed_->refresh_facts();
   take_sample();
+  told_ns_ = monotonic_ns();
+  exchange_->post(told_ns_);
   const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
   for (int rank = 0; rank < size(); ++rank)
     if (rank != self()) doorbell_.send_heartbeat(rank, std::as_bytes(std::span(&own, 1)));
   membership_->tick(monotonic_ns());
   origin_->tick();
   if (!leaving_) pull();
-  loop_.after(config_.times.period, [this] { every_round(); });
 }
 
 // One turn: MPI first, then how long the loop may sleep.
@@ -303,7 +304,11 @@ Nanoseconds Node::turn() {
   active = postbox_->progress() || active;
   active = outgoing_->progress() || active;
   active = incoming_->progress() || active;
-  if (exchange_->progress(now)) active = true;
+  active = exchange_->progress(now) || active;
+  if (now >= exchange_->next_due_ns(told_ns_)) {
+    every_round();
+    active = true;  // who posts last hears of nobody that the round has ended
+  }
   if (active) {
     hot_until_ns_ = monotonic_ns() + kHotWindowNs;
     hot_wait_ = kFirstHotWait;
@@ -316,7 +321,8 @@ Nanoseconds Node::turn() {
   }
   // What has not followed at once follows later, as a rule: each look costs a wake-up, and an idle node has few else.
   if (monotonic_ns() < hot_until_ns_) return std::exchange(hot_wait_, 2 * hot_wait_);
-  return std::min<Nanoseconds>(kTick, exchange_->next_due(now));
+  const std::uint64_t due = exchange_->next_due_ns(told_ns_), then = monotonic_ns();
+  return std::min<Nanoseconds>(kTick, Nanoseconds(due > then ? due - then : 0));
 }
 
 bool Node::run() {
@@ -326,7 +332,6 @@ bool Node::run() {
   // The socket first: while an older droverd answers there, its shepherds are its own.
   control_->listen(paths_.control_socket(self_name()));
   placed_->adopt_existing();
-  every_round();
   while (!stop_) loop_.run_once(turn());
   // What is on its way out (the answer to the launcher, the last events) still goes.
   const std::uint64_t deadline = monotonic_ns() + 2'000'000'000ULL;

@@ -123,6 +123,7 @@ class Node final : public Cluster {
   std::unique_ptr<ControlServer> control_;
 
   std::mt19937_64 random_;
+  std::uint64_t told_ns_ = 0;  // when the own load vector last went out
   std::uint64_t hot_until_ns_ = 0;
   Nanoseconds hot_wait_{0};  // until the next look within that time; doubles
   bool stop_ = false, superseded_ = false;

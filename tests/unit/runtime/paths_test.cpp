@@ -83,16 +83,13 @@ TEST_F(Paths, MakePrivateDirectories) {
 
 // Somebody else's folder in /tmp could be given another instance below it at any time.
 TEST_F(Paths, RefuseADefaultFolderThatIsOpenOrSomebodyElses) {
-  const std::string base = "/tmp/drover-" + std::to_string(::geteuid());
-  struct stat status {};
-  if (::stat(base.c_str(), &status) == 0) GTEST_SKIP() << base << " is in use on this machine";
+  const std::string base = directory_.path() + "/default";
   ASSERT_EQ(::mkdir(base.c_str(), 0700), 0);
   ASSERT_EQ(::chmod(base.c_str(), 0777), 0);
-  EXPECT_THROW(make_private_directory(base + "/instance"), std::runtime_error);
+  EXPECT_THROW(make_private_directory(base + "/instance", base), std::runtime_error);
+  EXPECT_NO_THROW(make_private_directory(base + "/chosen", default_runtime_base()));
   ASSERT_EQ(::chmod(base.c_str(), 0700), 0);
-  EXPECT_NO_THROW(make_private_directory(base + "/instance"));
-  ::rmdir((base + "/instance").c_str());
-  ::rmdir(base.c_str());
+  EXPECT_NO_THROW(make_private_directory(base + "/instance", base));
 }
 
 TEST_F(Paths, ListNodesInTheOrderOfTheirNumbers) {
