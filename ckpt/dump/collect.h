@@ -1,6 +1,10 @@
 // What dump() asks of a frozen process, one function per record; each in a file of its own name.
 #pragma once
 
+#include <map>
+#include <span>
+#include <vector>
+
 #include "ckpt/dump/dump.h"
 #include "ckpt/dump/injected_area.h"
 #include "ckpt/dump/obstacles.h"
@@ -19,6 +23,9 @@ namespace drover {
 
 HostState collect_host(const FrozenTree::Impl& tree, const MemoryState& memory);
 Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&);
+ProcessState collect_zombie(pid_t);
+// Which of the stopped processes are children whose stop `parent` has not been told of by wait(2).
+std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, InjectedArea&, std::span<const pid_t> stopped);
 void collect_memory(const FrozenProcess&, InjectedArea&, MemoryState&);  // completes the plan
 std::optional<Refusal> collect_guards(const FrozenProcess&, MemoryState&);
 void collect_area_policies(const FrozenProcess&, InjectedArea&, MemoryState&);
@@ -32,15 +39,18 @@ Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedAr
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&, const DumpOptions&);
 
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
-void flush_files(const MemoryState&, const FilesState&);
-void measure_pipes(pid_t pid, FilePlan&);
+void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
+void measure_pipes(FilePlan&);
+// Those that are reached through this process.
 void measure_timerfds(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns, FilePlan&);
 // The contents of unlinked files and of pipes.
-void write_nameless_files(pid_t pid, const FilePlan&, ImageWriter&);
+void write_nameless_files(const FilePlan&, ImageWriter&);
 
-// The pages that must travel, ascending.
+// Which pages of the tree's shared memory have been found so far: by object, pages of the object.
+using SharedPages = std::map<std::uint32_t, std::vector<bool>>;
+// The pages that must travel, ascending; of shared memory those that no process before has shown.
 std::vector<PageRun> find_pages(const FrozenProcess&, InjectedArea&, const MemoryState&,
-                                const std::vector<Mapping>& mappings);
+                                const std::vector<Mapping>& mappings, SharedPages&);
 void write_pages(const FrozenProcess&, const std::vector<PageRun>&, bool compress, ImageWriter&, DumpStats&);
 
 }  // namespace drover

@@ -1,23 +1,34 @@
 // Writing an image: look at everything, refuse what can't be moved, write the metadata, then the pages.
 #include "ckpt/dump/dump.h"
 
-#include <fmt/format.h>
+#include <algorithm>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/image/births.h"
 #include "ckpt/sys/text.h"
 
 namespace drover {
 
 namespace {
 
-// All records of one process but its pages.
+// All records of one process but its files and pages.
 struct ProcessDump {
   ProcessState process;
   MemoryState memory;
-  FilePlan files;
   SignalsAndTimers signals;
   std::vector<ThreadState> threads;
   std::vector<PageRun> pages;
+};
+
+// What the processes share.
+struct TreeDump {
+  FilePlan files;
+  ObjectNumbers shared_memory;
+  SharedPages shared_pages;
+  std::vector<ProcessDump> processes;
+  std::vector<ProcessState> zombies;
+  std::vector<pid_t> stopped;           // processes stopped by a signal
+  std::vector<pid_t> unreported_stops;  // of which their parents don't know yet
 };
 
 }  // namespace
@@ -32,68 +43,104 @@ static std::optional<Refusal> take(Or<T>&& from, T& to) {
 
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
                                       const std::vector<Mapping>& mappings, const DumpOptions& options,
-                                      std::int64_t frozen_at_ns, ProcessDump& dump) {
+                                      std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
   if (auto refusal = take(collect_process(process, injected), dump.process)) return refusal;
+  const auto unreported = collect_unreported_stops(process, injected, tree.stopped);
+  tree.unreported_stops.insert(tree.unreported_stops.end(), unreported.begin(), unreported.end());
   collect_memory(process, injected, dump.memory);
   if (auto refusal = collect_guards(process, dump.memory)) return refusal;
   collect_area_policies(process, injected, dump.memory);
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
-  measure_timerfds(process, injected, frozen_at_ns, dump.files);
+  measure_timerfds(process, injected, frozen_at_ns, tree.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
-  dump.pages = find_pages(process, injected, dump.memory, mappings);
+  dump.pages = find_pages(process, injected, dump.memory, mappings, tree.shared_pages);
   for (const PageRun& run : dump.pages) dump.memory.content_pages += run.pages;
   return std::nullopt;
 }
 
 static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions& options, std::int64_t frozen_at_ns,
-                                      ProcessDump& dump) {
+                                      TreeDump& tree, ProcessDump& dump) {
   if (auto refusal = find_process_obstacle(process.pid)) return refusal;
-  if (auto refusal = take(plan_files(process.pid, options), dump.files)) return refusal;
-  measure_pipes(process.pid, dump.files);
   // The areas are listed before one of ours is among them.
   const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
-  if (auto refusal = take(plan_memory(process.pid, mappings), dump.memory)) return refusal;
+  if (auto refusal = take(plan_memory(process.pid, mappings, tree.shared_memory), dump.memory)) return refusal;
   InjectedArea injected(process);
-  return examine(process, injected, mappings, options, frozen_at_ns, dump);
+  return examine(process, injected, mappings, options, frozen_at_ns, tree, dump);
 }
 
-static void write_metadata(ImageWriter& writer, const ProcessDump& dump) {
-  writer.add(RecordType::Process, dump.process);
-  writer.add(RecordType::Memory, dump.memory);
-  writer.add(RecordType::Files, dump.files.state);
-  writer.add(RecordType::Signals, dump.signals.signals);
-  writer.add(RecordType::Timers, dump.signals.timers);
-  for (const ThreadState& thread : dump.threads) writer.add(RecordType::Thread, thread);
-  write_nameless_files(dump.process.pid, dump.files, writer);
+// Could the tree be born again as it is? Found out before anything is written.
+static std::optional<Refusal> find_birth_obstacle(const TreeDump& tree) {
+  std::vector<ProcessState> all;
+  for (const ProcessDump& one : tree.processes) all.push_back(one.process);
+  all.insert(all.end(), tree.zombies.begin(), tree.zombies.end());
+  const auto births = plan_births(all, [](pid_t) { return true; });
+  const auto* refusal = std::get_if<Refusal>(&births);
+  return refusal != nullptr ? std::optional(*refusal) : std::nullopt;
+}
+
+static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOptions& options, TreeDump& tree) {
+  std::vector<pid_t> pids;
+  for (const FrozenProcess& process : frozen.processes) {
+    pids.push_back(process.pid);
+    if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
+  }
+  if (auto refusal = find_sharing_obstacle(pids)) return refusal;
+  if (auto refusal = take(plan_files(pids, options), tree.files)) return refusal;
+  measure_pipes(tree.files);
+  for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));
+  tree.processes.resize(pids.size());
+  for (std::size_t i = 0; i < pids.size(); ++i) {
+    if (auto refusal = look_at(frozen.processes[i], options, frozen.frozen_at_own_ns, tree, tree.processes[i]))
+      return refusal;
+  }
+  for (ProcessDump& one : tree.processes) {
+    const auto& unreported = tree.unreported_stops;
+    one.process.stop_reported = std::find(unreported.begin(), unreported.end(), one.process.pid) == unreported.end();
+  }
+  return find_birth_obstacle(tree);
+}
+
+static void flush(const TreeDump& tree) {
+  std::vector<const MemoryState*> memories;
+  for (const ProcessDump& one : tree.processes) memories.push_back(&one.memory);
+  flush_files(memories, tree.files.state);
+}
+
+static void write_metadata(ImageWriter& writer, const TreeDump& tree) {
+  writer.add(RecordType::OpenFiles, tree.files.state);
+  write_nameless_files(tree.files, writer);
+  for (std::size_t i = 0; i < tree.processes.size(); ++i) {
+    const ProcessDump& dump = tree.processes[i];
+    writer.add(RecordType::Process, dump.process);
+    writer.add(RecordType::Memory, dump.memory);
+    writer.add(RecordType::Files, tree.files.tables[i]);
+    writer.add(RecordType::Signals, dump.signals.signals);
+    writer.add(RecordType::Timers, dump.signals.timers);
+    for (const ThreadState& thread : dump.threads) writer.add(RecordType::Thread, thread);
+  }
+  for (const ProcessState& zombie : tree.zombies) writer.add(RecordType::Process, zombie);
 }
 
 DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   DumpResult result;
-  auto& processes = tree.impl().processes;
-  if (processes.size() > 1) {
-    result.refused = Refusal{fmt::format("has {} processes", processes.size())};
-    return result;
-  }
-  std::vector<ProcessDump> dumps(processes.size());
-  for (std::size_t i = 0; i < processes.size(); ++i) {
-    if ((result.refused = look_at(processes[i], options, tree.impl().frozen_at_own_ns, dumps[i]))) return result;
-  }
-  for (const ProcessDump& one : dumps) flush_files(one.memory, one.files.state);
+  TreeDump all;
+  if ((result.refused = look_at_all(tree.impl(), options, all))) return result;
+  flush(all);
 
   ImageWriter writer(sink);
-  writer.add(RecordType::Host, collect_host(tree.impl(), dumps.front().memory));
+  writer.add(RecordType::Host, collect_host(tree.impl(), all.processes.front().memory));
   writer.add_bytes(RecordType::Context, options.context);
-  for (const ProcessDump& one : dumps) write_metadata(writer, one);
+  write_metadata(writer, all);
   writer.add_bytes(RecordType::MetadataEnd, {});
   sink.flush();  // the other end can begin to check and to map while pages are read here
-  for (std::size_t i = 0; i < processes.size(); ++i)
-    write_pages(processes[i], dumps[i].pages, options.compress, writer, result.stats);
+  for (std::size_t i = 0; i < all.processes.size(); ++i)
+    write_pages(tree.impl().processes[i], all.processes[i].pages, options.compress, writer, result.stats);
   writer.finish(result.stats.page_bytes / kPageBytes);
 
   result.stats.image_bytes = writer.image_bytes();
-  result.stats.processes = dumps.size();
-  for (const ProcessDump& one : dumps) {
+  result.stats.processes = all.processes.size();
+  for (const ProcessDump& one : all.processes) {
     result.stats.threads += one.threads.size();
     for (const ThreadState& thread : one.threads) result.stats.estimated_waits += thread.wait && thread.wait->estimated;
   }

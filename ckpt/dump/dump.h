@@ -27,7 +27,8 @@ struct DumpOptions {
   std::vector<ExternalFile> external;
   // Opaque bytes of the caller, given back by restore() (the runtime keeps the job's streams there). At most 1 MiB.
   std::vector<std::byte> context;
-  // find_obstacle() only: a process whose namespaces the dumper will be in, such as the job's init; 0: the caller.
+  // find_obstacle() only: a process whose namespaces the dumper will be in, and which takes in the tree's orphans, such
+  // as the job's init; 0: the caller's namespaces, and orphans are none of the tree's.
   pid_t namespaces_of = 0;
   // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
   std::vector<int> node_cpus;

@@ -35,20 +35,22 @@ static void flush_file(const std::string& path) {
   check(::fsync(fd.get()), "fsync", path);
 }
 
-void flush_files(const MemoryState& memory, const FilesState& files) {
+void flush_files(std::span<const MemoryState* const> memories, const OpenFilesState& files) {
   std::set<std::string> written;
-  for (const FileIdentity& file : memory.files) {
-    if (file.written) written.insert(file.path);
+  for (const MemoryState* memory : memories) {
+    for (const FileIdentity& file : memory->files) {
+      if (file.written) written.insert(file.path);
+    }
   }
-  for (const OpenFileState& file : files.open_files) {
+  for (const OpenFileState& file : files.files) {
     if (file.kind == FileKind::Regular && file.file.written) written.insert(file.file.path);
   }
   for (const std::string& path : written) flush_file(path);
 }
 
 // A descriptor without a name can still be opened anew through /proc, whatever mode the program has it in.
-static UniqueFd reopen(pid_t pid, int fd) {
-  const std::string path = fmt::format("/proc/{}/fd/{}", pid, fd);
+static UniqueFd reopen(const FilePlan::Place& place) {
+  const std::string path = fmt::format("/proc/{}/fd/{}", place.process, place.fd);
   return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path));
 }
 
@@ -84,11 +86,11 @@ static void write_pipe(int fd, const OpenFileState& file, ImageWriter& writer) {
   }
 }
 
-void measure_pipes(pid_t pid, FilePlan& plan) {
-  for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
-    OpenFileState& file = plan.state.open_files[i];
+void measure_pipes(FilePlan& plan) {
+  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
+    OpenFileState& file = plan.state.files[i];
     if (file.kind != FileKind::Pipe) continue;
-    const UniqueFd fd = reopen(pid, plan.representative[i]);
+    const UniqueFd fd = reopen(plan.places[i]);
     file.counter = static_cast<std::uint64_t>(check(::fcntl(fd.get(), F_GETPIPE_SZ), "F_GETPIPE_SZ"));
   }
 }
@@ -110,23 +112,23 @@ static FdInfo settled_timerfd(const FrozenProcess& process, InjectedArea& inject
 }
 
 void measure_timerfds(const FrozenProcess& process, InjectedArea& injected, std::int64_t frozen_at_ns, FilePlan& plan) {
-  for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
-    OpenFileState& file = plan.state.open_files[i];
-    if (file.kind != FileKind::TimerFd) continue;
-    const FdInfo info = settled_timerfd(process, injected, plan.representative[i]);
+  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
+    OpenFileState& file = plan.state.files[i];
+    if (file.kind != FileKind::TimerFd || plan.places[i].process != process.pid) continue;
+    const FdInfo info = settled_timerfd(process, injected, plan.places[i].fd);
     file.counter = info.timer_ticks;
     file.value_ns = info.timer_value_ns;
     if (file.value_ns != 0) file.value_ns += clock_ns(CLOCK_MONOTONIC) - frozen_at_ns;
   }
 }
 
-void write_nameless_files(pid_t pid, const FilePlan& plan, ImageWriter& writer) {
+void write_nameless_files(const FilePlan& plan, ImageWriter& writer) {
   std::set<std::uint64_t> done;
-  for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
-    const OpenFileState& file = plan.state.open_files[i];
+  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
+    const OpenFileState& file = plan.state.files[i];
     const bool nameless = file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe;
     if (!nameless || !done.insert(file.object).second) continue;
-    const UniqueFd fd = reopen(pid, plan.representative[i]);
+    const UniqueFd fd = reopen(plan.places[i]);
     if (file.kind == FileKind::Pipe)
       write_pipe(fd.get(), file, writer);
     else

@@ -67,9 +67,19 @@ class PageFinder {
 // Shared memory: a page may exist without this process having it in its page table, so the tables do not tell.
 // mincore() does, except for pages in swap; with any of those every page is read.
 static void find_shared(InjectedArea& injected, const RemoteMemory& memory, const AreaState& area, bool swapped,
-                        PageFinder& finder) {
+                        std::vector<bool>& found, PageFinder& finder) {
   constexpr std::uint64_t kPagesAtOnce = 128 * 1024;
-  if (swapped) return finder.add(area.start, area.end);
+  const std::size_t first = area.offset / kPageBytes;
+  found.resize(std::max(found.size(), first + area.bytes() / kPageBytes));
+  const auto add = [&](std::uint64_t at) {
+    auto page = found[first + (at - area.start) / kPageBytes];
+    if (!page) finder.add(at, at + kPageBytes);
+    page = true;
+  };
+  if (swapped) {
+    for (std::uint64_t at = area.start; at < area.end; at += kPageBytes) add(at);
+    return;
+  }
   for (std::uint64_t at = area.start; at < area.end;) {
     const std::uint64_t pages = std::min<std::uint64_t>(kPagesAtOnce, (area.end - at) / kPageBytes);
     Batch batch = injected.area().main_batch();
@@ -79,14 +89,14 @@ static void find_shared(InjectedArea& injected, const RemoteMemory& memory, cons
     std::vector<std::byte> there(pages);
     memory.read(out, there);
     for (const std::byte resident : there) {
-      if ((resident & std::byte{1}) != std::byte{0}) finder.add(at, at + kPageBytes);
+      if ((resident & std::byte{1}) != std::byte{0}) add(at);
       at += kPageBytes;
     }
   }
 }
 
 std::vector<PageRun> find_pages(const FrozenProcess& process, InjectedArea& injected, const MemoryState& memory,
-                                const std::vector<Mapping>& mappings) {
+                                const std::vector<Mapping>& mappings, SharedPages& shared) {
   PageFinder finder(process.pid);
   for (const AreaState& area : memory.areas) {
     if (area.kind == AreaKind::Anonymous || area.kind == AreaKind::FilePrivate) {
@@ -94,7 +104,8 @@ std::vector<PageRun> find_pages(const FrozenProcess& process, InjectedArea& inje
     } else if (area.kind == AreaKind::SharedAnonymous) {
       const auto same = [&](const Mapping& m) { return m.start == area.start; };
       const auto mapping = std::find_if(mappings.begin(), mappings.end(), same);
-      find_shared(injected, process.memory, area, mapping == mappings.end() || mapping->swap_kib != 0, finder);
+      find_shared(injected, process.memory, area, mapping == mappings.end() || mapping->swap_kib != 0,
+                  shared[area.file], finder);
     }
   }
   return finder.take();

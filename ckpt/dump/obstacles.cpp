@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
@@ -60,13 +62,33 @@ std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   return find_directory_obstacle(pid);
 }
 
-std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions& options) try {
-  if (auto refusal = find_process_obstacle(root, options.namespaces_of)) return refusal;
-  if (const std::size_t n = list_tree(root).size(); n > 1) return Refusal{fmt::format("has {} processes", n)};
-  auto files = plan_files(root, options);
-  if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;
-  auto memory = plan_memory(root, parse_maps(read_text(proc_path(root, "maps"))));
+// Only the root must be there: the others come and go while we look.
+static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpOptions& options,
+                                               ObjectNumbers& shared) try {
+  if (auto refusal = find_process_obstacle(pid, options.namespaces_of)) return refusal;
+  auto memory = plan_memory(pid, parse_maps(read_text(proc_path(pid, "maps"))), shared);
   if (auto* refusal = std::get_if<Refusal>(&memory)) return *refusal;
+  return std::nullopt;
+} catch (const SystemError&) {
+  if (root || ::kill(pid, 0) == 0) throw;
+  return std::nullopt;
+}
+
+std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions& options) try {
+  ObjectNumbers shared;
+  std::vector<pid_t> living;
+  for (const pid_t pid : list_tree(root, options.namespaces_of)) {
+    const auto stat = try_read_text(proc_path(pid, "stat"));
+    const bool ended = !stat || parse_task_stat(*stat).state == 'Z' || parse_task_stat(*stat).state == 'X';
+    if (pid != root && ended) continue;
+    if (auto refusal = find_obstacle_of(pid, pid == root, options, shared)) {
+      if (pid == root || ::kill(pid, 0) == 0) return refusal;
+      continue;
+    }
+    living.push_back(pid);
+  }
+  auto files = plan_files(living, options);
+  if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;
   return std::nullopt;
 } catch (const SystemError& error) {
   return Refusal{error.what()};

@@ -4,7 +4,10 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <optional>
+#include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -22,16 +25,28 @@ using Or = std::variant<T, Refusal>;
 // Credentials, namespaces, seccomp, terminal: what concerns the process as a whole.
 std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of = 0);
 
-// The areas and the files behind them. With smaps the flags are looked at as well.
-Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings);
+// Numbers for shared objects, by the kernel's own name for them: device and inode.
+using ObjectNumbers = std::map<std::pair<dev_t, ino_t>, std::uint32_t>;
 
-// The descriptor table. Descriptors that share an open file description are told apart by kcmp(2).
+// The areas and the files behind them. With smaps the flags are looked at as well. `shared`: the tree's objects of
+// shared anonymous memory.
+Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings, ObjectNumbers& shared);
+
+// The open files of a tree and who has them. Descriptors that share an open file description are told apart by kcmp(2).
 struct FilePlan {
-  FilesState state;
-  // For every open file: a descriptor of the process through which it can be reached.
-  std::vector<int> representative;
+  OpenFilesState state;
+  std::vector<FilesState> tables;  // of each process
+  // For every open file: a process and a descriptor of it through which it can be reached.
+  struct Place {
+    pid_t process;
+    int fd;
+  };
+  std::vector<Place> places;
 };
-Or<FilePlan> plan_files(pid_t pid, const DumpOptions&);
+Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions&);
+
+// What processes may share besides memory that is mapped shared: found by kcmp(2).
+std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes);
 
 // "X (deleted)" without the kernel's remark; empty if it is not there.
 std::optional<std::string> without_deleted(const std::string& link);

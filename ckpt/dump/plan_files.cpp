@@ -1,4 +1,4 @@
-// Which files a process has open, and whether all of them can be opened again elsewhere.
+// Which files the processes of a tree have open, and whether all of them can be opened again elsewhere.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/kcmp.h>
@@ -22,11 +22,15 @@ static constexpr std::uint64_t kMaxUnlinkedBytes = 64 * 1024 * 1024;
 namespace {
 
 struct Descriptor {
+  pid_t process;
   int fd;
+  bool of_root;
   std::string link;
   struct stat info;
   FdInfo detail;
-  std::string name() const { return fmt::format("fd {}", fd); }
+  std::string name() const {
+    return of_root ? fmt::format("fd {}", fd) : fmt::format("fd {} of process {}", fd, process);
+  }
 };
 
 }  // namespace
@@ -48,7 +52,6 @@ static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& f
     const std::string path = without_deleted(d.link).value_or(d.link);
     if (path.compare(0, 7, "/memfd:") == 0) return Refusal{fmt::format("holds a memfd, {}", d.name())};
     file.kind = FileKind::Unlinked;
-    file.object = d.info.st_ino;
     file.file.path = path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
     return std::nullopt;
   }
@@ -81,9 +84,9 @@ static std::optional<Refusal> plan_device(const Descriptor& d, OpenFileState& fi
 }
 
 // "a TCP socket" where the kernel lets us ask, else "a socket".
-static std::string socket_name(pid_t pid, int fd) {
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  const UniqueFd copy(pidfd ? static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)) : -1);
+static std::string socket_name(const Descriptor& d) {
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, d.process, 0)));
+  const UniqueFd copy(pidfd ? static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), d.fd, 0)) : -1);
   int domain = 0, type = 0;
   socklen_t size = sizeof domain;
   if (!copy || ::getsockopt(copy.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return "a socket";
@@ -96,26 +99,25 @@ static std::string socket_name(pid_t pid, int fd) {
   return domain == AF_NETLINK ? "a netlink socket" : "a socket";
 }
 
-// A pipe travels when the process holds both of its ends; whoever else may hold one is outside of the job.
+// A pipe travels when the tree holds both of its ends; whoever else may hold one is outside of the job.
 static std::optional<Refusal> plan_pipe(const Descriptor& d, OpenFileState& file) {
   if (d.link.compare(0, 5, "pipe:") != 0) return Refusal{fmt::format("holds a named pipe, {} ({})", d.name(), d.link)};
   if (d.detail.flags & O_DIRECT) return Refusal{fmt::format("holds a pipe in packet mode, {}", d.name())};
   file.kind = FileKind::Pipe;
-  file.object = d.info.st_ino;
   return std::nullopt;
 }
 
-static std::optional<Refusal> find_pipe_to_outside(const FilePlan& plan) {
-  for (std::size_t i = 0; i < plan.state.open_files.size(); ++i) {
-    const OpenFileState& pipe = plan.state.open_files[i];
+static std::optional<Refusal> find_pipe_to_outside(const OpenFilesState& files, const std::vector<std::string>& names) {
+  for (std::size_t i = 0; i < files.files.size(); ++i) {
+    const OpenFileState& pipe = files.files[i];
     if (pipe.kind != FileKind::Pipe) continue;
     bool read = false, write = false;
-    for (const OpenFileState& end : plan.state.open_files) {
+    for (const OpenFileState& end : files.files) {
       if (end.kind != FileKind::Pipe || end.object != pipe.object) continue;
       read |= (end.flags & O_ACCMODE) != O_WRONLY;
       write |= (end.flags & O_ACCMODE) != O_RDONLY;
     }
-    if (!read || !write) return Refusal{fmt::format("holds a pipe to the outside, fd {}", plan.representative[i])};
+    if (!read || !write) return Refusal{"holds a pipe to the outside, " + names[i]};
   }
   return std::nullopt;
 }
@@ -128,27 +130,35 @@ static void plan_timerfd(const FdInfo& detail, OpenFileState& file) {
   file.interval_ns = detail.timer_interval_ns;
 }
 
-// What is watched is named by descriptor number; if that number means another file by now it can't be added again.
-static std::optional<Refusal> plan_epoll(pid_t pid, const Descriptor& d, OpenFileState& file) {
-  file.kind = FileKind::Epoll;
+// What is watched is named by the descriptor number that it had in the process that added it; if that number means
+// another file by now it can't be added again.
+static bool find_watched(const Descriptor& d, OpenFileState& file) {
+  file.watcher = d.process;
+  file.watched.clear();
   for (const EpollTarget& target : d.detail.epoll_targets) {
     struct stat info {};
-    const std::string path = fmt::format("/proc/{}/fd/{}", pid, target.fd);
-    if (::stat(path.c_str(), &info) != 0 || info.st_ino != target.inode)
-      return Refusal{fmt::format("watches a file that it has closed, epoll {}", d.name())};
+    const std::string path = fmt::format("/proc/{}/fd/{}", d.process, target.fd);
+    if (::stat(path.c_str(), &info) != 0 || info.st_ino != target.inode) {
+      file.watcher = 0;
+      return false;
+    }
     file.watched.push_back({target.fd, target.events, target.data});
   }
-  return std::nullopt;
+  return true;
 }
 
-static std::optional<Refusal> plan_anonymous(pid_t pid, const Descriptor& d, OpenFileState& file) {
+static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState& file) {
   static constexpr std::pair<const char*, const char*> kNames[] = {{"inotify", "an inotify watcher"},
                                                                    {"[io_uring]", "an io_uring"},
                                                                    {"[userfaultfd]", "a userfaultfd"},
                                                                    {"[pidfd]", "a pidfd"},
                                                                    {"[perf_event]", "a performance counter"}};
   constexpr int kTimerCancelOnSet = 2;
-  if (d.link == "anon_inode:[eventpoll]") return plan_epoll(pid, d, file);
+  if (d.link == "anon_inode:[eventpoll]") {
+    file.kind = FileKind::Epoll;
+    find_watched(d, file);
+    return std::nullopt;
+  }
   if (d.link == "anon_inode:[eventfd]" && d.detail.eventfd_count.value_or(~0ULL) <= 0xffffffff) {
     file.kind = FileKind::EventFd;
     file.counter = *d.detail.eventfd_count;
@@ -170,8 +180,7 @@ static std::optional<Refusal> plan_anonymous(pid_t pid, const Descriptor& d, Ope
   return Refusal{fmt::format("holds {}, {}", d.link, d.name())};
 }
 
-static std::optional<Refusal> plan_one(pid_t pid, const Descriptor& d, const DumpOptions& options,
-                                       OpenFileState& file) {
+static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& options, OpenFileState& file) {
   file.flags = d.detail.flags & ~O_CLOEXEC;
   file.position = d.detail.position;
   for (const ExternalFile& external : options.external) {
@@ -192,16 +201,16 @@ static std::optional<Refusal> plan_one(pid_t pid, const Descriptor& d, const Dum
     case S_IFIFO:
       return plan_pipe(d, file);
     case S_IFSOCK:
-      return Refusal{fmt::format("holds {}, {}", socket_name(pid, d.fd), d.name())};
+      return Refusal{fmt::format("holds {}, {}", socket_name(d), d.name())};
     case S_IFBLK:
       return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
     default:
-      return plan_anonymous(pid, d, file);
+      return plan_anonymous(d, file);
   }
 }
 
-static std::optional<Descriptor> look_at(pid_t pid, int fd) {
-  Descriptor d{fd, {}, {}, {}};
+static std::optional<Descriptor> look_at(pid_t pid, int fd, bool of_root) {
+  Descriptor d{pid, fd, of_root, {}, {}, {}};
   const auto link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd));
   const auto info = try_read_text(fmt::format("/proc/{}/fdinfo/{}", pid, fd));
   if (!link || !info || ::stat(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), &d.info) != 0) return std::nullopt;
@@ -210,32 +219,85 @@ static std::optional<Descriptor> look_at(pid_t pid, int fd) {
   return d;
 }
 
-static bool same_description(pid_t pid, const Descriptor& a, const Descriptor& b) {
-  return same_inode(a.info, b.info) && ((a.detail.flags ^ b.detail.flags) & ~O_CLOEXEC) == 0 &&
-         ::syscall(SYS_kcmp, pid, pid, KCMP_FILE, a.fd, b.fd) == 0;
+static bool same_description(const Descriptor& a, const Descriptor& b) {
+  return ((a.detail.flags ^ b.detail.flags) & ~O_CLOEXEC) == 0 &&
+         ::syscall(SYS_kcmp, a.process, b.process, KCMP_FILE, a.fd, b.fd) == 0;
 }
 
-Or<FilePlan> plan_files(pid_t pid, const DumpOptions& options) {
-  FilePlan plan;
-  plan.state.process = pid;
-  std::vector<Descriptor> first;  // of each open file
-  for (const int fd : list_numbers(proc_path(pid, "fd"))) {
-    const auto d = look_at(pid, fd);
-    if (!d) continue;  // closed since it was listed
-    const bool close_on_exec = (d->detail.flags & O_CLOEXEC) != 0;
-    const auto same = [&](const Descriptor& other) { return same_description(pid, other, *d); };
-    const auto known = std::find_if(first.begin(), first.end(), same);
-    const auto index = static_cast<std::uint32_t>(known - first.begin());
-    plan.state.descriptors.push_back({fd, close_on_exec, index});
-    if (known != first.end()) continue;
-    OpenFileState file;
-    if (auto refusal = plan_one(pid, *d, options, file)) return *refusal;
-    plan.state.open_files.push_back(std::move(file));
-    plan.representative.push_back(fd);
-    first.push_back(*d);
+namespace {
+
+class FilePlanner {
+ public:
+  explicit FilePlanner(const DumpOptions& options) : options_(options) {}
+
+  std::optional<Refusal> add_process(pid_t pid) {
+    FilesState& table = plan_.tables.emplace_back();
+    table.process = pid;
+    std::vector<int> fds;
+    try {
+      fds = list_numbers(proc_path(pid, "fd"));
+    } catch (const SystemError&) {
+      if (plan_.tables.size() == 1) throw;  // of those that are not stopped any but the root may end meanwhile
+    }
+    for (const int fd : fds) {
+      const auto d = look_at(pid, fd, plan_.tables.size() == 1);
+      if (!d) continue;  // closed since it was listed
+      std::uint32_t index = 0;
+      if (auto refusal = find_or_add(*d, index)) return refusal;
+      table.descriptors.push_back({fd, (d->detail.flags & O_CLOEXEC) != 0, index});
+    }
+    return std::nullopt;
   }
-  if (auto refusal = find_pipe_to_outside(plan)) return *refusal;
-  return plan;
+
+  Or<FilePlan> finish() {
+    std::vector<std::string> names;
+    for (const Descriptor& d : first_) names.push_back(d.name());
+    if (auto refusal = find_pipe_to_outside(plan_.state, names)) return *refusal;
+    for (std::size_t i = 0; i < first_.size(); ++i) {
+      if (plan_.state.files[i].kind == FileKind::Epoll && plan_.state.files[i].watcher == 0)
+        return Refusal{fmt::format("watches a file that it has closed, epoll {}", names[i])};
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  std::optional<Refusal> find_or_add(const Descriptor& d, std::uint32_t& index) {
+    const std::pair key(d.info.st_dev, d.info.st_ino);
+    auto& known = by_inode_[key];
+    for (const std::uint32_t candidate : known) {
+      if (!same_description(first_[candidate], d)) continue;
+      OpenFileState& file = plan_.state.files[candidate];
+      if (file.kind == FileKind::Epoll && file.watcher == 0) find_watched(d, file);
+      index = candidate;
+      return std::nullopt;
+    }
+    OpenFileState file;
+    if (auto refusal = plan_one(d, options_, file)) return refusal;
+    if (file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe)
+      file.object = objects_.emplace(key, static_cast<std::uint32_t>(objects_.size())).first->second;
+    index = static_cast<std::uint32_t>(first_.size());
+    known.push_back(index);
+    first_.push_back(d);
+    plan_.state.files.push_back(std::move(file));
+    plan_.places.push_back({d.process, d.fd});
+    return std::nullopt;
+  }
+
+  const DumpOptions& options_;
+  FilePlan plan_;
+  std::vector<Descriptor> first_;  // of each open file
+  std::map<std::pair<dev_t, ino_t>, std::vector<std::uint32_t>> by_inode_;
+  ObjectNumbers objects_;
+};
+
+}  // namespace
+
+Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions& options) {
+  FilePlanner planner(options);
+  for (const pid_t pid : processes) {
+    if (auto refusal = planner.add_process(pid)) return *refusal;
+  }
+  return planner.finish();
 }
 
 }  // namespace drover

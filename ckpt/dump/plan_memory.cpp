@@ -47,6 +47,8 @@ namespace {
 
 class MemoryPlanner {
  public:
+  explicit MemoryPlanner(ObjectNumbers& shared) : objects_(shared) {}
+
   std::optional<Refusal> add(const Mapping& m) {
     if (m.path == "[vsyscall]") return std::nullopt;  // the kernel's own, the same in every process
     AreaState area{m.start, m.end, AreaKind::Anonymous, m.prot, area_flags(m), m.offset, 0};
@@ -58,7 +60,8 @@ class MemoryPlanner {
       area.kind = AreaKind::Vdso;
     } else if (m.shared && (starts_with(m.path, "/dev/zero (deleted)") || starts_with(m.path, "[anon_shmem:"))) {
       area.kind = AreaKind::SharedAnonymous;
-      area.file = objects_.emplace(m.inode, static_cast<std::uint32_t>(objects_.size())).first->second;
+      area.file =
+          objects_.emplace(std::pair{m.device, m.inode}, static_cast<std::uint32_t>(objects_.size())).first->second;
     } else if (!m.path.empty() && m.path[0] != '[') {
       if (auto refusal = add_file(m, area)) return refusal;
     } else if (!m.path.empty() && m.path != "[heap]" && m.path != "[stack]" && !starts_with(m.path, "[anon:")) {
@@ -122,13 +125,13 @@ class MemoryPlanner {
   }
 
   std::map<std::string, std::uint32_t> indices_;
-  std::map<ino_t, std::uint32_t> objects_;
+  ObjectNumbers& objects_;
 };
 
 }  // namespace
 
-Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings) {
-  MemoryPlanner planner;
+Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings, ObjectNumbers& shared) {
+  MemoryPlanner planner(shared);
   planner.state.process = pid;
   for (const Mapping& mapping : mappings) {
     if (auto refusal = planner.add(mapping)) return *refusal;

@@ -2,6 +2,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <csignal>
 
 #include "ckpt/dump/collect.h"
 #include "ckpt/sys/task_stat.h"
@@ -10,14 +13,27 @@
 
 namespace drover {
 
-static void read_proc(const FrozenProcess& process, ProcessState& state) {
-  const TaskStat stat = parse_task_stat(read_text(proc_path(process.pid, "stat")));
-  const TaskStatus status = parse_task_status(read_text(proc_path(process.pid, "status")));
-  state.pid = process.pid;
+static TaskStat read_stat(pid_t pid, ProcessState& state) {
+  TaskStat stat = parse_task_stat(read_text(proc_path(pid, "stat")));
+  state.pid = pid;
+  state.name = stat.comm;
   state.parent = stat.parent;
   state.process_group = stat.process_group;
   state.session = stat.session;
   state.exit_signal = stat.exit_signal;
+  return stat;
+}
+
+ProcessState collect_zombie(pid_t pid) {
+  ProcessState state;
+  state.zombie = true;
+  state.exit_status = read_stat(pid, state).exit_status;
+  return state;
+}
+
+static void read_proc(const FrozenProcess& process, ProcessState& state) {
+  read_stat(process.pid, state);
+  const TaskStatus status = parse_task_status(read_text(proc_path(process.pid, "status")));
   state.stopped_by = process.stopped_by;
   state.thread_count = static_cast<std::uint32_t>(process.threads.size());
   state.umask = status.umask;
@@ -47,6 +63,21 @@ static void ask_process(const FrozenProcess& process, InjectedArea& injected, Pr
   state.thp_disabled = batch.result(thp) == 1;
   const auto limits = process.memory.load<std::array<rlimit, RLIM_NLIMITS>>(limits_at);
   for (const rlimit& limit : limits) state.limits.push_back({limit.rlim_cur, limit.rlim_max});
+}
+
+// A stop that the parent has not waited for yet is still to be had from it, and stays so (WNOWAIT).
+std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, InjectedArea& injected,
+                                            std::span<const pid_t> stopped) {
+  std::vector<pid_t> unreported;
+  Batch batch = injected.area().main_batch();
+  for (const pid_t pid : stopped) {
+    const auto info_at = batch.space(sizeof(siginfo_t));
+    const auto call = batch.may(SYS_waitid, P_PID, pid, info_at, WSTOPPED | WNOHANG | WNOWAIT, 0);
+    injected.leader().run(injected.area(), batch);
+    if (batch.result(call) == 0 && parent.memory.load<siginfo_t>(info_at).si_pid == pid) unreported.push_back(pid);
+    batch.clear();
+  }
+  return unreported;
 }
 
 Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& injected) {

@@ -43,7 +43,7 @@ class ProcessFreezer {
       std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
       if (process_.threads.size() <= known) break;
     }
-    if (process_.threads.empty() || process_.threads.front().tid != process_.pid)
+    if (!process_.threads.empty() && process_.threads.front().tid != process_.pid)
       return Refusal{fmt::format("the main thread of process {} has exited", process_.pid)};
     return std::nullopt;
   }
@@ -77,7 +77,7 @@ class ProcessFreezer {
     const auto stat = try_read_text(fmt::format("/proc/{}/task/{}/stat", process_.pid, tid));
     if (!stat) return true;
     const char state = parse_task_stat(*stat).state;
-    return tid != process_.pid && (state == 'Z' || state == 'X');
+    return state == 'Z' || state == 'X';
   }
 
   std::string why_not(pid_t tid, int error) const {
@@ -187,25 +187,42 @@ static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree
   }
 }
 
-static std::optional<Refusal> stop_processes(pid_t root, FrozenTree::Impl& tree) {
-  auto& processes = tree.processes;
-  for (bool found = true; found;) {
-    found = false;
-    for (const pid_t pid : list_tree(root)) {
-      const auto same = [pid](const FrozenProcess& p) { return p.pid == pid; };
-      if (std::any_of(processes.begin(), processes.end(), same)) continue;
-      if (::access(proc_path(pid, "task").c_str(), F_OK) != 0) {
-        if (pid == root) return Refusal{fmt::format("there is no process {}", pid)};
-        continue;
-      }
-      found = true;
-      if (auto refusal = ProcessFreezer(processes.emplace_back(pid), tree.still.lingering).freeze()) return refusal;
-    }
-  }
+// Parents before children: a parent in vfork() can't stop before its child has gone on to execve() or its end.
+static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
+  FrozenProcess& process = tree.processes.emplace_back(pid);
+  auto refusal = ProcessFreezer(process, tree.still.lingering).freeze();
+  if (refusal || !process.threads.empty()) return refusal;
+  tree.processes.pop_back();
+  if (const auto stat = try_read_text(proc_path(pid, "stat")); stat && parse_task_stat(*stat).state == 'Z')
+    tree.zombies.push_back(pid);
   return std::nullopt;
 }
 
-std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* still) {
+static std::optional<Refusal> stop_processes(pid_t root, pid_t reaper, FrozenTree::Impl& tree) {
+  for (bool found = true; found;) {
+    found = false;
+    for (const pid_t pid : list_tree(root, reaper)) {
+      const auto same = [pid](const FrozenProcess& p) { return p.pid == pid; };
+      if (std::any_of(tree.processes.begin(), tree.processes.end(), same)) continue;
+      if (std::find(tree.zombies.begin(), tree.zombies.end(), pid) != tree.zombies.end()) continue;
+      if (::access(proc_path(pid, "task").c_str(), F_OK) == 0) {
+        found = true;
+        if (auto refusal = stop_one(pid, tree)) return refusal;
+      }
+      if (pid == root && tree.processes.empty()) return Refusal{fmt::format("there is no process {}", pid)};
+    }
+  }
+  // One that the reaper has taken in is about to vanish.
+  std::erase_if(tree.zombies, [&tree](pid_t pid) {
+    const auto stat = try_read_text(proc_path(pid, "stat"));
+    const pid_t parent = stat ? parse_task_stat(*stat).parent : 0;
+    return std::none_of(tree.processes.begin(), tree.processes.end(),
+                        [parent](const FrozenProcess& p) { return p.pid == parent; });
+  });
+  return std::nullopt;
+}
+
+std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* still, pid_t reaper) {
   // What is asked once and remembered is asked now, while the program still runs. The clocks: before anybody unshares.
   read_host_clocks();
   kernel_features();
@@ -213,7 +230,7 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
   FrozenTree tree(std::make_unique<Impl>());
   Impl& impl = *tree.impl_;
   if (still != nullptr) impl.still = std::move(*still);
-  auto refusal = stop_processes(root, impl);
+  auto refusal = stop_processes(root, reaper, impl);
   impl.frozen_at = read_host_clocks();
   impl.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
   if (!refusal) try {

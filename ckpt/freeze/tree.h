@@ -17,11 +17,11 @@ namespace drover {
 
 class FrozenTree {
  public:
-  // Stops `root` and all its descendants. A Refusal if the caller may not trace one of them, or a thread can't be
-  // stopped; then everything stopped so far goes on. Throws SystemError on failures nobody expects. `still`: what the
-  // tree's last release gave back; without it some waits may end late, and lingering threads can't be stopped. It is
-  // taken, but comes back with a Refusal.
-  static std::variant<FrozenTree, Refusal> freeze(pid_t root, StillWaiting* still = nullptr);
+  // Stops `root` and all its descendants; `reaper`: see list_tree() in sys/tasks.h. A Refusal if the caller may not
+  // trace one of them, or a thread can't be stopped; then everything stopped so far goes on. Throws SystemError on
+  // failures nobody expects. `still`: what the tree's last release gave back; without it some waits may end late, and
+  // lingering threads can't be stopped. It is taken, but comes back with a Refusal.
+  static std::variant<FrozenTree, Refusal> freeze(pid_t root, StillWaiting* still = nullptr, pid_t reaper = 0);
 
   FrozenTree(FrozenTree&&) noexcept;
   FrozenTree& operator=(FrozenTree&&) noexcept;

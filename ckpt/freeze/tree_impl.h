@@ -39,6 +39,7 @@ struct FrozenProcess {
 
 struct FrozenTree::Impl {
   std::vector<FrozenProcess> processes;  // the root first
+  std::vector<pid_t> zombies;            // ended, and not waited for by their parents, which are among the processes
   HostClocks frozen_at;
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;

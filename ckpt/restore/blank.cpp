@@ -25,7 +25,8 @@ extern "C" const std::byte drover_stub_begin[], drover_stub_end[];
 
 namespace drover {
 
-static_assert(kTraceOptions == (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL));
+static_assert(kTraceOptions == (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
+                                PTRACE_O_EXITKILL));
 
 static UniqueFd make_stub_file() {
   int fd = ::memfd_create("drover-stub", MFD_CLOEXEC | uapi::kMemfdExec);

@@ -18,6 +18,6 @@ struct BlankRequest {
 // The process is seized with PTRACE_O_EXITKILL and stopped. Throws SystemError; then there is no process.
 void make_blank(const BlankRequest&);
 
-inline constexpr unsigned kTraceOptions = 0x1 | 0x8 | 0x10 | 0x00100000;  // SYSGOOD, CLONE, EXEC, EXITKILL
+inline constexpr unsigned kTraceOptions = 0x1 | 0x2 | 0x8 | 0x10 | 0x00100000;  // SYSGOOD, FORK, CLONE, EXEC, EXITKILL
 
 }  // namespace drover

@@ -61,16 +61,20 @@ static std::optional<Refusal> check_file(const FileIdentity& file) {
   return std::nullopt;
 }
 
-static std::optional<Refusal> check_files(const ProcessImage& image, const RestoreOptions& options) {
-  for (const FileIdentity& file : image.memory.files) {
-    if (auto refusal = check_file(file)) return refusal;
-  }
-  for (const OpenFileState& file : image.files.open_files) {
+static std::optional<Refusal> check_open_files(const ImageModel& model, const RestoreOptions& options) {
+  for (const OpenFileState& file : model.open_files.files) {
     if (file.kind == FileKind::Regular || file.kind == FileKind::Directory || file.kind == FileKind::Device) {
       if (auto refusal = check_file(file.file)) return refusal;
     }
     if (file.kind == FileKind::External && options.external.count(file.key) == 0)
       return Refusal{fmt::format("nobody holds the other end of \"{}\" here", file.key)};
+  }
+  return std::nullopt;
+}
+
+static std::optional<Refusal> check_files(const ProcessImage& image) {
+  for (const FileIdentity& file : image.memory.files) {
+    if (auto refusal = check_file(file)) return refusal;
   }
   for (const std::string& folder : {image.process.cwd, image.process.root}) {
     if (::access(folder.c_str(), X_OK) != 0)
@@ -118,12 +122,16 @@ static std::optional<Refusal> check_pid(pid_t pid) {
 }
 
 std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const RestoreOptions& options) {
-  if (model.processes.size() > 1) return Refusal{fmt::format("has {} processes", model.processes.size())};
   if (auto refusal = check_cpu(model)) return refusal;
   if (auto refusal = check_kernel(model)) return refusal;
   if (auto refusal = check_memory(model)) return refusal;
+  if (auto refusal = check_open_files(model, options)) return refusal;
   for (const ProcessImage& image : model.processes) {
-    if (auto refusal = check_files(image, options)) return refusal;
+    if (image.process.zombie) {
+      if (auto refusal = check_pid(image.process.pid)) return refusal;
+      continue;
+    }
+    if (auto refusal = check_files(image)) return refusal;
     if (auto refusal = check_limits(image)) return refusal;
     for (const ThreadState& thread : image.threads) {
       if (auto refusal = check_pid(thread.tid)) return refusal;

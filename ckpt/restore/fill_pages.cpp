@@ -6,9 +6,9 @@
 
 namespace drover {
 
-static HeldProcess& process_of(std::vector<HeldProcess*>& processes, std::int32_t pid) {
-  for (HeldProcess* held : processes) {
-    if (held->pid == pid) return *held;
+static HeldProcess& process_of(std::list<HeldProcess>& processes, std::int32_t pid) {
+  for (HeldProcess& held : processes) {
+    if (held.pid == pid && !held.zombie()) return held;
   }
   throw ImageError("damaged image: pages of an unknown process");
 }
@@ -38,8 +38,9 @@ static std::span<const std::byte> unpack(const PagesView& pages, std::vector<std
   return to;
 }
 
-void fill_pages(std::vector<HeldProcess*>& processes, ImageReader& reader) {
+void fill_pages(std::list<HeldProcess>& processes, ImageReader& reader) {
   std::size_t hint = 0;
+  const HeldProcess* last = nullptr;
   std::vector<iovec> remote;
   std::vector<std::byte> unpacked;
   for (;;) {
@@ -49,6 +50,8 @@ void fill_pages(std::vector<HeldProcess*>& processes, ImageReader& reader) {
     const PagesView pages = parse_pages(record.payload, record.flags);
     if (pages.head.round != 0) throw ImageError("image was copied in rounds, which this program can't read yet");
     HeldProcess& held = process_of(processes, pages.head.process);
+    if (&held != last) hint = 0;
+    last = &held;
     remote.clear();
     for (const PageRun& run : pages.runs) {
       check_place(held, run, hint);

@@ -1,10 +1,8 @@
 #include "ckpt/restore/image_model.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstring>
+#include <map>
+#include <set>
+#include <string>
 
 #include "ckpt/sys/error.h"
 
@@ -32,14 +30,22 @@ static void check_memory(const MemoryState& memory) {
   require(memory.auxv.size() <= 4096, "an auxiliary vector that is too long");
 }
 
-static void check_files(const FilesState& files) {
+static void check_files(const FilesState& files, const OpenFilesState& open_files) {
   std::int32_t last = -1;
   for (const DescriptorState& d : files.descriptors) {
-    require(d.fd > last && d.fd <= kMaxFd && d.open_file < files.open_files.size(), "a descriptor that can't be");
+    require(d.fd > last && d.fd <= kMaxFd && d.open_file < open_files.files.size(), "a descriptor that can't be");
     last = d.fd;
   }
-  for (const OpenFileState& file : files.open_files) {
+}
+
+static void check_open_files(const OpenFilesState& open_files) {
+  require(open_files.files.size() <= static_cast<std::size_t>(kMaxFd), "too many open files");
+  std::map<std::uint64_t, FileKind> objects;
+  for (const OpenFileState& file : open_files.files) {
     require(file.kind <= FileKind::SignalFd, "a file of an unknown kind");
+    if (file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe)
+      require(objects.emplace(file.object, file.kind).first->second == file.kind, "one object of two kinds");
+    require(file.kind != FileKind::EventFd || file.counter <= 0xffffffff, "a counter that can't be");
     require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
   }
 }
@@ -52,9 +58,13 @@ static void check_timers(const TimersState& timers) {
     require(timer.value_us >= 0 && timer.interval_us >= 0, "a timer that can't be");
 }
 
-static void check_process(const ProcessImage& image) {
+static void check_process(const ProcessImage& image, const OpenFilesState& open_files) {
   const std::int32_t pid = image.process.pid;
   require(pid > 0 && pid <= kMaxPid && image.process.limits.size() <= 64, "a process that can't be");
+  require(image.process.exit_signal >= -1 && image.process.exit_signal <= 64 && image.process.name.size() < 16,
+          "a process that can't be");
+  require(image.process.stopped_by >= 0 && image.process.stopped_by <= 64, "a process that can't be");
+  if (image.process.zombie) return require(image.threads.empty(), "a zombie with threads");
   require(!image.threads.empty() && image.threads.front().tid == pid, "a process without its main thread");
   require(image.threads.size() == image.process.thread_count, "a thread is missing");
   for (const ThreadState& thread : image.threads) {
@@ -65,51 +75,36 @@ static void check_process(const ProcessImage& image) {
   require(image.signals.actions.size() <= 64, "too many signal handlers");
   check_timers(image.timers);
   check_memory(image.memory);
-  check_files(image.files);
+  check_files(image.files, open_files);
 }
 
-// A file without a name, made anew in the folder where the old one was.
-static UniqueFd make_unlinked(const OpenFileState& file) {
-  return UniqueFd(check(::open(file.file.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, file.file.mode & 07777),
-                        "make an unlinked file in", file.file.path));
-}
-
-static void make_pipe(ImageModel& model, const OpenFileState& file) {
-  int ends[2];
-  check(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), "pipe");
-  model.nameless[{file.object, false}].reset(ends[0]);
-  model.nameless[{file.object, true}].reset(ends[1]);
-  check(::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(file.counter)), "F_SETPIPE_SZ");
-}
-
-// Every nameless object of the files read so far that has not been made yet.
-static void make_nameless_objects(ImageModel& model, const FilesState& files) {
-  for (const OpenFileState& file : files.open_files) {
-    if (model.nameless.count({file.object, false}) != 0) continue;
-    if (file.kind == FileKind::Unlinked) model.nameless[{file.object, false}] = make_unlinked(file);
-    if (file.kind == FileKind::Pipe) make_pipe(model, file);
+// Every id once: of processes and of threads.
+static void check_tree(const ImageModel& model) {
+  std::set<std::int32_t> ids;
+  require(!model.processes.empty() && !model.processes.front().process.zombie, "no process");
+  for (const ProcessImage& image : model.processes) {
+    check_process(image, model.open_files);
+    if (image.process.zombie) require(ids.insert(image.process.pid).second, "two processes of one id");
+    for (const ThreadState& thread : image.threads) require(ids.insert(thread.tid).second, "two threads of one id");
   }
 }
 
-static void restore_piece(const ImageModel& model, const FileDataState& piece) {
-  auto found = model.nameless.find({piece.object, true});
-  const bool pipe = found != model.nameless.end();
-  if (!pipe) found = model.nameless.find({piece.object, false});
-  require(found != model.nameless.end(), "content of an unknown file");
-  const int fd = found->second.get();
-  const ssize_t n = pipe ? ::write(fd, piece.bytes.data(), piece.bytes.size())
-                         : ::pwrite(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset));
-  if (check(n, "write content of a file") != static_cast<ssize_t>(piece.bytes.size()))
-    throw ImageError("damaged image: more in a pipe than fits");
-}
-
-static void read_one(ImageModel& model, const Record& record) {
+static void read_one(ImageModel& model, const Record& record, FileTable* table) {
   switch (record.type) {
     case RecordType::Host:
       model.host = record.decode<HostState>();
       return;
     case RecordType::Context:
       model.context.assign(record.payload.begin(), record.payload.end());
+      return;
+    case RecordType::OpenFiles:
+      require(model.processes.empty(), "open files after a process");
+      model.open_files = record.decode<OpenFilesState>();
+      check_open_files(model.open_files);
+      if (table != nullptr) table->make_nameless(model.open_files);
+      return;
+    case RecordType::FileData:
+      if (const auto piece = record.decode<FileDataState>(); table != nullptr) table->add_content(piece);
       return;
     case RecordType::Process:
       require(model.processes.size() < 4096, "too many processes");
@@ -127,8 +122,6 @@ static void read_one(ImageModel& model, const Record& record) {
       return;
     case RecordType::Files:
       image.files = record.decode<FilesState>();
-      check_files(image.files);
-      make_nameless_objects(model, image.files);
       return;
     case RecordType::Signals:
       image.signals = record.decode<SignalsState>();
@@ -139,25 +132,21 @@ static void read_one(ImageModel& model, const Record& record) {
     case RecordType::Thread:
       image.threads.push_back(record.decode<ThreadState>());
       return;
-    case RecordType::FileData:
-      restore_piece(model, record.decode<FileDataState>());
-      return;
     default:
       require(false, "a record of unknown type");
   }
 }
 
-ImageModel read_metadata(ImageReader& reader) {
+ImageModel read_metadata(ImageReader& reader, FileTable* files) {
   ImageModel model;
   for (;;) {
     const Record record = reader.next();
     if (record.type == RecordType::MetadataEnd) break;
-    read_one(model, record);
+    read_one(model, record, files);
   }
-  require(!model.processes.empty(), "no process");
   require(model.host.xsave_bytes <= 64 * 1024, "processor state that is too long");
   require(model.host.host_boottime_ns >= 0 && model.host.realtime_ns >= 0, "clocks that can't be");
-  for (const ProcessImage& image : model.processes) check_process(image);
+  check_tree(model);
   return model;
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "ckpt/image/reader.h"
@@ -14,12 +13,12 @@
 #include "ckpt/image/state/signals.h"
 #include "ckpt/image/state/thread.h"
 #include "ckpt/image/state/timers.h"
-#include "ckpt/sys/unique_fd.h"
+#include "ckpt/restore/file_table.h"
 
 namespace drover {
 
 struct ProcessImage {
-  ProcessState process;
+  ProcessState process;  // of a zombie there is nothing else
   MemoryState memory;
   FilesState files;
   SignalsState signals;
@@ -30,12 +29,12 @@ struct ProcessImage {
 struct ImageModel {
   HostState host;
   std::vector<std::byte> context;
+  OpenFilesState open_files;
   std::vector<ProcessImage> processes;  // the root first
-  // Unlinked files and pipes, made again and filled. The second part of the key: the write end of a pipe.
-  std::map<std::pair<std::uint64_t, bool>, UniqueFd> nameless;
 };
 
-// Everything up to and including the MetadataEnd record. Throws ImageError.
-ImageModel read_metadata(ImageReader&);
+// Everything up to and including the MetadataEnd record. Contents of files go to `files`, if that is given. Throws
+// ImageError.
+ImageModel read_metadata(ImageReader&, FileTable* files = nullptr);
 
 }  // namespace drover

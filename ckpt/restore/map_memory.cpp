@@ -8,6 +8,10 @@
 #include <map>
 
 #include "ckpt/restore/held_process.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/maps.h"
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/uapi.h"
 
 namespace drover {
 
@@ -29,9 +33,9 @@ static std::map<std::uint32_t, int> open_mapped_files(HeldProcess& held, Batch& 
     fd = next++;
     batch.must("open " + file.path, SYS_openat, AT_FDCWD, batch.push_string(file.path),
                (file.written ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
-    batch.must("dup3 " + file.path, SYS_dup3, 0, held.parked_fd + held.inherited_fds + fd, O_CLOEXEC);
+    batch.must("dup3 " + file.path, SYS_dup3, 0, held.free_fd + fd, O_CLOEXEC);
     batch.must("close", SYS_close, 0);
-    fd += held.parked_fd + held.inherited_fds;
+    fd += held.free_fd;
   }
   return fds;
 }
@@ -55,24 +59,42 @@ static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int
   if (area.flags & kAreaNoHugePages) batch.may(SYS_madvise, area.start, area.bytes(), MADV_NOHUGEPAGE);
 }
 
-// Parts of one shared object: the object is made whole where there is room, its parts are duplicated to their places
-// (mremap(2) with an old size of 0), and the whole is given up again.
-static void map_shared_object(HeldProcess& held, const std::vector<const AreaState*>& parts) {
-  std::uint64_t bytes = 0;
-  for (const AreaState* part : parts) bytes = std::max(bytes, part->offset + part->bytes());
+// A part of a shared object is duplicated to its place (mremap(2) with an old size of 0); what was inherited goes.
+static void map_shared_memory(HeldProcess& held, const std::map<std::uint32_t, SharedObject>& objects) {
   Batch batch = held.batch();
-  const auto whole =
-      batch.must("mmap shared memory", SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  held.run(batch);
-  const auto base = static_cast<std::uint64_t>(batch.result(whole));
-  batch.clear();
-  for (const AreaState* part : parts) {
+  for (const AreaState& area : held.image.memory.areas) {
+    if (area.kind != AreaKind::SharedAnonymous) continue;
     held.make_room(batch, kEntryRoom);
-    batch.must(fmt::format("mremap to {:#x}", part->start), SYS_mremap, base + part->offset, 0, part->bytes(),
-               MREMAP_MAYMOVE | MREMAP_FIXED, part->start);
+    batch.must(fmt::format("mremap to {:#x}", area.start), SYS_mremap, objects.at(area.file).address + area.offset, 0,
+               area.bytes(), MREMAP_MAYMOVE | MREMAP_FIXED, area.start);
   }
-  batch.must("munmap", SYS_munmap, base, bytes);
+  for (const auto& [number, object] : objects) {
+    held.make_room(batch, kEntryRoom);
+    batch.must("munmap", SYS_munmap, object.address, object.bytes);
+  }
   held.run(batch);
+}
+
+// ARCH_MAP_VDSO_64 maps data and code together, at the hint if that is free (arch/x86/entry/vdso/vma.c, map_vdso()).
+static void map_vdso(HeldProcess& held) {
+  std::uint64_t start = ~0ULL, end = 0;
+  for (const AreaState& area : held.image.memory.areas) {
+    if (area.kind != AreaKind::Vdso) continue;
+    start = std::min(start, area.start);
+    end = std::max(end, area.end);
+  }
+  if (end == 0) return;  // the program has unmapped it
+  Batch batch = held.batch();
+  batch.must("ARCH_MAP_VDSO_64", SYS_arch_prctl, uapi::kArchMapVdso64, start);
+  held.run(batch);
+  for (const Mapping& m : parse_maps(read_text(proc_path(held.pid, "maps")))) {
+    if (m.path.compare(0, 2, "[v") != 0 || m.path == "[vsyscall]") continue;
+    const auto same = [&](const AreaState& area) {
+      return area.kind == AreaKind::Vdso && area.start == m.start && area.end == m.end;
+    };
+    if (std::none_of(held.image.memory.areas.begin(), held.image.memory.areas.end(), same))
+      throw SystemError("put the vdso at", fmt::format("{:#x}", start), EADDRNOTAVAIL);
+  }
 }
 
 // Before the contents, which then come from the right nodes. A node without them gives what it has, as it does with
@@ -87,23 +109,20 @@ static void set_area_policies(HeldProcess& held) {
   held.run(batch);
 }
 
-void map_memory(HeldProcess& held) {
+void map_memory(HeldProcess& held, const RestoredTree& tree) {
+  map_vdso(held);
   Batch batch = held.batch();
   const auto fds = open_mapped_files(held, batch);
-  std::map<std::uint32_t, std::vector<const AreaState*>> objects;
   for (const AreaState& area : held.image.memory.areas) {
-    if (area.kind == AreaKind::SharedAnonymous)
-      objects[area.file].push_back(&area);
-    else if (area.kind == AreaKind::Anonymous)
+    if (area.kind == AreaKind::Anonymous)
       map_area(held, batch, area, -1);
-    else if (area.kind != AreaKind::Vdso)
+    else if (area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared)
       map_area(held, batch, area, fds.at(area.file));
   }
   held.make_room(batch, kEntryRoom);
-  const int first = held.parked_fd + held.inherited_fds;
-  batch.must("close_range", SYS_close_range, first, first + static_cast<int>(fds.size()), 0);
+  batch.must("close_range", SYS_close_range, held.free_fd, held.free_fd + static_cast<int>(fds.size()), 0);
   held.run(batch);
-  for (const auto& [object, parts] : objects) map_shared_object(held, parts);
+  map_shared_memory(held, tree.shared_memory);
   set_area_policies(held);
 }
 

@@ -32,18 +32,10 @@ void set_process_attributes(HeldProcess& held) {
   const ProcessState& process = held.image.process;
   set_oom_score(held);
   Batch batch = held.batch();
-  // A leader can be made one again; a member joins the session and group of the restorer.
-  if (process.session == held.pid)
-    batch.must("setsid", SYS_setsid);
-  else if (process.process_group == held.pid)
-    batch.must("setpgid", SYS_setpgid, 0, 0);
-  else
-    batch.may(SYS_setpgid, 0, process.process_group);
   if (process.root != "/") batch.must("chroot " + process.root, SYS_chroot, batch.push_string(process.root));
   batch.must("chdir " + process.cwd, SYS_chdir, batch.push_string(process.cwd));
   batch.may(SYS_umask, process.umask);
   batch.may(SYS_personality, process.personality);
-  batch.may(SYS_prctl, PR_SET_CHILD_SUBREAPER, process.child_subreaper ? 1 : 0, 0, 0, 0);
   batch.may(SYS_prctl, PR_SET_THP_DISABLE, process.thp_disabled ? 1 : 0, 0, 0, 0);
   set_limits(held, batch);
   held.run(batch);

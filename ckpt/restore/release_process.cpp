@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include <algorithm>
@@ -14,11 +15,13 @@
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/task_stat.h"
+#include "ckpt/sys/text.h"
 
 namespace drover {
 
 // The runner begins by loading registers; its first `syscall` instruction is this far from its beginning.
-static std::uint64_t syscall_instruction(const HeldProcess& held) {
+std::uint64_t syscall_instruction(const HeldProcess& held) {
   std::array<std::byte, 128> code{};
   held.memory.read(held.area.runner(), code);
   constexpr std::array kSyscall{std::byte{0x0f}, std::byte{0x05}};
@@ -85,11 +88,10 @@ static ThreadRelease prepare(const HeldProcess& held, std::size_t index, std::in
   return release;
 }
 
-StillWaiting release_process(HeldProcess& held, std::int64_t passed_ns) {
-  StillWaiting still;
+std::vector<ThreadRelease> prepare_release(HeldProcess& held, std::int64_t passed_ns, std::vector<KnownWait>& known) {
   std::vector<ThreadRelease> releases;
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
-    releases.push_back(prepare(held, i, passed_ns, still.known));
+    releases.push_back(prepare(held, i, passed_ns, known));
     held.threads[i]->set_final(releases[i].registers, held.image.threads[i].signal_mask);
   }
   // The call returns into memory that is gone; the thread never gets there, its registers are exchanged at the exit
@@ -98,9 +100,56 @@ StillWaiting release_process(HeldProcess& held, std::int64_t passed_ns) {
                                           RemoteArea::bytes(held.area.slots));
   if (gone != 0) throw SystemError("munmap working memory", {}, static_cast<int>(-gone));
   held.threads.clear();  // sets masks and registers
-  if (held.image.process.stopped_by != 0) ::kill(held.pid, held.image.process.stopped_by);
-  still.lingering = release_threads(releases);
-  return still;
+  return releases;
+}
+
+// Would this signal stop the process if it came now? A handler would run, and an orphaned process group does not take
+// the terminal's stop signals (signal(7)): such a process was stopped by another one, or before.
+static int stop_signal(const HeldProcess& held) {
+  const int signal = held.image.process.stopped_by;
+  for (const SignalAction& action : held.image.signals.actions) {
+    if (action.signal == signal) return SIGSTOP;
+  }
+  return signal;
+}
+
+static bool is_stopped(pid_t pid) {
+  const auto stat = try_read_text(proc_path(pid, "stat"));
+  return !stat || parse_task_stat(*stat).state == 'T';
+}
+
+static bool wait_stopped(pid_t pid) {
+  constexpr int kAttempts = 500;  // it stops before its first instruction
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (is_stopped(pid)) return true;
+    const timespec pause{0, 200'000};
+    ::nanosleep(&pause, nullptr);
+  }
+  return false;
+}
+
+void release_stopped(HeldProcess& held, HeldProcess* parent, std::span<const ThreadRelease> releases) {
+  ::kill(held.pid, stop_signal(held));
+  { const LingeringThreads none = release_threads(releases); }
+  if (!wait_stopped(held.pid)) {
+    ::kill(held.pid, SIGSTOP);
+    wait_stopped(held.pid);
+  }
+  if (parent == nullptr) return;
+  Batch batch = parent->batch();
+  if (held.image.process.stop_reported)
+    batch.may(SYS_waitid, P_PID, held.pid, batch.space(sizeof(siginfo_t)), WSTOPPED | WNOHANG, 0);
+  // The parent has seen the signal, or has it among its pending ones, which takes no second one.
+  const auto is_sigchld = [](const QueuedSignal& queued) {
+    int signal = 0;
+    std::memcpy(&signal, queued.info.data(), sizeof signal);
+    return signal == SIGCHLD;
+  };
+  const auto& pending = parent->image.signals.pending;
+  if (std::none_of(pending.begin(), pending.end(), is_sigchld))
+    batch.may(SYS_rt_sigtimedwait, batch.push_value(std::uint64_t{1} << (SIGCHLD - 1)), 0, batch.push_value(timespec{}),
+              8);
+  parent->run(batch);
 }
 
 }  // namespace drover

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <list>
 
 #include "ckpt/freeze/tracee.h"
 #include "ckpt/restore/checks.h"
@@ -15,40 +14,44 @@
 namespace drover {
 
 struct HeldTree::Impl {
-  ImageModel model;
+  RestoredTree tree;
   bool live = true;
-  std::list<HeldProcess> processes;
   bool over = false;
 
   // How much time has gone by for the program's timers and waits since it was frozen.
   std::int64_t passed_ns() const {
     if (!live) return 0;
     const HostClocks now = read_host_clocks();
-    const bool same_boot = model.host.boot_id == read_boot_id();
+    const bool same_boot = tree.model.host.boot_id == read_boot_id();
     const std::int64_t passed =
-        same_boot ? now.boottime_ns - model.host.host_boottime_ns : now.realtime_ns - model.host.realtime_ns;
+        same_boot ? now.boottime_ns - tree.model.host.host_boottime_ns : now.realtime_ns - tree.model.host.realtime_ns;
     return std::max<std::int64_t>(0, passed);
   }
 };
 
 // The order is the design; each stage says why it stands where it does.
-static void run_stages(std::list<HeldProcess>& processes, ImageReader& reader, const ImageModel& model,
-                       const RestoreOptions& options) {
+static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOptions& options) {
   // Before the first process: a namespace's offsets are fixed when somebody enters it.
-  if (options.time_namespace) enter_time_namespace(model.host, options.live);
-  std::vector<HeldProcess*> by_pid;
-  for (HeldProcess& held : processes) {
-    make_process(held, options, model);
-    map_memory(held);
-    by_pid.push_back(&held);
+  if (options.time_namespace) enter_time_namespace(tree.model.host, options.live);
+  // Also before: whoever is born later inherits them, and that is how they are shared.
+  tree.files.open_all(tree.model.open_files, options);
+  make_root(tree, options);
+  // All of it while the processes are empty: parents, sessions and groups come with birth.
+  make_tree(tree);
+  for (HeldProcess& held : tree.processes) {
+    if (!held.zombie()) map_memory(held, tree);
   }
   // As the stream delivers them, into areas that are all still writable.
-  fill_pages(by_pid, reader);
-  for (HeldProcess& held : processes) {
+  fill_pages(tree.processes, reader);
+  // When nobody joins a process group any more, and before signals: their ends raise some.
+  end_zombies(tree);
+  for (HeldProcess& held : tree.processes) {
+    if (held.zombie()) continue;
     // Protections after contents; the program's file when no other program's file is mapped.
     finish_memory(held);
     // After the last use of low descriptor numbers for our own purposes.
-    open_files(held, options, model);
+    set_descriptors(held);
+    watch_files(held, tree.model.open_files);
     // Limits and a changed root after all that they would hinder.
     set_process_attributes(held);
     // Threads after memory, which holds their rseq areas and alternate stacks.
@@ -64,15 +67,15 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   read_host_clocks();  // remembers our own time namespace before we leave it
   ImageReader reader(source);
   auto impl = std::make_unique<HeldTree::Impl>();
-  impl->model = read_metadata(reader);
+  RestoredTree& tree = impl->tree;
+  tree.model = read_metadata(reader, &tree.files);
   impl->live = options.live;
-  if (auto refusal = find_restore_obstacle(impl->model, options)) return *refusal;
-  for (ProcessImage& image : impl->model.processes) impl->processes.emplace_back(image, impl->model.host);
-  auto& processes = impl->processes;
-  const ImageModel& model = impl->model;
-  HeldTree tree(std::move(impl));  // from here on its destructor leaves nothing behind
-  run_stages(processes, reader, model, options);
-  return tree;
+  if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
+  for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
+  HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
+  run_stages(tree, reader, options);
+  tree.files = {};
+  return held;
 }
 
 HeldTree::HeldTree(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -86,35 +89,64 @@ HeldTree::~HeldTree() {
   if (impl_ && !impl_->over) kill();
 }
 
-pid_t HeldTree::root() const { return impl_->processes.front().pid; }
-const std::vector<std::byte>& HeldTree::context() const { return impl_->model.context; }
+pid_t HeldTree::root() const { return impl_->tree.processes.front().pid; }
+const std::vector<std::byte>& HeldTree::context() const { return impl_->tree.model.context; }
+
+static HeldProcess* find_process(RestoredTree& tree, pid_t pid) {
+  for (HeldProcess& held : tree.processes) {
+    if (held.pid == pid && !held.zombie()) return &held;
+  }
+  return nullptr;
+}
 
 StillWaiting HeldTree::resume() {
   StillWaiting still;
-  for (HeldProcess& held : impl_->processes) restore_credentials(held);
-  for (HeldProcess& held : impl_->processes) {
-    arm_timers(held, impl_->passed_ns());
-    StillWaiting more = release_process(held, impl_->passed_ns());
-    still.known.insert(still.known.end(), more.known.begin(), more.known.end());
-    still.lingering.append(std::move(more.lingering));
+  RestoredTree& tree = impl_->tree;
+  for (HeldProcess& held : tree.processes) {
+    if (!held.zombie()) restore_credentials(held);
   }
+  std::set<std::uint32_t> armed;
+  for (HeldProcess& held : tree.processes) {
+    if (!held.zombie()) arm_timers(held, tree.model.open_files, armed, impl_->passed_ns());
+  }
+  // Stopped processes first, children before parents: these must still be held to be kept from hearing of it.
+  for (auto held = tree.processes.rbegin(); held != tree.processes.rend(); ++held) {
+    if (held->zombie() || held->image.process.stopped_by == 0) continue;
+    const auto releases = prepare_release(*held, impl_->passed_ns(), still.known);
+    release_stopped(*held, find_process(tree, held->image.process.parent), releases);
+  }
+  std::vector<ThreadRelease> all;
+  for (HeldProcess& held : tree.processes) {
+    if (held.zombie() || held.image.process.stopped_by != 0) continue;
+    const auto releases = prepare_release(held, impl_->passed_ns(), still.known);
+    all.insert(all.end(), releases.begin(), releases.end());
+  }
+  // All at once: who runs may kill who does not yet.
+  still.lingering = release_threads(all);
   impl_->over = true;
   return still;
 }
 
+static void kill_process(HeldProcess& held) {
+  if (!held.made) return;
+  constexpr std::int64_t kDeadlineNs = 3'000'000'000;
+  held.made = false;
+  ::kill(held.pid, SIGKILL);
+  std::vector<pid_t> tids;
+  for (const ThreadState& thread : held.image.threads) tids.push_back(thread.tid);
+  if (tids.empty()) tids.push_back(held.pid);
+  for (auto tid = tids.rbegin(); tid != tids.rend(); ++tid) {
+    for (auto stop = Tracee(*tid).wait_for(kDeadlineNs); stop && !stop->exited();)
+      stop = Tracee(*tid).wait_for(kDeadlineNs);
+  }
+  held.threads.clear();
+}
+
 void HeldTree::kill() {
   impl_->over = true;
-  for (HeldProcess& held : impl_->processes) {
-    if (!held.made) continue;
-    held.made = false;
-    ::kill(held.pid, SIGKILL);
-    for (auto thread = held.image.threads.rbegin(); thread != held.image.threads.rend(); ++thread) {
-      constexpr std::int64_t kDeadlineNs = 3'000'000'000;
-      for (auto stop = Tracee(thread->tid).wait_for(kDeadlineNs); stop && !stop->exited();)
-        stop = Tracee(thread->tid).wait_for(kDeadlineNs);
-    }
-    held.threads.clear();
-  }
+  RestoredTree& tree = impl_->tree;
+  for (HeldProcess& held : tree.helpers) kill_process(held);
+  for (auto held = tree.processes.rbegin(); held != tree.processes.rend(); ++held) kill_process(*held);
 }
 
 }  // namespace drover

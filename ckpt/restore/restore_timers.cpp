@@ -79,13 +79,13 @@ static itimerspec to_itimerspec(std::int64_t value_ns, std::int64_t interval_ns)
 
 // Setting a timer makes its count 0, so the expirations that were not read yet, and those that the program has slept
 // through, are counted here and put back after it: TFD_IOC_SET_TICKS (Linux 3.17, CONFIG_CHECKPOINT_RESTORE).
-static void arm_timerfds(HeldProcess& held, Batch& batch, std::int64_t passed_ns) {
+static void arm_timerfds(HeldProcess& held, const OpenFilesState& files, std::set<std::uint32_t>& armed, Batch& batch,
+                         std::int64_t passed_ns) {
   constexpr unsigned long kSetTicks = _IOW('T', 0, std::uint64_t);
   constexpr std::int64_t kBetweenCalls_ns = 100'000;  // an expiration between the two calls would be overwritten
-  std::set<std::uint32_t> done;
   for (const DescriptorState& d : held.image.files.descriptors) {
-    const OpenFileState& file = held.image.files.open_files[d.open_file];
-    if (file.kind != FileKind::TimerFd || !done.insert(d.open_file).second) continue;
+    const OpenFileState& file = files.files[d.open_file];
+    if (file.kind != FileKind::TimerFd || !armed.insert(d.open_file).second) continue;
     held.make_room(batch, 1024);
     TimerfdProgress now = timerfd_after({file.value_ns, file.counter}, file.interval_ns, passed_ns);
     if (now.value_ns != 0) now.value_ns = std::max(now.value_ns, kBetweenCalls_ns);
@@ -95,7 +95,8 @@ static void arm_timerfds(HeldProcess& held, Batch& batch, std::int64_t passed_ns
   }
 }
 
-void arm_timers(HeldProcess& held, std::int64_t passed_ns) {
+void arm_timers(HeldProcess& held, const OpenFilesState& files, std::set<std::uint32_t>& armed,
+                std::int64_t passed_ns) {
   Batch batch = held.batch();
   for (unsigned which = 0; which < 3; ++which) {
     const IntervalTimer& timer = held.image.timers.interval_timers[which];
@@ -112,7 +113,7 @@ void arm_timers(HeldProcess& held, std::int64_t passed_ns) {
     const itimerspec wanted = to_itimerspec(value, timer.interval_ns);
     batch.must("timer_settime", SYS_timer_settime, timer.id, 0, batch.push_value(wanted), 0);
   }
-  arm_timerfds(held, batch, passed_ns);
+  arm_timerfds(held, files, armed, batch, passed_ns);
   held.run(batch);
 }
 

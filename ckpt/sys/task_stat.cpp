@@ -37,6 +37,7 @@ TaskStat parse_task_stat(std::string_view text) {
   stat.exit_signal = static_cast<int>(field[38]), stat.processor = static_cast<int>(field[39]);
   stat.start_data = address(45), stat.end_data = address(46), stat.start_brk = address(47);
   stat.arg_start = address(48), stat.arg_end = address(49), stat.env_start = address(50), stat.env_end = address(51);
+  stat.exit_status = static_cast<int>(field[52]);
   return stat;
 }
 

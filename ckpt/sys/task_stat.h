@@ -19,6 +19,7 @@ struct TaskStat {
   std::uint64_t start_code = 0, end_code = 0, start_stack = 0;
   int exit_signal = 0, processor = 0;
   std::uint64_t start_data = 0, end_data = 0, start_brk = 0, arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
+  int exit_status = 0;  // of a zombie, as wait(2) tells it
 };
 
 // Throws std::invalid_argument.

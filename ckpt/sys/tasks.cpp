@@ -1,6 +1,9 @@
 #include "ckpt/sys/tasks.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/text.h"
@@ -25,8 +28,20 @@ std::vector<pid_t> list_children(pid_t pid) {
   return children;
 }
 
-std::vector<pid_t> list_tree(pid_t root) {
+// The reaper's own helpers run the same program as it does.
+static void add_orphans(pid_t reaper, std::vector<pid_t>& tree) {
+  const auto program = try_read_link(proc_path(reaper, "exe"));
+  for (const pid_t child : list_children(reaper)) {
+    if (child == tree.front() || child == ::getpid()) continue;
+    const auto exe = try_read_link(proc_path(child, "exe"));
+    const bool reaped_soon = !exe && errno == ENOENT;  // a zombie
+    if (!reaped_soon && exe != program) tree.push_back(child);
+  }
+}
+
+std::vector<pid_t> list_tree(pid_t root, pid_t reaper) {
   std::vector<pid_t> tree{root};
+  if (reaper != 0) add_orphans(reaper, tree);
   for (std::size_t i = 0; i < tree.size(); ++i) {
     for (const pid_t child : list_children(tree[i])) tree.push_back(child);
   }

@@ -18,13 +18,14 @@ static UniqueFd open_image(const std::string& path) {
   return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open", path));
 }
 
-static nlohmann::json describe_files(const FilesState& files) {
+static nlohmann::json describe_files(const FilesState& files, const OpenFilesState& open_files) {
   static constexpr const char* kKinds[] = {"file",    "directory", "device",  "external", "unlinked",
                                            "eventfd", "epoll",     "timerfd", "pipe",     "signalfd"};
   auto list = nlohmann::json::array();
   for (const DescriptorState& d : files.descriptors) {
-    const OpenFileState& file = files.open_files[d.open_file];
+    const OpenFileState& file = open_files.files[d.open_file];
     list.push_back({{"fd", d.fd},
+                    {"description", d.open_file},
                     {"kind", kKinds[static_cast<std::size_t>(file.kind)]},
                     {"path", file.kind == FileKind::External ? file.key : file.file.path},
                     {"position", file.position},
@@ -33,20 +34,29 @@ static nlohmann::json describe_files(const FilesState& files) {
   return list;
 }
 
-static nlohmann::json describe(const ProcessImage& image) {
+static nlohmann::json describe(const ProcessImage& image, const OpenFilesState& open_files) {
+  nlohmann::json place{{"pid", image.process.pid},
+                       {"name", image.process.name},
+                       {"parent", image.process.parent},
+                       {"session", image.process.session},
+                       {"process_group", image.process.process_group},
+                       {"zombie", image.process.zombie}};
+  if (image.process.zombie) {
+    place["exit_status"] = image.process.exit_status;
+    return place;
+  }
   auto threads = nlohmann::json::array();
   for (const ThreadState& thread : image.threads) threads.push_back({{"tid", thread.tid}, {"name", thread.name}});
   std::uint64_t mapped = 0;
   for (const AreaState& area : image.memory.areas) mapped += area.bytes();
-  return {{"pid", image.process.pid},
-          {"name", image.threads.front().name},
-          {"program", image.memory.files[image.memory.executable].path},
-          {"cwd", image.process.cwd},
-          {"threads", threads},
-          {"areas", image.memory.areas.size()},
-          {"mapped_bytes", mapped},
-          {"descriptors", describe_files(image.files)},
-          {"timers", image.timers.posix_timers.size()}};
+  place.update({{"program", image.memory.files[image.memory.executable].path},
+                {"cwd", image.process.cwd},
+                {"threads", threads},
+                {"areas", image.memory.areas.size()},
+                {"mapped_bytes", mapped},
+                {"descriptors", describe_files(image.files, open_files)},
+                {"timers", image.timers.posix_timers.size()}});
+  return place;
 }
 
 static void print_text(const nlohmann::json& all) {
@@ -54,6 +64,11 @@ static void print_text(const nlohmann::json& all) {
              all["image_bytes"].get<std::uint64_t>(), all["pages"].get<std::uint64_t>(),
              all["page_records"].get<std::uint64_t>());
   for (const auto& process : all["processes"]) {
+    if (process["zombie"].get<bool>()) {
+      fmt::print("process {} {}: has ended, child of {}\n", process["pid"].get<int>(),
+                 process["name"].get<std::string>(), process["parent"].get<int>());
+      continue;
+    }
     fmt::print("process {} {}: {}, {} threads, {} areas, {} MiB mapped, in {}\n", process["pid"].get<int>(),
                process["name"].get<std::string>(), process["program"].get<std::string>(), process["threads"].size(),
                process["areas"].get<std::uint64_t>(), process["mapped_bytes"].get<std::uint64_t>() >> 20,
@@ -80,7 +95,7 @@ int run_show(const std::string& path, bool json) {
                      {"pages", pages},
                      {"page_records", records},
                      {"processes", nlohmann::json::array()}};
-  for (const ProcessImage& image : model.processes) all["processes"].push_back(describe(image));
+  for (const ProcessImage& image : model.processes) all["processes"].push_back(describe(image, model.open_files));
   if (json)
     fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   else

@@ -1,5 +1,6 @@
 // The source's side of a move: freeze, dump, then wait for who has won.
 #include <poll.h>
+#include <unistd.h>
 
 #include <optional>
 
@@ -57,7 +58,7 @@ bool SourceWorker::freeze() {
   times_.frozen_at_ns = monotonic_ns();
   Stopwatch watch;
   fault_point("source.freeze");
-  auto frozen = FrozenTree::freeze(task_.root, &still_);
+  auto frozen = FrozenTree::freeze(task_.root, &still_, ::getppid());  // init takes the job's orphans in
   if (const auto* refusal = std::get_if<Refusal>(&frozen)) {
     give_up(refusal->reason);
     return false;

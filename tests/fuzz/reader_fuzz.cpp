@@ -30,7 +30,7 @@ void decode(std::span<const std::byte> bytes) {
 }
 
 void feed(std::uint8_t choice, std::span<const std::byte> bytes) {
-  switch (choice % 11) {
+  switch (choice % 12) {
     case 0:
       return decode<HostState>(bytes);
     case 1:
@@ -53,6 +53,8 @@ void feed(std::uint8_t choice, std::span<const std::byte> bytes) {
     case 9:
       parse_pages(bytes, kPagesLz4);
       return;
+    case 10:
+      return decode<OpenFilesState>(bytes);
     default:
       return read_image(bytes);
   }

@@ -32,6 +32,7 @@
 #include "ckpt/image/fd_stream.h"
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/clocks.h"
+#include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 #include "tests/tracees/move_settings.h"
@@ -59,6 +60,7 @@ DumpOptions dump_options(const Job& job) {
   ::fstat(job.output_end.get(), &info);
   options.external.push_back({info.st_dev, info.st_ino, "stdout"});
   options.context = {std::byte{1}, std::byte{2}};
+  options.namespaces_of = ::getppid();
   return options;
 }
 
@@ -74,7 +76,7 @@ int dump_job(const Settings& settings, const Job& job, const std::string& image,
     throw std::runtime_error("refused: " + obstacle->reason);
   }
   const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
-  auto frozen = FrozenTree::freeze(job.pid, &still);
+  auto frozen = FrozenTree::freeze(job.pid, &still, ::getppid());
   if (const auto* refusal = std::get_if<Refusal>(&frozen))
     throw std::runtime_error("freeze refused: " + refusal->reason);
   const std::int64_t stopped = clock_ns(CLOCK_MONOTONIC);
@@ -144,6 +146,8 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  pid_t pid() const { return pid_; }
+
   int ask(char what) {
     char code = 1;
     return ::write(orders_.get(), &what, 1) == 1 && ::read(answers_.get(), &code, 1) == 1 ? code : 1;
@@ -174,7 +178,7 @@ class Worker {
 // Freezes, dumps and lets go, so that each moment of a dump is hit by one kill or another.
 [[noreturn]] void be_victim(const Settings& settings, const Job& job) {
   try {
-    auto frozen = FrozenTree::freeze(job.pid);
+    auto frozen = FrozenTree::freeze(job.pid, nullptr, ::getppid());
     if (auto* tree = std::get_if<FrozenTree>(&frozen)) {
       const UniqueFd file(
           check(::open((settings.directory + "/image").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), "open", "image"));
@@ -264,6 +268,18 @@ void wait_ready(Job& job) {
   fail("the program does not get ready");
 }
 
+// The old tree's orphans and what they leave; the worker is not among them.
+void reap_all_but(pid_t worker) {
+  for (int i = 0; i < 3000; ++i, pause_ms(1)) {
+    bool left = false;
+    for (const pid_t child : list_children(::getpid())) {
+      if (child != worker) left |= ::waitpid(child, nullptr, WNOHANG) == 0;
+    }
+    if (!left) return;
+  }
+  fail("the old tree does not end");
+}
+
 // False when the program has ended by itself.
 bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& worker, int number) {
   if (!worker) worker = std::make_unique<Worker>(settings, job);
@@ -273,6 +289,7 @@ bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& work
   if (dumped != 0) fail(fmt::format("dump {} failed", number));
   if (settings.leave_running) return true;
   ::waitpid(job.pid, nullptr, __WALL);
+  reap_all_but(worker->pid());
   if (settings.at_rest) pause_ms(50);
   worker.reset();  // before the next one inherits its pipes
   worker = std::make_unique<Worker>(settings, job);

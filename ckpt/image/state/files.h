@@ -1,4 +1,4 @@
-// The descriptor table of a process and the open file descriptions that it refers to.
+// The open file descriptions of a tree, which its processes may share, and each process's descriptor table.
 #pragma once
 
 #include <cstdint>
@@ -41,21 +41,30 @@ struct OpenFileState {
   std::uint64_t object = 0;   // Unlinked, Pipe: equal numbers are the same file or pipe
   std::uint64_t counter = 0;  // EventFd; TimerFd: expirations not yet read; Pipe: its size; SignalFd: its mask
   bool semaphore = false;     // EventFd
+  std::int32_t watcher = 0;   // Epoll: the process whose descriptors `watched` speaks of
   std::vector<EpollEntry> watched;
   std::int32_t clock_id = 0, settime_flags = 0;
   std::int64_t value_ns = 0, interval_ns = 0;
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a& kind& flags& position& file& key& object& counter& semaphore& watched& clock_id& settime_flags& value_ns&
-        interval_ns;
+    a& kind& flags& position& file& key& object& counter& semaphore& watcher& watched& clock_id& settime_flags&
+        value_ns& interval_ns;
+  }
+};
+
+struct OpenFilesState {
+  std::vector<OpenFileState> files;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& files;
   }
 };
 
 struct DescriptorState {
   std::int32_t fd = -1;
   bool close_on_exec = false;
-  std::uint32_t open_file = 0;  // index into FilesState::open_files
+  std::uint32_t open_file = 0;  // index into OpenFilesState::files
   template <class A>
   void serialize(A& a, unsigned) {
     a& fd& close_on_exec& open_file;
@@ -64,11 +73,10 @@ struct DescriptorState {
 
 struct FilesState {
   std::int32_t process = 0;
-  std::vector<OpenFileState> open_files;
   std::vector<DescriptorState> descriptors;  // ascending by fd
   template <class A>
   void serialize(A& a, unsigned) {
-    a& process& open_files& descriptors;
+    a& process& descriptors;
   }
 };
 

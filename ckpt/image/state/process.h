@@ -16,10 +16,15 @@ struct LimitState {
   }
 };
 
+// Of a zombie only the first block and `name` count, and no other record speaks of it.
 struct ProcessState {
+  bool zombie = false;
+  std::int32_t exit_status = 0;  // as wait(2) will tell it
+  std::string name;
   std::int32_t pid = 0, parent = 0, process_group = 0, session = 0;
   std::int32_t exit_signal = 17;
   std::int32_t stopped_by = 0;  // group-stopped by this signal; 0: running
+  bool stop_reported = false;   // its parent has been told by wait(2)
   std::uint32_t thread_count = 0;
   std::uint32_t umask = 022;
   std::uint64_t personality = 0;
@@ -32,8 +37,8 @@ struct ProcessState {
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a& pid& parent& process_group& session& exit_signal& stopped_by& thread_count& umask& personality& dumpable&
-        oom_score_adj& child_subreaper& thp_disabled& cwd& root& limits;
+    a& zombie& exit_status& name& pid& parent& process_group& session& exit_signal& stopped_by& stop_reported&
+        thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& limits;
   }
 };
 

@@ -1,0 +1,124 @@
+#include "ckpt/restore/file_table.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "ckpt/image/error.h"
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+// What open(2) shall do again; O_CREAT, O_EXCL, O_TRUNC and O_NOCTTY are never kept by the kernel, and must not be
+// here.
+static constexpr int kOpenFlags = ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+static constexpr int kStatusFlags = O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME;
+
+static UniqueFd open_path(const std::string& path, int flags) {
+  return UniqueFd(check(::open(path.c_str(), (flags & kOpenFlags) | O_CLOEXEC | O_NOCTTY), "open", path));
+}
+
+static UniqueFd open_again(int fd, int flags) { return open_path(fmt::format("/proc/self/fd/{}", fd), flags); }
+
+// A file without a name, made anew in the folder where the old one was.
+static UniqueFd make_unlinked(const OpenFileState& file) {
+  return UniqueFd(check(::open(file.file.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, file.file.mode & 07777),
+                        "make an unlinked file in", file.file.path));
+}
+
+void FileTable::make_pipe(const OpenFileState& file) {
+  int ends[2];
+  check(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), "pipe");
+  nameless_[{file.object, false}].reset(ends[0]);
+  nameless_[{file.object, true}].reset(ends[1]);
+  check(::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(file.counter)), "F_SETPIPE_SZ");
+}
+
+void FileTable::make_nameless(const OpenFilesState& files) {
+  for (const OpenFileState& file : files.files) {
+    if (nameless_.count({file.object, false}) != 0) continue;
+    if (file.kind == FileKind::Unlinked) nameless_[{file.object, false}] = make_unlinked(file);
+    if (file.kind == FileKind::Pipe) make_pipe(file);
+  }
+}
+
+void FileTable::add_content(const FileDataState& piece) {
+  auto found = nameless_.find({piece.object, true});
+  const bool pipe = found != nameless_.end();
+  if (!pipe) found = nameless_.find({piece.object, false});
+  if (found == nameless_.end()) throw ImageError("damaged image: content of an unknown file");
+  const int fd = found->second.get();
+  const ssize_t n = pipe ? ::write(fd, piece.bytes.data(), piece.bytes.size())
+                         : ::pwrite(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset));
+  if (check(n, "write content of a file") != static_cast<ssize_t>(piece.bytes.size()))
+    throw ImageError("damaged image: more in a pipe than fits");
+}
+
+void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options) {
+  for (const OpenFileState& file : files.files) {
+    UniqueFd& fd = descriptions_.emplace_back(open_one(file, options));
+    const bool has_position =
+        file.kind == FileKind::Regular || file.kind == FileKind::Unlinked || file.kind == FileKind::Directory;
+    if (has_position && file.position != 0 && (file.flags & O_PATH) == 0)
+      check(::lseek(fd.get(), file.position, SEEK_SET), "lseek", file.file.path);
+  }
+}
+
+UniqueFd FileTable::open_one(const OpenFileState& file, const RestoreOptions& options) {
+  const int nonblock = file.flags & O_NONBLOCK;
+  switch (file.kind) {
+    case FileKind::External:
+      return open_external(file, options);
+    case FileKind::Pipe:
+      return open_pipe(file);
+    case FileKind::Unlinked:
+      return open_again(nameless_.at({file.object, false}).get(), file.flags);
+    case FileKind::EventFd:
+      return UniqueFd(check(
+          ::eventfd(static_cast<unsigned>(file.counter), nonblock | EFD_CLOEXEC | (file.semaphore ? EFD_SEMAPHORE : 0)),
+          "eventfd"));
+    case FileKind::TimerFd:
+      return UniqueFd(check(::timerfd_create(file.clock_id, nonblock | TFD_CLOEXEC), "timerfd_create"));
+    case FileKind::SignalFd:
+      return UniqueFd(check(
+          static_cast<int>(::syscall(SYS_signalfd4, -1, &file.counter, sizeof file.counter, nonblock | SFD_CLOEXEC)),
+          "signalfd"));
+    case FileKind::Epoll:
+      return UniqueFd(check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
+    case FileKind::Regular:
+    case FileKind::Directory:
+    case FileKind::Device:
+      break;
+  }
+  return open_path(file.file.path, file.flags);
+}
+
+// The first description of a key is the restorer's own; further ones of the same pipe, and its other end, are opened
+// through /proc (which pipes allow and sockets do not).
+UniqueFd FileTable::open_external(const OpenFileState& file, const RestoreOptions& options) {
+  const int own = options.external.at(file.key);
+  const int flags = check(::fcntl(own, F_GETFL), "F_GETFL", file.key);
+  const bool same_end = ((flags ^ file.flags) & O_ACCMODE) == 0;
+  if (!same_end || !keys_.insert(file.key).second) return open_again(own, file.flags);
+  UniqueFd fd(check(::fcntl(own, F_DUPFD_CLOEXEC, 0), "dup", file.key));
+  if (((flags ^ file.flags) & kStatusFlags) != 0)
+    check(::fcntl(fd.get(), F_SETFL, file.flags & kStatusFlags), "F_SETFL", file.key);
+  return fd;
+}
+
+// The first description of each end is the one that pipe() made: one opened through /proc has O_LARGEFILE besides.
+UniqueFd FileTable::open_pipe(const OpenFileState& file) {
+  const bool write_end = (file.flags & O_ACCMODE) == O_WRONLY;
+  const int end = nameless_.at({file.object, write_end}).get();
+  if ((file.flags & O_ACCMODE) == O_RDWR || !used_.insert(end).second) return open_again(end, file.flags);
+  UniqueFd fd(check(::fcntl(end, F_DUPFD_CLOEXEC, 0), "dup", "pipe"));
+  check(::fcntl(end, F_SETFL, file.flags & kStatusFlags), "F_SETFL", "pipe");
+  return fd;
+}
+
+}  // namespace drover

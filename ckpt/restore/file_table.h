@@ -1,0 +1,42 @@
+// The open file descriptions of a tree, made by the restorer itself: the processes inherit all of them, which is how
+// they come to share what they shared. (What only a process of the program can do is left to the stages: arming
+// timers, and epoll, which names what it watches by the descriptors of who adds it.)
+#pragma once
+
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "ckpt/image/state/files.h"
+#include "ckpt/restore/restore.h"
+#include "ckpt/sys/unique_fd.h"
+
+namespace drover {
+
+class FileTable {
+ public:
+  // Objects without a name, which content can be put into. Throws SystemError.
+  void make_nameless(const OpenFilesState&);
+  // Throws ImageError if there is no such object, or more content than it holds.
+  void add_content(const FileDataState&);
+  // Everything else.
+  void open_all(const OpenFilesState&, const RestoreOptions&);
+
+  // In the order of OpenFilesState::files.
+  const std::vector<UniqueFd>& descriptions() const { return descriptions_; }
+
+ private:
+  UniqueFd open_one(const OpenFileState&, const RestoreOptions&);
+  UniqueFd open_external(const OpenFileState&, const RestoreOptions&);
+  UniqueFd open_pipe(const OpenFileState&);
+  void make_pipe(const OpenFileState&);
+
+  // Unlinked files and pipes by number; the second part of the key: the write end of a pipe.
+  std::map<std::pair<std::uint64_t, bool>, UniqueFd> nameless_;
+  std::vector<UniqueFd> descriptions_;
+  std::set<int> used_;          // ends of pipes that are some description already
+  std::set<std::string> keys_;  // the same of external files
+};
+
+}  // namespace drover

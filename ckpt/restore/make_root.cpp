@@ -1,0 +1,136 @@
+// A blank process becomes the tree's root, empty: our working area at an address that no process of the tree uses, the
+// tree's shared memory behind it, and nothing else mapped. All others inherit that.
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "ckpt/restore/blank.h"
+#include "ckpt/restore/held_process.h"
+#include "ckpt/sys/clocks.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/maps.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+// Offsets are written before the first process enters the namespace; afterwards the kernel refuses
+// (time_namespaces(7)).
+void enter_time_namespace(const HostState& host, bool live) {
+  const HostClocks now = read_host_clocks();
+  const std::int64_t passed =
+      host.boot_id == read_boot_id() ? now.boottime_ns - host.host_boottime_ns : now.realtime_ns - host.realtime_ns;
+  const std::int64_t gap = std::max<std::int64_t>(0, passed);
+  const std::int64_t monotonic = host.monotonic_ns + (live ? gap : 0) - now.monotonic_ns;
+  const std::int64_t boottime = host.boottime_ns + gap - now.boottime_ns;
+  check(::unshare(CLONE_NEWTIME), "unshare", "time namespace");
+  const auto line = [](const char* clock, std::int64_t ns) {
+    std::int64_t seconds = ns / 1'000'000'000, rest = ns % 1'000'000'000;
+    if (rest < 0) --seconds, rest += 1'000'000'000;  // the nanoseconds must not be negative
+    return fmt::format("{} {} {}\n", clock, seconds, rest);
+  };
+  write_text("/proc/self/timens_offsets", line("monotonic", monotonic) + line("boottime", boottime));
+}
+
+// Free in all programs and in the stub, and well away from stacks that grow down.
+static std::uint64_t find_free_address(const RestoredTree& tree, pid_t stub, std::size_t bytes) {
+  constexpr std::uint64_t kMargin = 64 * 1024 * 1024, kLowest = 0x10000000;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> used;
+  for (const ProcessImage& image : tree.model.processes) {
+    for (const AreaState& area : image.memory.areas) used.emplace_back(area.start, area.end);
+  }
+  for (const Mapping& m : parse_maps(read_text(proc_path(stub, "maps")))) used.emplace_back(m.start, m.end);
+  std::sort(used.begin(), used.end());
+  std::uint64_t candidate = kLowest;
+  for (const auto& [start, end] : used) {
+    if (start > candidate && start - candidate > bytes + 2 * kMargin) break;
+    candidate = std::max(candidate, (end + kMargin) & ~std::uint64_t{0xfffff});
+  }
+  return candidate + kMargin / 2;
+}
+
+static void measure_shared_memory(RestoredTree& tree) {
+  for (const ProcessImage& image : tree.model.processes) {
+    for (const AreaState& area : image.memory.areas) {
+      if (area.kind != AreaKind::SharedAnonymous) continue;
+      SharedObject& object = tree.shared_memory[area.file];
+      object.bytes = std::max(object.bytes, area.offset + area.bytes());
+    }
+  }
+}
+
+static void make_area(RestoredTree& tree) {
+  HeldProcess& root = tree.root();
+  std::size_t slots = 1;
+  for (const ProcessImage& image : tree.model.processes) slots = std::max(slots, image.threads.size());
+  const std::size_t bytes = RemoteArea::bytes(slots);
+  measure_shared_memory(tree);
+  std::size_t all = bytes;
+  for (const auto& [number, object] : tree.shared_memory) all += object.bytes;
+  const std::uint64_t address = find_free_address(tree, root.pid, all);
+  // The stub was stopped before its first instruction, which is a `syscall`.
+  RemoteSyscalls& leader = root.leader();
+  const long result =
+      leader.call_at(leader.saved_registers().rip, SYS_mmap, address, bytes, PROT_READ | PROT_WRITE | PROT_EXEC,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0);
+  if (result != static_cast<long>(address)) throw SystemError("map working memory", {}, static_cast<int>(-result));
+  root.area = {address, slots};
+  root.area.install(root.memory);
+}
+
+// Everything but our area goes, the stub and its stack too. The file of a program can only be changed when nothing of
+// the old one is mapped (prctl(2), PR_SET_MM_MAP: EBUSY).
+static void unmap_stub(HeldProcess& held) {
+  Batch batch = held.batch();
+  for (const Mapping& m : parse_maps(read_text(proc_path(held.pid, "maps")))) {
+    if (m.path == "[vsyscall]" || m.start == held.area.address) continue;
+    batch.must("munmap", SYS_munmap, m.start, m.bytes());
+  }
+  // Inherited from whoever started us. With SIGCHLD ignored no zombie could be made.
+  struct KernelAction {
+    std::uint64_t handler, flags, restorer, mask;
+  };
+  batch.must("rt_sigaction", SYS_rt_sigaction, SIGCHLD, batch.push_value(KernelAction{}), 0, 8);
+  held.run(batch);
+}
+
+static void map_shared_memory(RestoredTree& tree) {
+  HeldProcess& root = tree.root();
+  Batch batch = root.batch();
+  std::uint64_t next = root.area.address + RemoteArea::bytes(root.area.slots);
+  for (auto& [number, object] : tree.shared_memory) {
+    root.make_room(batch, 1024);
+    object.address = next;
+    next += object.bytes;
+    batch.must("mmap shared memory", SYS_mmap, object.address, object.bytes, PROT_READ | PROT_WRITE,
+               MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  }
+  root.run(batch);
+}
+
+void make_root(RestoredTree& tree, const RestoreOptions& options) {
+  int last_fd = 0;
+  for (const ProcessImage& image : tree.model.processes) {
+    if (!image.files.descriptors.empty()) last_fd = std::max(last_fd, image.files.descriptors.back().fd);
+  }
+  BlankRequest request;
+  HeldProcess& root = tree.root();
+  request.pid = root.pid;
+  request.child_of_parent = options.child_of_parent;
+  request.first_fd = last_fd + 2;
+  for (const UniqueFd& fd : tree.files.descriptions()) request.inherit.push_back(fd.get());
+  for (HeldProcess& held : tree.processes) {
+    held.parked_fd = request.first_fd;
+    held.free_fd = request.first_fd + static_cast<int>(request.inherit.size());
+  }
+  make_blank(request);
+  root.made = true;
+  root.threads.push_back(std::make_unique<RemoteSyscalls>(root.memory, root.pid, 0));
+  make_area(tree);
+  unmap_stub(root);
+  map_shared_memory(tree);
+}
+
+}  // namespace drover
