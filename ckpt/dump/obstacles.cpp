@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <cerrno>
 
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
@@ -62,6 +62,12 @@ std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   return find_directory_obstacle(pid);
 }
 
+static bool has_ended(pid_t pid) {
+  const auto stat = try_read_text(proc_path(pid, "stat"));
+  if (!stat || parse_task_stat(*stat).state == 'Z' || parse_task_stat(*stat).state == 'X') return true;
+  return !try_read_link(proc_path(pid, "exe")) && errno == ENOENT;  // without memory already, on its way out
+}
+
 // Only the root must be there: the others come and go while we look.
 static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpOptions& options,
                                                ObjectNumbers& shared) try {
@@ -70,19 +76,17 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
   if (auto* refusal = std::get_if<Refusal>(&memory)) return *refusal;
   return std::nullopt;
 } catch (const SystemError&) {
-  if (root || ::kill(pid, 0) == 0) throw;
+  if (root || !has_ended(pid)) throw;
   return std::nullopt;
 }
 
-std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions& options) try {
+static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) {
   ObjectNumbers shared;
   std::vector<pid_t> living;
   for (const pid_t pid : list_tree(root, options.namespaces_of)) {
-    const auto stat = try_read_text(proc_path(pid, "stat"));
-    const bool ended = !stat || parse_task_stat(*stat).state == 'Z' || parse_task_stat(*stat).state == 'X';
-    if (pid != root && ended) continue;
+    if (pid != root && has_ended(pid)) continue;
     if (auto refusal = find_obstacle_of(pid, pid == root, options, shared)) {
-      if (pid == root || ::kill(pid, 0) == 0) return refusal;
+      if (pid == root || !has_ended(pid)) return refusal;
       continue;
     }
     living.push_back(pid);
@@ -90,6 +94,21 @@ std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions& options) try
   auto files = plan_files(living, options);
   if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;
   return std::nullopt;
+}
+
+// Of running processes one sees no single moment: a pipe seems to lead out of the tree when its other holder
+// was not yet, or no longer, among those looked at. What is so three times in a row is so.
+std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions& options) try {
+  constexpr int kTimes = 3, kLooks = 10;
+  std::optional<Refusal> last;
+  for (int times = 0, look = 0; look < kLooks; ++look) {
+    auto refusal = look_once(root, options);
+    if (!refusal) return refusal;
+    times = last && last->reason == refusal->reason ? times + 1 : 1;
+    last = std::move(refusal);
+    if (times == kTimes) return last;
+  }
+  return std::nullopt;  // dump() will know
 } catch (const SystemError& error) {
   return Refusal{error.what()};
 }

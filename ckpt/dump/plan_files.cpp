@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -83,10 +84,15 @@ static std::optional<Refusal> plan_device(const Descriptor& d, OpenFileState& fi
   return std::nullopt;
 }
 
+// The same description in our own table; empty where the kernel does not let us (Linux < 5.6).
+static UniqueFd borrow(pid_t process, int fd) {
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
+  return UniqueFd(pidfd ? static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)) : -1);
+}
+
 // "a TCP socket" where the kernel lets us ask, else "a socket".
 static std::string socket_name(const Descriptor& d) {
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, d.process, 0)));
-  const UniqueFd copy(pidfd ? static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), d.fd, 0)) : -1);
+  const UniqueFd copy = borrow(d.process, d.fd);
   int domain = 0, type = 0;
   socklen_t size = sizeof domain;
   if (!copy || ::getsockopt(copy.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return "a socket";
@@ -107,17 +113,26 @@ static std::optional<Refusal> plan_pipe(const Descriptor& d, OpenFileState& file
   return std::nullopt;
 }
 
-static std::optional<Refusal> find_pipe_to_outside(const OpenFilesState& files, const std::vector<std::string>& names) {
-  for (std::size_t i = 0; i < files.files.size(); ++i) {
-    const OpenFileState& pipe = files.files[i];
+// Has everybody closed the other end? (pipe_poll(): POLLHUP without a writer, POLLERR without a reader; not through a
+// new open of the same end, which waits for its first writer)
+static bool other_end_closed(const FilePlan::Place& place) {
+  const UniqueFd copy = borrow(place.process, place.fd);
+  pollfd ask{copy.get(), 0, 0};
+  return copy && ::poll(&ask, 1, 0) == 1 && (ask.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+static std::optional<Refusal> find_pipe_to_outside(const FilePlan& plan, const std::vector<std::string>& names) {
+  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
+    const OpenFileState& pipe = plan.state.files[i];
     if (pipe.kind != FileKind::Pipe) continue;
     bool read = false, write = false;
-    for (const OpenFileState& end : files.files) {
+    for (const OpenFileState& end : plan.state.files) {
       if (end.kind != FileKind::Pipe || end.object != pipe.object) continue;
       read |= (end.flags & O_ACCMODE) != O_WRONLY;
       write |= (end.flags & O_ACCMODE) != O_RDONLY;
     }
-    if (!read || !write) return Refusal{"holds a pipe to the outside, " + names[i]};
+    if ((!read || !write) && !other_end_closed(plan.places[i]))
+      return Refusal{"holds a pipe to the outside, " + names[i]};
   }
   return std::nullopt;
 }
@@ -251,8 +266,8 @@ class FilePlanner {
 
   Or<FilePlan> finish() {
     std::vector<std::string> names;
-    for (const Descriptor& d : first_) names.push_back(d.name());
-    if (auto refusal = find_pipe_to_outside(plan_.state, names)) return *refusal;
+    for (const Descriptor& d : first_) names.push_back(fmt::format("{} ({})", d.name(), d.link));
+    if (auto refusal = find_pipe_to_outside(plan_, names)) return *refusal;
     for (std::size_t i = 0; i < first_.size(); ++i) {
       if (plan_.state.files[i].kind == FileKind::Epoll && plan_.state.files[i].watcher == 0)
         return Refusal{fmt::format("watches a file that it has closed, epoll {}", names[i])};
