@@ -40,11 +40,13 @@ Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&
 
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
-void measure_pipes(FilePlan&);
+// Sizes and seals.
+void measure_objects(TreeObjects&);
 // Those that are reached through this process.
 void measure_timerfds(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns, FilePlan&);
-// The contents of unlinked files and of pipes.
-void write_nameless_files(const FilePlan&, ImageWriter&);
+// The contents of all objects. `pages`: what travels of each process's memory; in private mappings of a file they are
+// not the file's.
+void write_objects(const TreeObjects&, const std::map<pid_t, const std::vector<PageRun>*>& pages, ImageWriter&);
 
 // Which pages of the tree's shared memory have been found so far: by object, pages of the object.
 using SharedPages = std::map<std::uint32_t, std::vector<bool>>;

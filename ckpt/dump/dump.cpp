@@ -23,7 +23,7 @@ struct ProcessDump {
 // What the processes share.
 struct TreeDump {
   FilePlan files;
-  ObjectNumbers shared_memory;
+  TreeObjects objects;
   SharedPages shared_pages;
   std::vector<ProcessDump> processes;
   std::vector<ProcessState> zombies;
@@ -64,7 +64,7 @@ static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions&
   if (auto refusal = find_process_obstacle(process.pid)) return refusal;
   // The areas are listed before one of ours is among them.
   const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
-  if (auto refusal = take(plan_memory(process.pid, mappings, tree.shared_memory), dump.memory)) return refusal;
+  if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
   InjectedArea injected(process);
   return examine(process, injected, mappings, options, frozen_at_ns, tree, dump);
 }
@@ -86,8 +86,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
   }
   if (auto refusal = find_sharing_obstacle(pids)) return refusal;
-  if (auto refusal = take(plan_files(pids, options), tree.files)) return refusal;
-  measure_pipes(tree.files);
+  if (auto refusal = take(plan_files(pids, options, tree.objects), tree.files)) return refusal;
   for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));
   tree.processes.resize(pids.size());
   for (std::size_t i = 0; i < pids.size(); ++i) {
@@ -98,6 +97,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     const auto& unreported = tree.unreported_stops;
     one.process.stop_reported = std::find(unreported.begin(), unreported.end(), one.process.pid) == unreported.end();
   }
+  measure_objects(tree.objects);
   return find_birth_obstacle(tree);
 }
 
@@ -108,8 +108,12 @@ static void flush(const TreeDump& tree) {
 }
 
 static void write_metadata(ImageWriter& writer, const TreeDump& tree) {
-  writer.add(RecordType::OpenFiles, tree.files.state);
-  write_nameless_files(tree.files, writer);
+  OpenFilesState files = tree.files.state;
+  files.objects = tree.objects.objects;
+  writer.add(RecordType::OpenFiles, files);
+  std::map<pid_t, const std::vector<PageRun>*> pages;
+  for (const ProcessDump& one : tree.processes) pages[one.process.pid] = &one.pages;
+  write_objects(tree.objects, pages, writer);
   for (std::size_t i = 0; i < tree.processes.size(); ++i) {
     const ProcessDump& dump = tree.processes[i];
     writer.add(RecordType::Process, dump.process);

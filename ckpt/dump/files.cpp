@@ -48,53 +48,6 @@ void flush_files(std::span<const MemoryState* const> memories, const OpenFilesSt
   for (const std::string& path : written) flush_file(path);
 }
 
-// A descriptor without a name can still be opened anew through /proc, whatever mode the program has it in.
-static UniqueFd reopen(const FilePlan::Place& place) {
-  const std::string path = fmt::format("/proc/{}/fd/{}", place.process, place.fd);
-  return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path));
-}
-
-static void write_unlinked_file(int fd, std::uint64_t object, ImageWriter& writer) {
-  FileDataState piece{object, 0, {}};
-  for (;;) {
-    piece.bytes.resize(kMaxPayloadBytes / 2);
-    const auto n = check(::pread(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset)), "read",
-                         "unlinked file");
-    if (n == 0) return;
-    piece.bytes.resize(static_cast<std::size_t>(n));
-    writer.add(RecordType::FileData, piece);
-    piece.offset += piece.bytes.size();
-  }
-}
-
-// tee(2) gives what lies in the pipe without taking it out.
-static void write_pipe(int fd, const OpenFileState& file, ImageWriter& writer) {
-  int copy[2];
-  check(::pipe2(copy, O_CLOEXEC | O_NONBLOCK), "pipe");
-  const UniqueFd copy_read(copy[0]), copy_write(copy[1]);
-  check(::fcntl(copy[0], F_SETPIPE_SZ, static_cast<int>(file.counter)), "F_SETPIPE_SZ");
-  if (::tee(fd, copy[1], file.counter, SPLICE_F_NONBLOCK) < 0 && errno != EAGAIN)
-    throw SystemError("tee", "pipe", errno);
-  FileDataState piece{file.object, 0, {}};
-  for (;;) {
-    piece.bytes.resize(kMaxPayloadBytes / 2);
-    const ssize_t n = ::read(copy[0], piece.bytes.data(), piece.bytes.size());
-    if (n <= 0) return;
-    piece.bytes.resize(static_cast<std::size_t>(n));
-    writer.add(RecordType::FileData, piece);
-    piece.offset += piece.bytes.size();
-  }
-}
-
-void measure_pipes(FilePlan& plan) {
-  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
-    OpenFileState& file = plan.state.files[i];
-    if (file.kind != FileKind::Pipe) continue;
-    const UniqueFd fd = reopen(plan.places[i]);
-    file.counter = static_cast<std::uint64_t>(check(::fcntl(fd.get(), F_GETPIPE_SZ), "F_GETPIPE_SZ"));
-  }
-}
-
 // A periodic timer that has expired stands still until somebody asks: timerfd_gettime() makes the kernel count the
 // periods that have gone by and start it again, which the program can't tell from having asked a little later itself.
 // What is left and how often it expired must then be of one moment, so both come from fdinfo; 0 left may mean that it
@@ -119,20 +72,6 @@ void measure_timerfds(const FrozenProcess& process, InjectedArea& injected, std:
     file.counter = info.timer_ticks;
     file.value_ns = info.timer_value_ns;
     if (file.value_ns != 0) file.value_ns += clock_ns(CLOCK_MONOTONIC) - frozen_at_ns;
-  }
-}
-
-void write_nameless_files(const FilePlan& plan, ImageWriter& writer) {
-  std::set<std::uint64_t> done;
-  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
-    const OpenFileState& file = plan.state.files[i];
-    const bool nameless = file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe;
-    if (!nameless || !done.insert(file.object).second) continue;
-    const UniqueFd fd = reopen(plan.places[i]);
-    if (file.kind == FileKind::Pipe)
-      write_pipe(fd.get(), file, writer);
-    else
-      write_unlinked_file(fd.get(), file.object, writer);
   }
 }
 

@@ -99,7 +99,8 @@ std::vector<PageRun> find_pages(const FrozenProcess& process, InjectedArea& inje
                                 const std::vector<Mapping>& mappings, SharedPages& shared) {
   PageFinder finder(process.pid);
   for (const AreaState& area : memory.areas) {
-    if (area.kind == AreaKind::Anonymous || area.kind == AreaKind::FilePrivate) {
+    if (area.kind == AreaKind::Anonymous || area.kind == AreaKind::FilePrivate ||
+        area.kind == AreaKind::NamelessPrivate) {
       finder.find_private(area);
     } else if (area.kind == AreaKind::SharedAnonymous) {
       const auto same = [&](const Mapping& m) { return m.start == area.start; };

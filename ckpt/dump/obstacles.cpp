@@ -70,9 +70,9 @@ static bool has_ended(pid_t pid) {
 
 // Only the root must be there: the others come and go while we look.
 static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpOptions& options,
-                                               ObjectNumbers& shared) try {
+                                               TreeObjects& objects) try {
   if (auto refusal = find_process_obstacle(pid, options.namespaces_of)) return refusal;
-  auto memory = plan_memory(pid, parse_maps(read_text(proc_path(pid, "maps"))), shared);
+  auto memory = plan_memory(pid, parse_maps(read_text(proc_path(pid, "maps"))), objects);
   if (auto* refusal = std::get_if<Refusal>(&memory)) return *refusal;
   return std::nullopt;
 } catch (const SystemError&) {
@@ -81,17 +81,17 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
 }
 
 static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) {
-  ObjectNumbers shared;
+  TreeObjects objects;
   std::vector<pid_t> living;
   for (const pid_t pid : list_tree(root, options.namespaces_of)) {
     if (pid != root && has_ended(pid)) continue;
-    if (auto refusal = find_obstacle_of(pid, pid == root, options, shared)) {
+    if (auto refusal = find_obstacle_of(pid, pid == root, options, objects)) {
       if (pid == root || !has_ended(pid)) return refusal;
       continue;
     }
     living.push_back(pid);
   }
-  auto files = plan_files(living, options);
+  auto files = plan_files(living, options, objects);
   if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;
   return std::nullopt;
 }

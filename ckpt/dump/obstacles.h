@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -25,16 +26,35 @@ using Or = std::variant<T, Refusal>;
 // Credentials, namespaces, seccomp, terminal: what concerns the process as a whole.
 std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of = 0);
 
-// Numbers for shared objects, by the kernel's own name for them: device and inode.
-using ObjectNumbers = std::map<std::pair<dev_t, ino_t>, std::uint32_t>;
+// What the processes of a tree have in common, by the kernel's own names for things: device and inode.
+struct TreeObjects {
+  using Key = std::pair<dev_t, ino_t>;
+  std::map<Key, std::uint32_t> shared_memory;  // numbers of shared anonymous memory
 
-// The areas and the files behind them. With smaps the flags are looked at as well. `shared`: the tree's objects of
-// shared anonymous memory.
-Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings, ObjectNumbers& shared);
+  std::map<Key, std::uint32_t> numbers;  // indices into the next two
+  std::vector<FileObject> objects;
+  // Where the content of an object can be had: through a descriptor, else from all memory that it is mapped to.
+  struct Mapped {
+    pid_t process;
+    std::uint64_t start, end, offset;
+    bool shared;
+  };
+  struct Source {
+    pid_t process = 0;
+    int fd = -1;
+    std::vector<Mapped> mapped;
+  };
+  std::vector<Source> sources;
+
+  std::uint32_t number_of(const Key&, const FileObject&);
+};
+
+// The areas and the files behind them. With smaps the flags are looked at as well.
+Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings, TreeObjects&);
 
 // The open files of a tree and who has them. Descriptors that share an open file description are told apart by kcmp(2).
 struct FilePlan {
-  OpenFilesState state;
+  OpenFilesState state;            // its objects are in TreeObjects until all are known
   std::vector<FilesState> tables;  // of each process
   // For every open file: a process and a descriptor of it through which it can be reached.
   struct Place {
@@ -43,7 +63,7 @@ struct FilePlan {
   };
   std::vector<Place> places;
 };
-Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions&);
+Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions&, TreeObjects&);
 
 // What processes may share besides memory that is mapped shared: found by kcmp(2).
 std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes);

@@ -2,11 +2,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/kcmp.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,7 +20,7 @@
 
 namespace drover {
 
-static constexpr std::uint64_t kMaxUnlinkedBytes = 64 * 1024 * 1024;
+static constexpr std::uint64_t kMaxUnlinkedBytes = 1024 * 1024 * 1024;
 
 namespace {
 
@@ -41,20 +43,44 @@ static FileIdentity identity_of(const std::string& path, const struct stat& info
   return {path, info.st_mode, static_cast<std::uint64_t>(info.st_size), mtime, (flags & O_ACCMODE) != O_RDONLY};
 }
 
+static bool is_memfd(const Descriptor& d) { return d.link.compare(0, 7, "/memfd:") == 0; }
+
 static bool same_inode(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static std::optional<Refusal> plan_nameless(const Descriptor& d) {
+  struct statfs fs {};
+  if (::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
+    return Refusal{fmt::format("holds a file of huge pages, {}", d.name())};
+  if (static_cast<std::uint64_t>(d.info.st_size) > kMaxUnlinkedBytes && !is_memfd(d))
+    return Refusal{fmt::format("holds an unlinked file of {} MiB, {}", d.info.st_size >> 20, d.name())};
+  return std::nullopt;
+}
+
+static FileObject describe_object(const Descriptor& d) {
+  FileObject object;
+  object.mode = d.info.st_mode;
+  const std::string path = without_deleted(d.link).value_or(d.link);
+  if (S_ISFIFO(d.info.st_mode)) {
+    object.kind = ObjectKind::Pipe;
+    return object;
+  }
+  object.size = static_cast<std::uint64_t>(d.info.st_size);
+  if (is_memfd(d)) {
+    object.kind = ObjectKind::Memfd;
+    object.path = path.substr(std::string_view("/memfd:").size());
+  } else {
+    object.path = path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
+  }
+  return object;
 }
 
 static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& file) {
   file.file = identity_of(d.link, d.info, d.detail.flags);
   if (d.info.st_nlink == 0) {
-    if (static_cast<std::uint64_t>(d.info.st_size) > kMaxUnlinkedBytes)
-      return Refusal{fmt::format("holds an unlinked file of {} MiB, {}", d.info.st_size >> 20, d.name())};
-    const std::string path = without_deleted(d.link).value_or(d.link);
-    if (path.compare(0, 7, "/memfd:") == 0) return Refusal{fmt::format("holds a memfd, {}", d.name())};
-    file.kind = FileKind::Unlinked;
-    file.file.path = path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
-    return std::nullopt;
+    file.kind = FileKind::Nameless;
+    return plan_nameless(d);
   }
   struct stat now {};
   if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
@@ -243,7 +269,7 @@ namespace {
 
 class FilePlanner {
  public:
-  explicit FilePlanner(const DumpOptions& options) : options_(options) {}
+  FilePlanner(const DumpOptions& options, TreeObjects& objects) : options_(options), objects_(objects) {}
 
   std::optional<Refusal> add_process(pid_t pid) {
     FilesState& table = plan_.tables.emplace_back();
@@ -288,8 +314,11 @@ class FilePlanner {
     }
     OpenFileState file;
     if (auto refusal = plan_one(d, options_, file)) return refusal;
-    if (file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe)
-      file.object = objects_.emplace(key, static_cast<std::uint32_t>(objects_.size())).first->second;
+    if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
+      file.object = objects_.number_of(key, describe_object(d));
+      TreeObjects::Source& source = objects_.sources[file.object];
+      if (source.fd < 0) source.process = d.process, source.fd = d.fd;
+    }
     index = static_cast<std::uint32_t>(first_.size());
     known.push_back(index);
     first_.push_back(d);
@@ -302,13 +331,13 @@ class FilePlanner {
   FilePlan plan_;
   std::vector<Descriptor> first_;  // of each open file
   std::map<std::pair<dev_t, ino_t>, std::vector<std::uint32_t>> by_inode_;
-  ObjectNumbers objects_;
+  TreeObjects& objects_;
 };
 
 }  // namespace
 
-Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions& options) {
-  FilePlanner planner(options);
+Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions& options, TreeObjects& objects) {
+  FilePlanner planner(options, objects);
   for (const pid_t pid : processes) {
     if (auto refusal = planner.add_process(pid)) return *refusal;
   }

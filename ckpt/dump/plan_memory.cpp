@@ -47,7 +47,7 @@ namespace {
 
 class MemoryPlanner {
  public:
-  explicit MemoryPlanner(ObjectNumbers& shared) : objects_(shared) {}
+  MemoryPlanner(pid_t pid, TreeObjects& objects) : pid_(pid), objects_(objects) {}
 
   std::optional<Refusal> add(const Mapping& m) {
     if (m.path == "[vsyscall]") return std::nullopt;  // the kernel's own, the same in every process
@@ -60,8 +60,7 @@ class MemoryPlanner {
       area.kind = AreaKind::Vdso;
     } else if (m.shared && (starts_with(m.path, "/dev/zero (deleted)") || starts_with(m.path, "[anon_shmem:"))) {
       area.kind = AreaKind::SharedAnonymous;
-      area.file =
-          objects_.emplace(std::pair{m.device, m.inode}, static_cast<std::uint32_t>(objects_.size())).first->second;
+      area.file = number_of_shared({m.device, m.inode});
     } else if (!m.path.empty() && m.path[0] != '[') {
       if (auto refusal = add_file(m, area)) return refusal;
     } else if (!m.path.empty() && m.path != "[heap]" && m.path != "[stack]" && !starts_with(m.path, "[anon:")) {
@@ -93,10 +92,9 @@ class MemoryPlanner {
 
   std::optional<Refusal> add_file(const Mapping& m, AreaState& area) {
     if (starts_with(m.path, "/SYSV")) return Refusal{"uses System V shared memory, " + at(m)};
-    if (starts_with(m.path, "/memfd:")) return Refusal{fmt::format("maps a memfd, {}", m.path)};
     if (starts_with(m.path, "/[aio]")) return Refusal{"uses asynchronous I/O (io_setup)"};
     if (m.path[0] != '/') return Refusal{fmt::format("maps {} {}", m.path, at(m))};
-    if (const auto path = without_deleted(m.path)) return Refusal{fmt::format("maps a deleted file, {}", *path)};
+    if (const auto path = without_deleted(m.path)) return add_nameless(m, *path, area);
     struct stat info {};
     if (::stat(m.path.c_str(), &info) != 0) return Refusal{fmt::format("maps {}, which is out of reach", m.path)};
     if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
@@ -104,6 +102,38 @@ class MemoryPlanner {
     if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
     area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
     area.file = file_index(m.path, info, m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw")));
+    return std::nullopt;
+  }
+
+  std::uint32_t number_of_shared(const TreeObjects::Key& key) {
+    auto& numbers = objects_.shared_memory;
+    return numbers.emplace(key, static_cast<std::uint32_t>(numbers.size())).first->second;
+  }
+
+  // Which file an area maps is told by its device and inode, but on overlayfs they are not those of its descriptors.
+  std::optional<Refusal> add_nameless(const Mapping& m, const std::string& path, AreaState& area) {
+    static constexpr std::string_view kMemfd = "/memfd:";
+    FileObject object;
+    object.kind = starts_with(path, kMemfd) ? ObjectKind::Memfd : ObjectKind::Unlinked;
+    object.path = object.kind == ObjectKind::Memfd ? path.substr(kMemfd.size())
+                                                   : path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
+    struct statfs fs {};
+    const bool unlinked = object.kind == ObjectKind::Unlinked;
+    if (unlinked && ::statfs(object.path.c_str(), &fs) == 0 && fs.f_type == kOverlayFs)
+      return Refusal{fmt::format("maps a deleted file of an overlay, {}", path)};
+    object.mode = S_IFREG | 0600;
+    object.size = m.offset + m.bytes();
+    // Exact, and open to root only (CAP_CHECKPOINT_RESTORE in the initial user namespace, proc_pid_map_files(5)).
+    struct stat info {};
+    if (::stat(proc_path(pid_, fmt::format("map_files/{:x}-{:x}", m.start, m.end)).c_str(), &info) == 0) {
+      object.mode = info.st_mode;
+      object.size = static_cast<std::uint64_t>(info.st_size);
+    }
+    area.kind = m.shared ? AreaKind::NamelessShared : AreaKind::NamelessPrivate;
+    area.file = objects_.number_of({m.device, m.inode}, object);
+    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, m.shared});
+    FileObject& known = objects_.objects[area.file];
+    if (objects_.sources[area.file].fd < 0) known.size = std::max(known.size, object.size);
     return std::nullopt;
   }
 
@@ -125,13 +155,23 @@ class MemoryPlanner {
   }
 
   std::map<std::string, std::uint32_t> indices_;
-  ObjectNumbers& objects_;
+  pid_t pid_;
+  TreeObjects& objects_;
 };
 
 }  // namespace
 
-Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings, ObjectNumbers& shared) {
-  MemoryPlanner planner(shared);
+std::uint32_t TreeObjects::number_of(const Key& key, const FileObject& object) {
+  const auto [it, fresh] = numbers.emplace(key, static_cast<std::uint32_t>(objects.size()));
+  if (fresh) {
+    objects.push_back(object);
+    sources.emplace_back();
+  }
+  return it->second;
+}
+
+Or<MemoryState> plan_memory(pid_t pid, const std::vector<Mapping>& mappings, TreeObjects& objects) {
+  MemoryPlanner planner(pid, objects);
   planner.state.process = pid;
   for (const Mapping& mapping : mappings) {
     if (auto refusal = planner.add(mapping)) return *refusal;

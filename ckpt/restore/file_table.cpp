@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -25,45 +27,67 @@ static UniqueFd open_path(const std::string& path, int flags) {
 
 static UniqueFd open_again(int fd, int flags) { return open_path(fmt::format("/proc/self/fd/{}", fd), flags); }
 
-// A file without a name, made anew in the folder where the old one was.
-static UniqueFd make_unlinked(const OpenFileState& file) {
-  return UniqueFd(check(::open(file.file.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, file.file.mode & 07777),
-                        "make an unlinked file in", file.file.path));
+static void set_size_and_mode(int fd, const FileObject& object) {
+  check(::ftruncate(fd, static_cast<off_t>(object.size)), "ftruncate", object.path);
+  check(::fchmod(fd, object.mode & 07777), "fchmod", object.path);
 }
 
-void FileTable::make_pipe(const OpenFileState& file) {
+// A file without a name, made anew in the folder where the old one was.
+static UniqueFd make_unlinked(const FileObject& object) {
+  UniqueFd fd(check(::open(object.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), "make an unlinked file in",
+                    object.path));
+  set_size_and_mode(fd.get(), object);
+  return fd;
+}
+
+static UniqueFd make_memfd(const FileObject& object) {
+  UniqueFd fd(check(::memfd_create(object.path.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create", object.path));
+  set_size_and_mode(fd.get(), object);
+  return fd;
+}
+
+void FileTable::make_pipe(const FileObject& object, std::uint32_t number) {
   int ends[2];
   check(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), "pipe");
-  nameless_[{file.object, false}].reset(ends[0]);
-  nameless_[{file.object, true}].reset(ends[1]);
-  check(::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(file.counter)), "F_SETPIPE_SZ");
+  read_ends_[number].reset(ends[0]);
+  objects_.emplace_back(ends[1]);
+  check(::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(object.size)), "F_SETPIPE_SZ");
 }
 
-void FileTable::make_nameless(const OpenFilesState& files) {
-  for (const OpenFileState& file : files.files) {
-    if (nameless_.count({file.object, false}) != 0) continue;
-    if (file.kind == FileKind::Unlinked) nameless_[{file.object, false}] = make_unlinked(file);
-    if (file.kind == FileKind::Pipe) make_pipe(file);
+void FileTable::make_objects(const OpenFilesState& files) {
+  for (std::uint32_t i = 0; i < files.objects.size(); ++i) {
+    const FileObject& object = files.objects[i];
+    if (object.kind == ObjectKind::Pipe)
+      make_pipe(object, i);
+    else
+      objects_.push_back(object.kind == ObjectKind::Memfd ? make_memfd(object) : make_unlinked(object));
   }
 }
 
 void FileTable::add_content(const FileDataState& piece) {
-  auto found = nameless_.find({piece.object, true});
-  const bool pipe = found != nameless_.end();
-  if (!pipe) found = nameless_.find({piece.object, false});
-  if (found == nameless_.end()) throw ImageError("damaged image: content of an unknown file");
-  const int fd = found->second.get();
+  if (piece.object >= objects_.size()) throw ImageError("damaged image: content of an unknown file");
+  const int fd = objects_[piece.object].get();
+  const bool pipe = read_ends_.count(piece.object) != 0;
   const ssize_t n = pipe ? ::write(fd, piece.bytes.data(), piece.bytes.size())
                          : ::pwrite(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset));
   if (check(n, "write content of a file") != static_cast<ssize_t>(piece.bytes.size()))
     throw ImageError("damaged image: more in a pipe than fits");
 }
 
+void FileTable::seal(const OpenFilesState& files) {
+  for (std::size_t i = 0; i < files.objects.size(); ++i) {
+    const FileObject& object = files.objects[i];
+    // Without any it need not be sealable: F_SEAL_SEAL is what a memfd has that was made so.
+    if (object.kind == ObjectKind::Memfd && object.seals != 0)
+      check(::fcntl(objects_[i].get(), F_ADD_SEALS, static_cast<int>(object.seals)), "F_ADD_SEALS", object.path);
+  }
+}
+
 void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options) {
   for (const OpenFileState& file : files.files) {
     UniqueFd& fd = descriptions_.emplace_back(open_one(file, options));
     const bool has_position =
-        file.kind == FileKind::Regular || file.kind == FileKind::Unlinked || file.kind == FileKind::Directory;
+        file.kind == FileKind::Regular || file.kind == FileKind::Nameless || file.kind == FileKind::Directory;
     if (has_position && file.position != 0 && (file.flags & O_PATH) == 0)
       check(::lseek(fd.get(), file.position, SEEK_SET), "lseek", file.file.path);
   }
@@ -76,8 +100,8 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const RestoreOptions& op
       return open_external(file, options);
     case FileKind::Pipe:
       return open_pipe(file);
-    case FileKind::Unlinked:
-      return open_again(nameless_.at({file.object, false}).get(), file.flags);
+    case FileKind::Nameless:
+      return open_again(objects_.at(file.object).get(), file.flags);
     case FileKind::EventFd:
       return UniqueFd(check(
           ::eventfd(static_cast<unsigned>(file.counter), nonblock | EFD_CLOEXEC | (file.semaphore ? EFD_SEMAPHORE : 0)),
@@ -114,7 +138,7 @@ UniqueFd FileTable::open_external(const OpenFileState& file, const RestoreOption
 // The first description of each end is the one that pipe() made: one opened through /proc has O_LARGEFILE besides.
 UniqueFd FileTable::open_pipe(const OpenFileState& file) {
   const bool write_end = (file.flags & O_ACCMODE) == O_WRONLY;
-  const int end = nameless_.at({file.object, write_end}).get();
+  const int end = write_end ? objects_.at(file.object).get() : read_ends_.at(file.object).get();
   if ((file.flags & O_ACCMODE) == O_RDWR || !used_.insert(end).second) return open_again(end, file.flags);
   UniqueFd fd(check(::fcntl(end, F_DUPFD_CLOEXEC, 0), "dup", "pipe"));
   check(::fcntl(end, F_SETFL, file.flags & kStatusFlags), "F_SETFL", "pipe");

@@ -16,24 +16,29 @@ namespace drover {
 
 class FileTable {
  public:
-  // Objects without a name, which content can be put into. Throws SystemError.
-  void make_nameless(const OpenFilesState&);
+  // Objects, which content can be put into then. Throws SystemError.
+  void make_objects(const OpenFilesState&);
   // Throws ImageError if there is no such object, or more content than it holds.
   void add_content(const FileDataState&);
   // Everything else.
   void open_all(const OpenFilesState&, const RestoreOptions&);
 
+  // When all that is mapped has been mapped: some seals forbid it.
+  void seal(const OpenFilesState&);
+
   // In the order of OpenFilesState::files.
   const std::vector<UniqueFd>& descriptions() const { return descriptions_; }
+  // In the order of OpenFilesState::objects; of a pipe its write end.
+  const std::vector<UniqueFd>& objects() const { return objects_; }
 
  private:
   UniqueFd open_one(const OpenFileState&, const RestoreOptions&);
   UniqueFd open_external(const OpenFileState&, const RestoreOptions&);
   UniqueFd open_pipe(const OpenFileState&);
-  void make_pipe(const OpenFileState&);
+  void make_pipe(const FileObject&, std::uint32_t number);
 
-  // Unlinked files and pipes by number; the second part of the key: the write end of a pipe.
-  std::map<std::pair<std::uint64_t, bool>, UniqueFd> nameless_;
+  std::vector<UniqueFd> objects_;
+  std::map<std::uint32_t, UniqueFd> read_ends_;  // of pipes
   std::vector<UniqueFd> descriptions_;
   std::set<int> used_;          // ends of pipes that are some description already
   std::set<std::string> keys_;  // the same of external files

@@ -22,7 +22,7 @@ static void check_place(const HeldProcess& held, const PageRun& run, std::size_t
   while (at < end) {
     while (hint < areas.size() && areas[hint].end <= at) ++hint;
     const bool inside = hint < areas.size() && areas[hint].start <= at && areas[hint].kind != AreaKind::Vdso &&
-                        areas[hint].kind != AreaKind::FileShared;
+                        areas[hint].kind != AreaKind::FileShared && areas[hint].kind != AreaKind::NamelessShared;
     if (!inside) throw ImageError("damaged image: pages outside of the program's memory");
     at = areas[hint].end;
   }

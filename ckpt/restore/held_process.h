@@ -28,8 +28,9 @@ struct HeldProcess {
   RemoteArea area;
   std::vector<std::unique_ptr<RemoteSyscalls>> threads;  // in the order of image.threads
   bool made = false;                                     // there is a process
-  int parked_fd = 0;  // from here on lie all open files of the tree, until the program's own descriptors are in place
-  int free_fd = 0;    // and from here on nothing
+  int parked_fd = 0;   // from here on lie all open files of the tree, until the program's own descriptors are in place
+  int objects_fd = 0;  // after the open files, the objects
+  int free_fd = 0;     // and from here on nothing
 
   bool zombie() const { return image.process.zombie; }
   RemoteSyscalls& leader() { return *threads.front(); }

@@ -1,6 +1,5 @@
 #include "ckpt/restore/image_model.h"
 
-#include <map>
 #include <set>
 #include <string>
 
@@ -15,7 +14,7 @@ static void require(bool sound, const char* what) {
   if (!sound) throw ImageError(std::string("damaged image: ") + what);
 }
 
-static void check_memory(const MemoryState& memory) {
+static void check_memory(const MemoryState& memory, const OpenFilesState& open_files) {
   std::uint64_t last = 0;
   for (const AreaState& area : memory.areas) {
     require(area.start >= last && area.end > area.start && area.end <= kAddressLimit && area.start % kPageBytes == 0 &&
@@ -23,7 +22,11 @@ static void check_memory(const MemoryState& memory) {
             "a memory area that can't be");
     const bool of_file = area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared;
     require(!of_file || area.file < memory.files.size(), "a memory area of an unknown file");
-    require(area.kind <= AreaKind::Vdso, "a memory area of an unknown kind");
+    require(area.kind <= AreaKind::NamelessPrivate, "a memory area of an unknown kind");
+    const bool of_object = area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate;
+    require(
+        !of_object || (area.file < open_files.objects.size() && open_files.objects[area.file].kind != ObjectKind::Pipe),
+        "a memory area of an unknown object");
     last = area.end;
   }
   require(memory.executable < memory.files.size(), "no program");
@@ -40,11 +43,17 @@ static void check_files(const FilesState& files, const OpenFilesState& open_file
 
 static void check_open_files(const OpenFilesState& open_files) {
   require(open_files.files.size() <= static_cast<std::size_t>(kMaxFd), "too many open files");
-  std::map<std::uint64_t, FileKind> objects;
+  for (const FileObject& object : open_files.objects) {
+    require(object.kind <= ObjectKind::Memfd && object.size <= (std::uint64_t{1} << 62), "an object that can't be");
+    require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
+  }
   for (const OpenFileState& file : open_files.files) {
     require(file.kind <= FileKind::SignalFd, "a file of an unknown kind");
-    if (file.kind == FileKind::Unlinked || file.kind == FileKind::Pipe)
-      require(objects.emplace(file.object, file.kind).first->second == file.kind, "one object of two kinds");
+    if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
+      require(file.object < open_files.objects.size(), "a file of an unknown object");
+      const bool pipe = open_files.objects[file.object].kind == ObjectKind::Pipe;
+      require(pipe == (file.kind == FileKind::Pipe), "a file of another kind than its object");
+    }
     require(file.kind != FileKind::EventFd || file.counter <= 0xffffffff, "a counter that can't be");
     require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
   }
@@ -74,7 +83,7 @@ static void check_process(const ProcessImage& image, const OpenFilesState& open_
   }
   require(image.signals.actions.size() <= 64, "too many signal handlers");
   check_timers(image.timers);
-  check_memory(image.memory);
+  check_memory(image.memory, open_files);
   check_files(image.files, open_files);
 }
 
@@ -101,7 +110,7 @@ static void read_one(ImageModel& model, const Record& record, FileTable* table) 
       require(model.processes.empty(), "open files after a process");
       model.open_files = record.decode<OpenFilesState>();
       check_open_files(model.open_files);
-      if (table != nullptr) table->make_nameless(model.open_files);
+      if (table != nullptr) table->make_objects(model.open_files);
       return;
     case RecordType::FileData:
       if (const auto piece = record.decode<FileDataState>(); table != nullptr) table->add_content(piece);

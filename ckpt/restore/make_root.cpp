@@ -121,8 +121,10 @@ void make_root(RestoredTree& tree, const RestoreOptions& options) {
   request.child_of_parent = options.child_of_parent;
   request.first_fd = last_fd + 2;
   for (const UniqueFd& fd : tree.files.descriptions()) request.inherit.push_back(fd.get());
+  for (const UniqueFd& fd : tree.files.objects()) request.inherit.push_back(fd.get());
   for (HeldProcess& held : tree.processes) {
     held.parked_fd = request.first_fd;
+    held.objects_fd = request.first_fd + static_cast<int>(tree.files.descriptions().size());
     held.free_fd = request.first_fd + static_cast<int>(request.inherit.size());
   }
   make_blank(request);

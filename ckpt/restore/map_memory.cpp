@@ -40,9 +40,12 @@ static std::map<std::uint32_t, int> open_mapped_files(HeldProcess& held, Batch& 
   return fds;
 }
 
+// What is in it comes with the file, and is not ours to write.
+static bool has_own_content(AreaKind kind) { return kind == AreaKind::FileShared || kind == AreaKind::NamelessShared; }
+
 static int map_flags(const AreaState& area) {
-  const bool shared = area.kind == AreaKind::FileShared || area.kind == AreaKind::SharedAnonymous;
-  const bool anonymous = area.kind == AreaKind::Anonymous || area.kind == AreaKind::SharedAnonymous;
+  const bool shared = area.kind == AreaKind::FileShared || area.kind == AreaKind::NamelessShared;
+  const bool anonymous = area.kind == AreaKind::Anonymous;
   return (shared ? MAP_SHARED : MAP_PRIVATE) | (anonymous ? MAP_ANONYMOUS : 0) | MAP_FIXED_NOREPLACE |
          ((area.flags & kAreaGrowsDown) != 0 ? MAP_GROWSDOWN : 0) |
          ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0);
@@ -50,7 +53,7 @@ static int map_flags(const AreaState& area) {
 
 static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int fd) {
   held.make_room(batch, kEntryRoom);
-  const bool of_shared_file = area.kind == AreaKind::FileShared;  // its contents are not ours to write
+  const bool of_shared_file = has_own_content(area.kind);
   const int prot = of_shared_file ? area.prot : area.prot | PROT_READ | PROT_WRITE;
   batch.must(fmt::format("mmap {:#x}", area.start), SYS_mmap, area.start, area.bytes(), prot, map_flags(area), fd,
              fd < 0 ? 0 : area.offset);
@@ -118,6 +121,8 @@ void map_memory(HeldProcess& held, const RestoredTree& tree) {
       map_area(held, batch, area, -1);
     else if (area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared)
       map_area(held, batch, area, fds.at(area.file));
+    else if (area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate)
+      map_area(held, batch, area, held.objects_fd + static_cast<int>(area.file));
   }
   held.make_room(batch, kEntryRoom);
   batch.must("close_range", SYS_close_range, held.free_fd, held.free_fd + static_cast<int>(fds.size()), 0);

@@ -41,6 +41,7 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
   for (HeldProcess& held : tree.processes) {
     if (!held.zombie()) map_memory(held, tree);
   }
+  tree.files.seal(tree.model.open_files);
   // As the stream delivers them, into areas that are all still writable.
   fill_pages(tree.processes, reader);
   // When nobody joins a process group any more, and before signals: their ends raise some.

@@ -19,7 +19,7 @@ static UniqueFd open_image(const std::string& path) {
 }
 
 static nlohmann::json describe_files(const FilesState& files, const OpenFilesState& open_files) {
-  static constexpr const char* kKinds[] = {"file",    "directory", "device",  "external", "unlinked",
+  static constexpr const char* kKinds[] = {"file",    "directory", "device",  "external", "nameless",
                                            "eventfd", "epoll",     "timerfd", "pipe",     "signalfd"};
   auto list = nlohmann::json::array();
   for (const DescriptorState& d : files.descriptors) {

@@ -115,6 +115,20 @@ class MovesTest(WorldTest):
         self.assertEqual(output.decode().split(), [str(len(data)), hashlib.sha256(data).hexdigest()])
         self.assertEqual(self.job(1)["moves"], 12)
 
+    def test_tree_that_forks_all_the_time(self):
+        """Pipelines made and ended while they are moved; an orphan that writes on after its parent has gone."""
+        script = ("((while [ ! -e stop ]; do sleep 0.05; done; echo orphan saw it; touch seen) &); echo ready\n"
+                  "for i in $(seq 400); do echo $i | sed s/1/x/ | tr x y; done\n"
+                  "while [ ! -e seen ]; do sleep 0.05; done; echo end\n")
+        number = self.submit("bash", "-c", script, options=("--node", "node0"))
+        wait_for(lambda: "ready" in self.log_of(number), "the program to be ready")
+        self.move_round(number, 12)
+        (self.directory / "stop").touch()
+        self.assert_moved(number, 12)
+        lines = [str(i).replace("1", "y", 1) for i in range(1, 401)]
+        self.assertEqual([line for line in self.log_of(number).splitlines() if line != "orphan saw it"], ["ready", *lines, "end"])
+        self.assertEqual(self.log_of(number).count("orphan saw it"), 1)
+
     def test_run_survives_a_new_world_and_signals(self):
         process = self.popen("run", "--node", "node2", "--", "sh", "-c", "trap 'echo term; exit 9' TERM; echo up; while :; do sleep 0.05; done",
                              stdout=subprocess.PIPE)

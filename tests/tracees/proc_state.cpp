@@ -17,7 +17,11 @@ static void add_maps(pid_t pid, ProcState& state) {
   std::vector<Mapping> merged;
   for (Mapping& m : parse_smaps(read_text(proc_path(pid, "smaps")))) {
     if (m.path == "[vsyscall]") continue;
-    if (m.inode != 0 && m.path.find("(deleted)") != std::string::npos) m.inode = 0;
+    const bool deleted = m.path.find("(deleted)") != std::string::npos;
+    if (m.inode != 0 && deleted) m.inode = 0;
+    // An unlinked file is made anew in its folder, under no name.
+    const bool named = m.path.compare(0, 7, "/memfd:") == 0 || m.path.compare(0, 5, "/dev/") == 0;
+    if (deleted && !named) m.path = m.path.substr(0, m.path.rfind('/'));
     std::string flags;  // "me" and its kind do not change; "sd" (soft-dirty) and "gu" (there may have been a guard) do
     std::string_view rest = m.flags;
     for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {

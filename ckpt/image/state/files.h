@@ -14,12 +14,31 @@ enum class FileKind : std::uint8_t {
   Directory = 1,
   Device = 2,    // /dev/null and its kind
   External = 3,  // the restorer is given it under `key`
-  Unlinked = 4,  // a regular file without a name: its content is in FileData records
+  Nameless = 4,  // of an object that is a file
   EventFd = 5,
   Epoll = 6,
   TimerFd = 7,
-  Pipe = 8,  // both ends are in the tree; what lay in it is in FileData records
+  Pipe = 8,  // of an object that is a pipe
   SignalFd = 9,
+};
+
+// What has no name by which it could be opened again, so that it travels itself, its content in FileData records.
+enum class ObjectKind : std::uint8_t {
+  Unlinked = 0,  // a regular file; `path`: the folder that it was in
+  Pipe = 1,      // nobody outside of the tree has an end of it; `size`: what it can hold
+  Memfd = 2,     // `path`: its name
+};
+
+struct FileObject {
+  ObjectKind kind = ObjectKind::Unlinked;
+  std::string path;
+  std::uint32_t mode = 0;
+  std::uint64_t size = 0;
+  std::uint32_t seals = 0;  // of a memfd (fcntl(2), F_GET_SEALS)
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& kind& path& mode& size& seals;
+  }
 };
 
 struct EpollEntry {
@@ -36,10 +55,10 @@ struct OpenFileState {
   FileKind kind = FileKind::Regular;
   std::int32_t flags = 0;  // O_* without O_CLOEXEC
   std::int64_t position = 0;
-  FileIdentity file;          // Regular, Directory, Device; Unlinked: `path` is the folder it was in
+  FileIdentity file;          // Regular, Directory, Device
   std::string key;            // External
-  std::uint64_t object = 0;   // Unlinked, Pipe: equal numbers are the same file or pipe
-  std::uint64_t counter = 0;  // EventFd; TimerFd: expirations not yet read; Pipe: its size; SignalFd: its mask
+  std::uint32_t object = 0;   // Nameless, Pipe: index into OpenFilesState::objects
+  std::uint64_t counter = 0;  // EventFd; TimerFd: expirations not yet read; SignalFd: its mask
   bool semaphore = false;     // EventFd
   std::int32_t watcher = 0;   // Epoll: the process whose descriptors `watched` speaks of
   std::vector<EpollEntry> watched;
@@ -54,10 +73,11 @@ struct OpenFileState {
 };
 
 struct OpenFilesState {
+  std::vector<FileObject> objects;  // areas of memory speak of them, too
   std::vector<OpenFileState> files;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& files;
+    a& objects& files;
   }
 };
 
@@ -80,9 +100,9 @@ struct FilesState {
   }
 };
 
-// A piece of the content of an unlinked file, or of what lay in a pipe.
+// A piece of the content of an object. What no piece covers is zero.
 struct FileDataState {
-  std::uint64_t object = 0;
+  std::uint32_t object = 0;
   std::uint64_t offset = 0;
   std::vector<std::byte> bytes;
   template <class A>

@@ -17,6 +17,8 @@ enum class AreaKind : std::uint8_t {
   FileShared = 2,       // nothing travels: the file is the content
   SharedAnonymous = 3,  // content travels; areas with the same `file` are parts of one object
   Vdso = 4,             // put there by the kernel: code and data of the vdso
+  NamelessShared = 5,   // of a file without a name: `file` is an index into OpenFilesState::objects
+  NamelessPrivate = 6,  // the same, and pages that were written to travel besides
 };
 
 // Advice and limits of an area, madvise(2) and mlock(2).
@@ -41,7 +43,7 @@ struct AreaState {
   std::int32_t prot = 0;
   std::uint32_t flags = 0;
   std::uint64_t offset = 0;  // into the file or shared object
-  std::uint32_t file = 0;    // index into MemoryState::files, or number of the shared object
+  std::uint32_t file = 0;    // index into MemoryState::files, or number of the object
 
   std::uint64_t bytes() const { return end - start; }
   template <class A>

@@ -1,0 +1,124 @@
+// What travels because it has no name: unlinked files, memfds, and what lies in pipes.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "ckpt/dump/collect.h"
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/unique_fd.h"
+
+namespace drover {
+
+static constexpr std::size_t kPieceBytes = 128 * 1024;
+
+// Without a name it can still be opened anew through /proc, whatever mode the program has it in.
+static UniqueFd reopen(const TreeObjects::Source& source) {
+  const std::string path = fmt::format("/proc/{}/fd/{}", source.process, source.fd);
+  return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path));
+}
+
+// Where nobody tells us the size of a mapped file, it ends with the last page that can be read.
+static std::uint64_t readable_end(const TreeObjects::Source& source) {
+  std::uint64_t end = 0;
+  for (const TreeObjects::Mapped& m : source.mapped) {
+    const RemoteMemory memory(m.process);
+    std::byte byte;
+    for (std::uint64_t at = m.end; at > m.start; at -= kPageBytes) {
+      if (!memory.try_read(at - kPageBytes, {&byte, 1})) continue;
+      end = std::max(end, m.offset + (at - m.start));
+      break;
+    }
+  }
+  return end;
+}
+
+void measure_objects(TreeObjects& all) {
+  for (std::size_t i = 0; i < all.objects.size(); ++i) {
+    FileObject& object = all.objects[i];
+    const TreeObjects::Source& source = all.sources[i];
+    if (source.fd < 0) {
+      object.size = std::min(object.size, readable_end(source));
+      continue;
+    }
+    if (object.kind == ObjectKind::Unlinked) continue;
+    const UniqueFd fd = reopen(source);
+    if (object.kind == ObjectKind::Pipe)
+      object.size = static_cast<std::uint64_t>(check(::fcntl(fd.get(), F_GETPIPE_SZ), "F_GETPIPE_SZ"));
+    else
+      object.seals = static_cast<std::uint32_t>(check(::fcntl(fd.get(), F_GET_SEALS), "F_GET_SEALS"));
+  }
+}
+
+// The parts that hold data, where the file system tells (lseek(2), SEEK_DATA).
+static void write_file(int fd, FileDataState piece, ImageWriter& writer) {
+  for (;;) {
+    const off_t data = ::lseek(fd, static_cast<off_t>(piece.offset), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return;
+    if (data >= 0) piece.offset = static_cast<std::uint64_t>(data);
+    piece.bytes.resize(kPieceBytes);
+    const auto n = check(::pread(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset)), "read",
+                         "file without a name");
+    if (n == 0) return;
+    piece.bytes.resize(static_cast<std::size_t>(n));
+    writer.add(RecordType::FileData, piece);
+    piece.offset += piece.bytes.size();
+  }
+}
+
+// tee(2) gives what lies in the pipe without taking it out.
+static void write_pipe(int fd, std::uint64_t size, FileDataState piece, ImageWriter& writer) {
+  int copy[2];
+  check(::pipe2(copy, O_CLOEXEC | O_NONBLOCK), "pipe");
+  const UniqueFd copy_read(copy[0]), copy_write(copy[1]);
+  check(::fcntl(copy[0], F_SETPIPE_SZ, static_cast<int>(size)), "F_SETPIPE_SZ");
+  if (::tee(fd, copy[1], size, SPLICE_F_NONBLOCK) < 0 && errno != EAGAIN) throw SystemError("tee", "pipe", errno);
+  for (;;) {
+    piece.bytes.resize(kPieceBytes);
+    const ssize_t n = ::read(copy[0], piece.bytes.data(), piece.bytes.size());
+    if (n <= 0) return;
+    piece.bytes.resize(static_cast<std::size_t>(n));
+    writer.add(RecordType::FileData, piece);
+    piece.offset += piece.bytes.size();
+  }
+}
+
+static bool all_zero(std::span<const std::byte> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
+}
+
+// Page by page, from the memory of those that map it. What a process has written to privately is not the file's.
+static void write_mapped(const TreeObjects::Mapped& m, const std::vector<PageRun>& own, FileDataState piece,
+                         ImageWriter& writer) {
+  const RemoteMemory memory(m.process);
+  piece.bytes.resize(kPageBytes);
+  auto run = own.begin();
+  for (std::uint64_t at = m.start; at < m.end; at += kPageBytes) {
+    while (run != own.end() && run->address + run->pages * kPageBytes <= at) ++run;
+    const bool is_own = !m.shared && run != own.end() && run->address <= at;
+    if (is_own || !memory.try_read(at, piece.bytes) || all_zero(piece.bytes)) continue;
+    piece.offset = m.offset + (at - m.start);
+    writer.add(RecordType::FileData, piece);
+  }
+}
+
+void write_objects(const TreeObjects& all, const std::map<pid_t, const std::vector<PageRun>*>& pages,
+                   ImageWriter& writer) {
+  for (std::size_t i = 0; i < all.objects.size(); ++i) {
+    const TreeObjects::Source& source = all.sources[i];
+    const FileDataState piece{static_cast<std::uint32_t>(i), 0, {}};
+    if (source.fd >= 0) {
+      const UniqueFd fd = reopen(source);
+      if (all.objects[i].kind == ObjectKind::Pipe)
+        write_pipe(fd.get(), all.objects[i].size, piece, writer);
+      else
+        write_file(fd.get(), piece, writer);
+      continue;
+    }
+    for (const TreeObjects::Mapped& m : source.mapped) write_mapped(m, *pages.at(m.process), piece, writer);
+  }
+}
+
+}  // namespace drover
