@@ -65,6 +65,9 @@ struct FilePlan {
 };
 Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions&, TreeObjects&);
 
+// What lies in the queues of the sockets among them.
+std::optional<Refusal> copy_queues(FilePlan&);
+
 // What processes may share besides memory that is mapped shared: found by kcmp(2).
 std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes);
 

@@ -4,7 +4,6 @@
 #include <linux/kcmp.h>
 #include <linux/magic.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -14,6 +13,7 @@
 #include <algorithm>
 
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/dump/sockets.h"
 #include "ckpt/sys/fdinfo.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
@@ -110,27 +110,6 @@ static std::optional<Refusal> plan_device(const Descriptor& d, OpenFileState& fi
   return std::nullopt;
 }
 
-// The same description in our own table; empty where the kernel does not let us (Linux < 5.6).
-static UniqueFd borrow(pid_t process, int fd) {
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
-  return UniqueFd(pidfd ? static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)) : -1);
-}
-
-// "a TCP socket" where the kernel lets us ask, else "a socket".
-static std::string socket_name(const Descriptor& d) {
-  const UniqueFd copy = borrow(d.process, d.fd);
-  int domain = 0, type = 0;
-  socklen_t size = sizeof domain;
-  if (!copy || ::getsockopt(copy.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return "a socket";
-  size = sizeof type;
-  ::getsockopt(copy.get(), SOL_SOCKET, SO_TYPE, &type, &size);
-  if (domain == AF_UNIX) return "a unix socket";
-  if (type == SOCK_RAW || domain == AF_PACKET) return "a raw socket";
-  if (domain == AF_INET || domain == AF_INET6)
-    return type == SOCK_STREAM ? "a TCP socket" : type == SOCK_DGRAM ? "a UDP socket" : "an IP socket";
-  return domain == AF_NETLINK ? "a netlink socket" : "a socket";
-}
-
 // A pipe travels when the tree holds both of its ends; whoever else may hold one is outside of the job.
 static std::optional<Refusal> plan_pipe(const Descriptor& d, OpenFileState& file) {
   if (d.link.compare(0, 5, "pipe:") != 0) return Refusal{fmt::format("holds a named pipe, {} ({})", d.name(), d.link)};
@@ -221,7 +200,16 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
   return Refusal{fmt::format("holds {}, {}", d.link, d.name())};
 }
 
-static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& options, OpenFileState& file) {
+static std::optional<Refusal> plan_socket(const Descriptor& d, OpenFileState& file, ino_t& peer) {
+  const UniqueFd socket = borrow(d.process, d.fd);
+  const std::string kind = socket_kind(socket);
+  if (kind != "a unix socket") return Refusal{fmt::format("holds {}, {}", kind, d.name())};
+  file.kind = FileKind::UnixSocket;
+  return plan_unix_socket(socket, d.info.st_ino, d.name(), file.socket.emplace(), peer);
+}
+
+static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& options, OpenFileState& file,
+                                       ino_t& peer) {
   file.flags = d.detail.flags & ~O_CLOEXEC;
   file.position = d.detail.position;
   for (const ExternalFile& external : options.external) {
@@ -242,7 +230,7 @@ static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& o
     case S_IFIFO:
       return plan_pipe(d, file);
     case S_IFSOCK:
-      return Refusal{fmt::format("holds {}, {}", socket_name(d), d.name())};
+      return plan_socket(d, file, peer);
     case S_IFBLK:
       return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
     default:
@@ -294,6 +282,13 @@ class FilePlanner {
     std::vector<std::string> names;
     for (const Descriptor& d : first_) names.push_back(fmt::format("{} ({})", d.name(), d.link));
     if (auto refusal = find_pipe_to_outside(plan_, names)) return *refusal;
+    for (const auto& [inode, socket] : sockets_) {
+      if (socket.peer == 0) continue;
+      const auto peer = sockets_.find(socket.peer);
+      if (peer == sockets_.end() || peer->second.peer != inode)
+        return Refusal{fmt::format("holds a unix socket that leads outside, {}", names[socket.index])};
+      plan_.state.files[socket.index].socket->peer = static_cast<std::int32_t>(peer->second.index);
+    }
     for (std::size_t i = 0; i < first_.size(); ++i) {
       if (plan_.state.files[i].kind == FileKind::Epoll && plan_.state.files[i].watcher == 0)
         return Refusal{fmt::format("watches a file that it has closed, epoll {}", names[i])};
@@ -313,7 +308,9 @@ class FilePlanner {
       return std::nullopt;
     }
     OpenFileState file;
-    if (auto refusal = plan_one(d, options_, file)) return refusal;
+    ino_t peer = 0;
+    if (auto refusal = plan_one(d, options_, file, peer)) return refusal;
+    if (file.kind == FileKind::UnixSocket) sockets_[d.info.st_ino] = {static_cast<std::uint32_t>(first_.size()), peer};
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       file.object = objects_.number_of(key, describe_object(d));
       TreeObjects::Source& source = objects_.sources[file.object];
@@ -332,9 +329,25 @@ class FilePlanner {
   std::vector<Descriptor> first_;  // of each open file
   std::map<std::pair<dev_t, ino_t>, std::vector<std::uint32_t>> by_inode_;
   TreeObjects& objects_;
+  struct Socket {
+    std::uint32_t index;
+    ino_t peer;  // inode, 0: none
+  };
+  std::map<ino_t, Socket> sockets_;
 };
 
 }  // namespace
+
+std::optional<Refusal> copy_queues(FilePlan& plan) {
+  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
+    OpenFileState& file = plan.state.files[i];
+    if (file.kind != FileKind::UnixSocket) continue;
+    const auto& [process, fd] = plan.places[i];
+    if (auto refusal = copy_queue(borrow(process, fd), fmt::format("fd {} of process {}", fd, process), *file.socket))
+      return refusal;
+  }
+  return std::nullopt;
+}
 
 Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions& options, TreeObjects& objects) {
   FilePlanner planner(options, objects);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ckpt/image/error.h"
+#include "ckpt/restore/sockets.h"
 #include "ckpt/sys/error.h"
 
 namespace drover {
@@ -84,8 +85,15 @@ void FileTable::seal(const OpenFilesState& files) {
 }
 
 void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options) {
-  for (const OpenFileState& file : files.files) {
-    UniqueFd& fd = descriptions_.emplace_back(open_one(file, options));
+  descriptions_.resize(files.files.size());
+  for (std::size_t i = 0; i < files.files.size(); ++i) {
+    const OpenFileState& file = files.files[i];
+    UniqueFd& fd = descriptions_[i];
+    if (file.kind == FileKind::UnixSocket) {
+      open_socket(files, i);
+      continue;
+    }
+    fd = open_one(file, options);
     const bool has_position =
         file.kind == FileKind::Regular || file.kind == FileKind::Nameless || file.kind == FileKind::Directory;
     if (has_position && file.position != 0 && (file.flags & O_PATH) == 0)
@@ -114,6 +122,7 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const RestoreOptions& op
           "signalfd"));
     case FileKind::Epoll:
       return UniqueFd(check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
+    case FileKind::UnixSocket:
     case FileKind::Regular:
     case FileKind::Directory:
     case FileKind::Device:
@@ -133,6 +142,28 @@ UniqueFd FileTable::open_external(const OpenFileState& file, const RestoreOption
   if (((flags ^ file.flags) & kStatusFlags) != 0)
     check(::fcntl(fd.get(), F_SETFL, file.flags & kStatusFlags), "F_SETFL", file.key);
   return fd;
+}
+
+// The second of a pair finds itself made; each is filled through the other.
+void FileTable::open_socket(const OpenFilesState& files, std::size_t index) {
+  const SocketState& socket = *files.files[index].socket;
+  if (descriptions_[index]) return;
+  if (!socket.connected) {
+    descriptions_[index] = make_socket(socket.type);
+    set_up_socket(descriptions_[index].get(), files.files[index]);
+    return;
+  }
+  auto [one, other] = make_socket_pair(socket.type, socket.peer_pid);
+  fill_socket(other.get(), socket);
+  if (socket.peer >= 0) {
+    const auto peer = static_cast<std::size_t>(socket.peer);
+    fill_socket(one.get(), *files.files[peer].socket);
+    set_up_socket(other.get(), files.files[peer]);
+    descriptions_[peer] = std::move(other);
+  }
+  other.reset();  // a peer that was closed closes when what it had sent is there
+  set_up_socket(one.get(), files.files[index]);
+  descriptions_[index] = std::move(one);
 }
 
 // The first description of each end is the one that pipe() made: one opened through /proc has O_LARGEFILE besides.

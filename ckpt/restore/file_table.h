@@ -35,6 +35,7 @@ class FileTable {
   UniqueFd open_one(const OpenFileState&, const RestoreOptions&);
   UniqueFd open_external(const OpenFileState&, const RestoreOptions&);
   UniqueFd open_pipe(const OpenFileState&);
+  void open_socket(const OpenFilesState&, std::size_t index);
   void make_pipe(const FileObject&, std::uint32_t number);
 
   std::vector<UniqueFd> objects_;

@@ -1,5 +1,8 @@
 #include "ckpt/restore/image_model.h"
 
+#include <sys/socket.h>
+
+#include <cstddef>
 #include <set>
 #include <string>
 
@@ -41,6 +44,18 @@ static void check_files(const FilesState& files, const OpenFilesState& open_file
   }
 }
 
+// Two that are connected name each other.
+static void check_socket(const SocketState& socket, const OpenFilesState& open_files, std::ptrdiff_t index) {
+  require(socket.type == SOCK_STREAM || socket.type == SOCK_DGRAM || socket.type == SOCK_SEQPACKET,
+          "a socket of an unknown type");
+  require(socket.peer >= -1 && socket.peer < static_cast<std::ptrdiff_t>(open_files.files.size()) &&
+              socket.peer != index && (socket.connected || (socket.peer < 0 && socket.queue.empty())),
+          "a socket of an unknown peer");
+  if (socket.peer < 0) return;
+  const auto& peer = open_files.files[static_cast<std::size_t>(socket.peer)].socket;
+  require(peer && peer->peer == index && peer->connected && peer->type == socket.type, "a socket of another's peer");
+}
+
 static void check_open_files(const OpenFilesState& open_files) {
   require(open_files.files.size() <= static_cast<std::size_t>(kMaxFd), "too many open files");
   for (const FileObject& object : open_files.objects) {
@@ -48,7 +63,9 @@ static void check_open_files(const OpenFilesState& open_files) {
     require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
   }
   for (const OpenFileState& file : open_files.files) {
-    require(file.kind <= FileKind::SignalFd, "a file of an unknown kind");
+    require(file.kind <= FileKind::UnixSocket, "a file of an unknown kind");
+    require((file.kind == FileKind::UnixSocket) == file.socket.has_value(), "a socket without its state");
+    if (file.socket) check_socket(*file.socket, open_files, &file - open_files.files.data());
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       require(file.object < open_files.objects.size(), "a file of an unknown object");
       const bool pipe = open_files.objects[file.object].kind == ObjectKind::Pipe;

@@ -62,6 +62,7 @@ static void add_thread(pid_t pid, pid_t tid, ProcState& state) {
 static void add_files(pid_t pid, ProcState& state) {
   for (const int fd : list_numbers(proc_path(pid, "fd"))) {
     std::string link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd)).value_or("gone");
+    if (link.compare(0, 7, "socket:") == 0) link = "socket";  // numbers are the kernel's
     if (link.find("(deleted)") != std::string::npos) link = "unlinked file";
     if (link.compare(0, 5, "pipe:") == 0) link = "pipe";
     state[fmt::format("fd/{}", fd)] = link;

@@ -56,7 +56,7 @@ refused() {  # refused PATTERN CODE
   kill "$(cat pid)"
 }
 refused 'a TCP socket, fd 3' 'import socket; s = socket.socket()'
-refused 'a unix socket, fd 3' 'import socket; s = socket.socketpair()'
+refused 'a unix socket with a name, fd 3' 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\0drover-test")'
 refused 'a lock on .*/lock, fd 3' 'import fcntl; f = open("lock", "w"); fcntl.flock(f, 2)'
 refused 'an inotify watcher, fd 3' 'import ctypes; f = ctypes.CDLL(None).inotify_init()'
 refused 'a named pipe, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR)'
