@@ -32,6 +32,9 @@ struct DumpOptions {
   pid_t namespaces_of = 0;
   // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
   std::vector<int> node_cpus;
+  // Locks on files come back only if nobody takes them in between, and can't while the dumped tree still holds them: a
+  // live migration refuses them.
+  bool locks = false;
   // Pages as LZ4 blocks where that makes them smaller. Worth it only where the link is slower than LZ4: the caller
   // measures.
   bool compress = false;

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/sockets.h"
@@ -218,7 +220,9 @@ static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& o
     file.key = external.key;
     return std::nullopt;
   }
-  if (d.detail.locked) return Refusal{fmt::format("holds a lock on {}, {}", d.link, d.name())};
+  for (const FileLock& lock : d.detail.locks) {
+    if (lock.kind == LockKind::Lease) return Refusal{fmt::format("holds a lease on {}, {}", d.link, d.name())};
+  }
   if (d.detail.flags & O_ASYNC) return Refusal{fmt::format("wants signals for input (O_ASYNC), {}", d.name())};
   switch (d.info.st_mode & S_IFMT) {
     case S_IFREG:
@@ -272,7 +276,9 @@ class FilePlanner {
       const auto d = look_at(pid, fd, plan_.tables.size() == 1);
       if (!d) continue;  // closed since it was listed
       std::uint32_t index = 0;
+      const std::size_t known = first_.size();
       if (auto refusal = find_or_add(*d, index)) return refusal;
+      if (auto refusal = add_locks(*d, index == known, table)) return refusal;
       table.descriptors.push_back({fd, (d->detail.flags & O_CLOEXEC) != 0, index});
     }
     return std::nullopt;
@@ -297,6 +303,26 @@ class FilePlanner {
   }
 
  private:
+  // The kernel shows a process's own locks with each of its descriptors of that file, and with descriptions that others
+  // have of it the locks of those, too.
+  std::optional<Refusal> add_locks(const Descriptor& d, bool first, FilesState& table) {
+    for (const FileLock& lock : d.detail.locks) {
+      if (!options_.locks) return Refusal{fmt::format("holds a lock on {}, {}", d.link, d.name())};
+      if (lock.kind != LockKind::Posix) {
+        const auto kind = lock.kind == LockKind::Flock ? HeldLockKind::Flock : HeldLockKind::OpenFile;
+        if (first) table.locks.push_back({kind, d.fd, lock.write, lock.start, lock.length});
+        continue;
+      }
+      if (lock.owner != d.process) continue;
+      const int mode = d.detail.flags & O_ACCMODE;
+      if (mode != O_RDWR && mode != (lock.write ? O_WRONLY : O_RDONLY)) continue;
+      const std::tuple key(d.process, d.info.st_dev, d.info.st_ino, lock.start, lock.length);
+      if (posix_locks_.insert(key).second)
+        table.locks.push_back({HeldLockKind::Posix, d.fd, lock.write, lock.start, lock.length});
+    }
+    return std::nullopt;
+  }
+
   std::optional<Refusal> find_or_add(const Descriptor& d, std::uint32_t& index) {
     const std::pair key(d.info.st_dev, d.info.st_ino);
     auto& known = by_inode_[key];
@@ -334,6 +360,7 @@ class FilePlanner {
     ino_t peer;  // inode, 0: none
   };
   std::map<ino_t, Socket> sockets_;
+  std::set<std::tuple<pid_t, dev_t, ino_t, std::int64_t, std::int64_t>> posix_locks_;
 };
 
 }  // namespace

@@ -68,6 +68,7 @@ void map_memory(HeldProcess&, const RestoredTree&);      // map_memory.cpp
 void fill_pages(std::list<HeldProcess>&, ImageReader&);  // fill_pages.cpp
 void finish_memory(HeldProcess&);                        // finish_memory.cpp
 void set_descriptors(HeldProcess&);                      // open_files.cpp
+void take_locks(HeldProcess&);                           // open_files.cpp
 void watch_files(HeldProcess&, const OpenFilesState&);   // open_files.cpp
 void set_process_attributes(HeldProcess&);               // process_attributes.cpp
 void make_threads(HeldProcess&, const RestoreOptions&);  // make_threads.cpp

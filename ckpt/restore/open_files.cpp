@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 
 #include "ckpt/restore/held_process.h"
@@ -20,6 +21,26 @@ void set_descriptors(HeldProcess& held) {
   }
   held.make_room(batch, kEntryRoom);
   batch.must("close_range", SYS_close_range, held.parked_fd, ~0U, 0);
+  held.run(batch);
+}
+
+void take_locks(HeldProcess& held) {
+  Batch batch = held.batch();
+  for (const HeldLockState& lock : held.image.files.locks) {
+    held.make_room(batch, kEntryRoom);
+    const std::string what = fmt::format("take the lock of fd {} in process {}", lock.fd, held.pid);
+    if (lock.kind == HeldLockKind::Flock) {
+      batch.must(what, SYS_flock, lock.fd, (lock.write ? LOCK_EX : LOCK_SH) | LOCK_NB);
+      continue;
+    }
+    struct flock wanted {};
+    wanted.l_type = lock.write ? F_WRLCK : F_RDLCK;
+    wanted.l_whence = SEEK_SET;
+    wanted.l_start = lock.start;
+    wanted.l_len = lock.length;
+    batch.must(what, SYS_fcntl, lock.fd, lock.kind == HeldLockKind::Posix ? F_SETLK : F_OFD_SETLK,
+               batch.push_value(wanted));
+  }
   held.run(batch);
 }
 

@@ -52,6 +52,7 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
     finish_memory(held);
     // After the last use of low descriptor numbers for our own purposes.
     set_descriptors(held);
+    take_locks(held);
     watch_files(held, tree.model.open_files);
     // Limits and a changed root after all that they would hinder.
     set_process_attributes(held);

@@ -30,6 +30,27 @@ static EpollTarget parse_epoll_target(std::string_view rest) {
   return target;
 }
 
+// "1: POSIX  ADVISORY  WRITE 4711 fe:00:1234 100 199"; somebody who waits for it has "->" before the kind.
+static void parse_lock(std::string_view rest, std::vector<FileLock>& locks) {
+  next_word(rest);  // its number
+  FileLock lock;
+  const auto kind = next_word(rest);
+  if (kind == "->") return;
+  if (kind == "POSIX")
+    lock.kind = LockKind::Posix;
+  else if (kind == "OFDLCK")
+    lock.kind = LockKind::OpenFile;
+  else if (kind != "FLOCK")
+    lock.kind = LockKind::Lease;
+  next_word(rest);  // ADVISORY
+  lock.write = next_word(rest) == "WRITE";
+  lock.owner = static_cast<pid_t>(to_signed(next_word(rest)).value_or(0));
+  next_word(rest);  // which file
+  lock.start = to_signed(next_word(rest)).value_or(0);
+  if (const auto last = to_signed(next_word(rest))) lock.length = *last - lock.start + 1;
+  locks.push_back(lock);
+}
+
 FdInfo parse_fdinfo(std::string_view text) {
   FdInfo info;
   for (std::string_view line; next_line(text, line);) {
@@ -40,7 +61,7 @@ FdInfo parse_fdinfo(std::string_view text) {
     else if (key == "flags:")
       info.flags = static_cast<int>(to_number(next_word(rest), 8).value_or(0));
     else if (key == "lock:")
-      info.locked = true;
+      parse_lock(rest, info.locks);
     else if (key == "eventfd-count:")
       info.eventfd_count = to_number(next_word(rest), 16);
     else if (key == "eventfd-semaphore:")

@@ -1,6 +1,8 @@
 // What /proc/PID/fdinfo/FD tells about an open file description (proc_pid_fdinfo(5)).
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -15,10 +17,19 @@ struct EpollTarget {  // one "tfd:" line
   std::uint64_t inode = 0;
 };
 
+enum class LockKind { Flock, Posix, OpenFile, Lease };
+
+struct FileLock {  // one "lock:" line; proc_locks(5)
+  LockKind kind = LockKind::Flock;
+  bool write = false;
+  pid_t owner = 0;                     // of a POSIX lock
+  std::int64_t start = 0, length = 0;  // 0: to the end
+};
+
 struct FdInfo {
   std::int64_t position = 0;
-  int flags = 0;        // O_*, with O_CLOEXEC of the descriptor
-  bool locked = false;  // a lock of any kind is held through it
+  int flags = 0;                // O_*, with O_CLOEXEC of the descriptor
+  std::vector<FileLock> locks;  // held by the process or the open file description
   std::optional<std::uint64_t> eventfd_count;
   bool eventfd_semaphore = false;
   std::vector<EpollTarget> epoll_targets;

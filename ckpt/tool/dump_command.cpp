@@ -12,6 +12,12 @@
 
 namespace drover {
 
+static DumpOptions dump_options() {
+  DumpOptions options;
+  options.locks = true;
+  return options;
+}
+
 static int refuse(const DumpArguments& arguments, const std::string& reason) {
   fmt::print(stderr, "drover-ckpt: process {} can't be dumped: {}\n", arguments.pid, reason);
   return 1;
@@ -24,7 +30,7 @@ static void discard(const DumpArguments& arguments) {
 
 static int write_image(const DumpArguments& arguments, FrozenTree& tree, int fd, Timing& timing) {
   FdSink sink(fd);
-  const DumpResult result = dump(tree, sink, {});
+  const DumpResult result = dump(tree, sink, dump_options());
   if (result.refused) {
     discard(arguments);
     return refuse(arguments, result.refused->reason);
@@ -45,7 +51,7 @@ static int write_image(const DumpArguments& arguments, FrozenTree& tree, int fd,
 
 int run_dump(const DumpArguments& arguments) {
   Timing timing(arguments.timing);
-  if (const auto obstacle = find_obstacle(arguments.pid, {})) return refuse(arguments, obstacle->reason);
+  if (const auto obstacle = find_obstacle(arguments.pid, dump_options())) return refuse(arguments, obstacle->reason);
   timing.phase("check");
   UniqueFd file;
   if (arguments.image != "-")

@@ -61,6 +61,7 @@ DumpOptions dump_options(const Job& job) {
   options.external.push_back({info.st_dev, info.st_ino, "stdout"});
   options.context = {std::byte{1}, std::byte{2}};
   options.namespaces_of = ::getppid();
+  options.locks = true;
   return options;
 }
 

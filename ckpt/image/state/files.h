@@ -113,12 +113,30 @@ struct DescriptorState {
   }
 };
 
+enum class HeldLockKind : std::uint8_t {
+  Flock = 0,     // flock(2)
+  Posix = 1,     // fcntl(2), F_SETLK: of the process
+  OpenFile = 2,  // fcntl(2), F_OFD_SETLK: of the open file description
+};
+
+struct HeldLockState {
+  HeldLockKind kind = HeldLockKind::Flock;
+  std::int32_t fd = -1;  // through which it can be had again
+  bool write = false;
+  std::int64_t start = 0, length = 0;  // 0: to the end
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& kind& fd& write& start& length;
+  }
+};
+
 struct FilesState {
   std::int32_t process = 0;
   std::vector<DescriptorState> descriptors;  // ascending by fd
+  std::vector<HeldLockState> locks;          // that no process before has
   template <class A>
   void serialize(A& a, unsigned) {
-    a& process& descriptors;
+    a& process& descriptors& locks;
   }
 };
 

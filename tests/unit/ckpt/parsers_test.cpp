@@ -110,11 +110,17 @@ TEST(TaskStatus, ReadsIdsMasksAndFlags) {
 }
 
 TEST(FdInfo, ReadsPositionFlagsAndLocks) {
-  const auto info =
-      parse_fdinfo("pos:\t4096\nflags:\t02100002\nmnt_id:\t29\nlock:\t1: FLOCK  ADVISORY  WRITE 1 00:1:2 0 EOF\n");
+  const auto info = parse_fdinfo(
+      "pos:\t4096\nflags:\t02100002\nmnt_id:\t29\nlock:\t1: FLOCK  ADVISORY  WRITE 1 00:1:2 0 EOF\n"
+      "lock:\t2: POSIX  ADVISORY  READ 4711 fe:00:1234 100 199\nlock:\t2: -> POSIX  ADVISORY  READ 5 fe:00:1234 0 9\n"
+      "lock:\t3: OFDLCK ADVISORY  WRITE -1 fe:00:1234 0 EOF\nlock:\t4: LEASE  ACTIVE    READ 7 fe:00:1234 0 EOF\n");
   EXPECT_EQ(info.position, 4096);
   EXPECT_EQ(info.flags, 02100002);
-  EXPECT_TRUE(info.locked);
+  ASSERT_EQ(info.locks.size(), 4U);
+  EXPECT_TRUE(info.locks[0].kind == LockKind::Flock && info.locks[0].write && info.locks[0].length == 0);
+  EXPECT_TRUE(info.locks[1].kind == LockKind::Posix && !info.locks[1].write && info.locks[1].owner == 4711);
+  EXPECT_TRUE(info.locks[1].start == 100 && info.locks[1].length == 100);
+  EXPECT_TRUE(info.locks[2].kind == LockKind::OpenFile && info.locks[3].kind == LockKind::Lease);
 }
 
 TEST(FdInfo, ReadsEventTimerAndEpoll) {
