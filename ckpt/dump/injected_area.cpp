@@ -52,8 +52,7 @@ static std::uint64_t find_padding(const FrozenProcess& process) {
 static int choose_stop_signal(const FrozenProcess& process) {
   std::uint64_t used = 0;
   for (const FrozenThread& thread : process.threads) {
-    const TaskStatus status =
-        parse_task_status(read_text(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
+    const TaskStatus& status = status_of(process, thread);
     used |= status.caught | status.blocked | status.pending | status.shared_pending;
     used |= Tracee(thread.tid).signal_mask();
   }

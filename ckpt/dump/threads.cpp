@@ -22,6 +22,7 @@ namespace {
 class ThreadQuestions {
  public:
   explicit ThreadQuestions(Batch batch) : batch_(std::move(batch)) {
+    batch_.want_data();
     altstack_at_ = batch_.space(sizeof(stack_t));
     batch_.must("sigaltstack", SYS_sigaltstack, 0, altstack_at_);
     death_signal_at_ = batch_.space(sizeof(int));
@@ -35,17 +36,17 @@ class ThreadQuestions {
     securebits_ = batch_.must("PR_GET_SECUREBITS", SYS_prctl, PR_GET_SECUREBITS);
   }
 
-  void read_answers(const RemoteMemory& memory, ThreadState& state) const {
-    const auto altstack = memory.load<stack_t>(altstack_at_);
+  void read_answers(ThreadState& state) const {
+    const auto altstack = batch_.loaded<stack_t>(altstack_at_);
     state.altstack_address = reinterpret_cast<std::uint64_t>(altstack.ss_sp);
     state.altstack_bytes = altstack.ss_size;
     state.altstack_flags = altstack.ss_flags;
-    state.parent_death_signal = memory.load<int>(death_signal_at_);
-    state.tid_address = memory.load<std::uint64_t>(tid_address_at_);
+    state.parent_death_signal = batch_.loaded<int>(death_signal_at_);
+    state.tid_address = batch_.loaded<std::uint64_t>(tid_address_at_);
     state.scheduling.timer_slack_ns = static_cast<std::uint64_t>(batch_.result(slack_));
     if (batch_.result(numa_) == 0) {
-      state.scheduling.numa.mode = memory.load<std::int32_t>(numa_mode_at_);
-      state.scheduling.numa.nodes = memory.load<decltype(NumaPolicy::nodes)>(numa_nodes_at_);
+      state.scheduling.numa.mode = batch_.loaded<std::int32_t>(numa_mode_at_);
+      state.scheduling.numa.nodes = batch_.loaded<decltype(NumaPolicy::nodes)>(numa_nodes_at_);
     }
     state.credentials.securebits = static_cast<std::uint32_t>(batch_.result(securebits_));
   }
@@ -90,8 +91,7 @@ static void collect_scheduling(pid_t tid, const DumpOptions& options, Scheduling
   scheduling.all_node_cpus = node.empty() ? scheduling.cpus.size() >= online : scheduling.cpus == node;
 }
 
-static void collect_credentials(const FrozenProcess& process, pid_t tid, CredentialsState& credentials) {
-  const TaskStatus status = parse_task_status(read_text(fmt::format("/proc/{}/task/{}/status", process.pid, tid)));
+static void collect_credentials(const TaskStatus& status, CredentialsState& credentials) {
   credentials.uid = status.uid;
   credentials.gid = status.gid;
   credentials.groups = status.groups;
@@ -127,7 +127,7 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
     state.robust_list_bytes = length;
   }
   collect_scheduling(thread.tid, options, state.scheduling);
-  collect_credentials(process, thread.tid, state.credentials);
+  collect_credentials(status_of(process, thread), state.credentials);
   return state;
 }
 
@@ -142,7 +142,7 @@ Or<std::vector<ThreadState>> collect_threads(const FrozenProcess& process, Injec
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     injected.thread(i).finish(questions[i].batch());
     threads.push_back(collect_thread(process, process.threads[i], injected.thread(i), options));
-    questions[i].read_answers(process.memory, threads.back());
+    questions[i].read_answers(threads.back());
   }
   return threads;
 }

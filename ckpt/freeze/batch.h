@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -40,6 +41,14 @@ class Batch {
   std::size_t size() const { return calls_.size(); }
   bool empty() const { return calls_.empty(); }
   std::size_t room() const;  // bytes left for entries and data
+  // Set before the run: the data comes back too, and loaded() gives a value of it by its address in the target.
+  void want_data() { wants_data_ = true; }
+  template <class T>
+  T loaded(std::uint64_t address) const {
+    T value;
+    std::memcpy(&value, data_.get() + (address - slot_), sizeof value);
+    return value;
+  }
   long result(std::size_t index) const { return static_cast<long>(calls_.at(index).word[7]); }
 
   // For RemoteSyscalls.
@@ -50,6 +59,8 @@ class Batch {
   std::span<const Call> calls() const { return calls_; }
   std::span<const std::byte> data() const { return {data_.get() + data_begin_, bytes_ - data_begin_}; }
   std::uint64_t data_address() const { return slot_ + data_begin_; }
+  bool wants_data() const { return wants_data_; }
+  std::span<std::byte> writable_data() { return {data_.get() + data_begin_, bytes_ - data_begin_}; }
   void set_results(std::span<const Call> calls);
   void check_results() const;
   void clear();
@@ -68,6 +79,7 @@ class Batch {
   // Left uninitialised: a slot is large, and a batch rarely uses more than a few pages of it.
   std::unique_ptr<std::byte[]> data_;
   std::size_t bytes_, data_begin_;
+  bool wants_data_ = false;
   std::vector<Call> calls_;
   std::vector<std::string> what_;
 };

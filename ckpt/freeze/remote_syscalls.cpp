@@ -183,6 +183,7 @@ void RemoteSyscalls::finish(Batch& batch) {
   come_back();
   std::vector<Batch::Call> calls(batch.size());
   memory_.read(batch.slot(), std::as_writable_bytes(std::span(calls)));
+  if (batch.wants_data()) memory_.read(batch.data_address(), batch.writable_data());
   batch.set_results(calls);
   batch.check_results();
 }

@@ -138,6 +138,12 @@ static void leave_restartable_sequence(const FrozenProcess& process, FrozenThrea
   Tracee(thread.tid).set_registers(thread.registers);
 }
 
+const TaskStatus& status_of(const FrozenProcess& process, const FrozenThread& thread) {
+  if (!thread.status)
+    thread.status = parse_task_status(read_text(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
+  return *thread.status;
+}
+
 // Would the thread run a handler of its own, or stop, if it went on now? Then an EINTR is the program's.
 static bool signal_about_to_be_delivered(const FrozenProcess& process, pid_t tid) {
   if (process.stopped_by != 0) return true;
@@ -198,18 +204,25 @@ static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
   return std::nullopt;
 }
 
+static bool is_known(pid_t pid, const FrozenTree::Impl& tree) {
+  return std::find(tree.zombies.begin(), tree.zombies.end(), pid) != tree.zombies.end() ||
+         std::any_of(tree.processes.begin(), tree.processes.end(),
+                     [pid](const FrozenProcess& p) { return p.pid == pid; });
+}
+
+// A stopped process makes no more children, but a subreaper and `reaper` get some while others still end: so a tree of
+// several is looked through again until nobody is new.
 static std::optional<Refusal> stop_processes(pid_t root, pid_t reaper, FrozenTree::Impl& tree) {
+  if (::access(proc_path(root, "task").c_str(), F_OK) == 0) {
+    if (auto refusal = stop_one(root, tree)) return refusal;
+  }
+  if (tree.processes.empty()) return Refusal{fmt::format("there is no process {}", root)};
   for (bool found = true; found;) {
     found = false;
     for (const pid_t pid : list_tree(root, reaper)) {
-      const auto same = [pid](const FrozenProcess& p) { return p.pid == pid; };
-      if (std::any_of(tree.processes.begin(), tree.processes.end(), same)) continue;
-      if (std::find(tree.zombies.begin(), tree.zombies.end(), pid) != tree.zombies.end()) continue;
-      if (::access(proc_path(pid, "task").c_str(), F_OK) == 0) {
-        found = true;
-        if (auto refusal = stop_one(pid, tree)) return refusal;
-      }
-      if (pid == root && tree.processes.empty()) return Refusal{fmt::format("there is no process {}", pid)};
+      if (is_known(pid, tree) || ::access(proc_path(pid, "task").c_str(), F_OK) != 0) continue;
+      found = true;
+      if (auto refusal = stop_one(pid, tree)) return refusal;
     }
   }
   // One that the reaper has taken in is about to vanish.

@@ -13,6 +13,7 @@
 #include "ckpt/freeze/tree.h"
 #include "ckpt/image/state/thread.h"
 #include "ckpt/sys/clocks.h"
+#include "ckpt/sys/task_status.h"
 #include "ckpt/sys/uapi.h"
 
 namespace drover {
@@ -27,6 +28,7 @@ struct FrozenThread {
   std::optional<WaitState> wait;
   uapi::RseqConfiguration rseq{};  // address 0: not registered
   std::optional<LastRun> before;
+  mutable std::optional<TaskStatus> status;  // read once: status_of()
 };
 
 struct FrozenProcess {
@@ -36,6 +38,8 @@ struct FrozenProcess {
   int stopped_by = 0;                 // group-stopped by this signal
   std::vector<FrozenThread> threads;  // the leader first
 };
+
+const TaskStatus& status_of(const FrozenProcess&, const FrozenThread&);
 
 struct FrozenTree::Impl {
   std::vector<FrozenProcess> processes;  // the root first
