@@ -82,16 +82,19 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
 
 static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) {
   TreeObjects objects;
-  std::vector<pid_t> living;
+  std::vector<pid_t> living, ended;
   for (const pid_t pid : list_tree(root, options.namespaces_of)) {
-    if (pid != root && has_ended(pid)) continue;
+    if (pid != root && has_ended(pid)) {
+      ended.push_back(pid);
+      continue;
+    }
     if (auto refusal = find_obstacle_of(pid, pid == root, options, objects)) {
       if (pid == root || !has_ended(pid)) return refusal;
       continue;
     }
     living.push_back(pid);
   }
-  auto files = plan_files(living, options, objects);
+  auto files = plan_files(living, ended, options, objects);
   if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;
   return std::nullopt;
 }

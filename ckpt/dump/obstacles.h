@@ -63,9 +63,10 @@ struct FilePlan {
   };
   std::vector<Place> places;
 };
-Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions&, TreeObjects&);
+Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions&,
+                        TreeObjects&);
 
-// What lies in the queues of the sockets among them.
+// What lies in the queues of the sockets among them; a Refusal if something does that can't be carried.
 std::optional<Refusal> copy_queues(FilePlan&);
 
 // What processes may share besides memory that is mapped shared: found by kcmp(2).

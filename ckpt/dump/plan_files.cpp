@@ -4,6 +4,7 @@
 #include <linux/kcmp.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -16,6 +17,7 @@
 
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/sockets.h"
+#include "ckpt/dump/watches.h"
 #include "ckpt/sys/fdinfo.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
@@ -170,16 +172,17 @@ static bool find_watched(const Descriptor& d, OpenFileState& file) {
 }
 
 static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState& file) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {{"inotify", "an inotify watcher"},
-                                                                   {"[io_uring]", "an io_uring"},
-                                                                   {"[userfaultfd]", "a userfaultfd"},
-                                                                   {"[pidfd]", "a pidfd"},
-                                                                   {"[perf_event]", "a performance counter"}};
+  static constexpr std::pair<const char*, const char*> kNames[] = {
+      {"[io_uring]", "an io_uring"}, {"[userfaultfd]", "a userfaultfd"}, {"[perf_event]", "a performance counter"}};
   constexpr int kTimerCancelOnSet = 2;
   if (d.link == "anon_inode:[eventpoll]") {
     file.kind = FileKind::Epoll;
     find_watched(d, file);
     return std::nullopt;
+  }
+  if (d.link == "anon_inode:inotify") {
+    file.kind = FileKind::Inotify;
+    return std::nullopt;  // paths are found when all processes are known
   }
   if (d.link == "anon_inode:[eventfd]" && d.detail.eventfd_count.value_or(~0ULL) <= 0xffffffff) {
     file.kind = FileKind::EventFd;
@@ -210,6 +213,15 @@ static std::optional<Refusal> plan_socket(const Descriptor& d, OpenFileState& fi
   return plan_unix_socket(socket, d.info.st_ino, d.name(), file.socket.emplace(), peer);
 }
 
+static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& file) {
+  constexpr int kOfThread = O_EXCL;  // PIDFD_THREAD
+  if (*d.detail.pidfd_target <= 0) return Refusal{fmt::format("holds a pidfd of a process that is gone, {}", d.name())};
+  if ((d.detail.flags & kOfThread) != 0) return Refusal{fmt::format("holds a pidfd of a thread, {}", d.name())};
+  file.kind = FileKind::Pidfd;
+  file.counter = static_cast<std::uint64_t>(*d.detail.pidfd_target);
+  return std::nullopt;
+}
+
 static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& options, OpenFileState& file,
                                        ino_t& peer) {
   file.flags = d.detail.flags & ~O_CLOEXEC;
@@ -224,6 +236,7 @@ static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& o
     if (lock.kind == LockKind::Lease) return Refusal{fmt::format("holds a lease on {}, {}", d.link, d.name())};
   }
   if (d.detail.flags & O_ASYNC) return Refusal{fmt::format("wants signals for input (O_ASYNC), {}", d.name())};
+  if (d.detail.pidfd_target) return plan_pidfd(d, file);
   switch (d.info.st_mode & S_IFMT) {
     case S_IFREG:
       return plan_regular(d, file);
@@ -284,7 +297,8 @@ class FilePlanner {
     return std::nullopt;
   }
 
-  Or<FilePlan> finish() {
+  // `all`: zombies too.
+  Or<FilePlan> finish(std::span<const pid_t> living, std::span<const pid_t> all) {
     std::vector<std::string> names;
     for (const Descriptor& d : first_) names.push_back(fmt::format("{} ({})", d.name(), d.link));
     if (auto refusal = find_pipe_to_outside(plan_, names)) return *refusal;
@@ -299,10 +313,27 @@ class FilePlanner {
       if (plan_.state.files[i].kind == FileKind::Epoll && plan_.state.files[i].watcher == 0)
         return Refusal{fmt::format("watches a file that it has closed, epoll {}", names[i])};
     }
+    if (auto refusal = find_targets(living, all, names)) return *refusal;
     return std::move(plan_);
   }
 
  private:
+  std::optional<Refusal> find_targets(std::span<const pid_t> living, std::span<const pid_t> all,
+                                      const std::vector<std::string>& names) {
+    std::optional<std::set<std::string>> paths;
+    for (std::size_t i = 0; i < first_.size(); ++i) {
+      OpenFileState& file = plan_.state.files[i];
+      if (file.kind == FileKind::Pidfd &&
+          std::find(all.begin(), all.end(), static_cast<pid_t>(file.counter)) == all.end())
+        return Refusal{
+            fmt::format("holds a pidfd of process {}, which is not in the tree, {}", file.counter, names[i])};
+      if (file.kind != FileKind::Inotify) continue;
+      if (!paths) paths = likely_paths(living);
+      if (auto refusal = find_watched_paths(first_[i].detail.watches, *paths, names[i], file.watches)) return refusal;
+    }
+    return std::nullopt;
+  }
+
   // The kernel shows a process's own locks with each of its descriptors of that file, and with descriptions that others
   // have of it the locks of those, too.
   std::optional<Refusal> add_locks(const Descriptor& d, bool first, FilesState& table) {
@@ -368,20 +399,26 @@ class FilePlanner {
 std::optional<Refusal> copy_queues(FilePlan& plan) {
   for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
     OpenFileState& file = plan.state.files[i];
-    if (file.kind != FileKind::UnixSocket) continue;
     const auto& [process, fd] = plan.places[i];
+    int unread = 0;
+    if (file.kind == FileKind::Inotify && ::ioctl(borrow(process, fd).get(), FIONREAD, &unread) == 0 && unread != 0)
+      return Refusal{fmt::format("has events of inotify that it has not read, fd {} of process {}", fd, process)};
+    if (file.kind != FileKind::UnixSocket) continue;
     if (auto refusal = copy_queue(borrow(process, fd), fmt::format("fd {} of process {}", fd, process), *file.socket))
       return refusal;
   }
   return std::nullopt;
 }
 
-Or<FilePlan> plan_files(std::span<const pid_t> processes, const DumpOptions& options, TreeObjects& objects) {
+Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions& options,
+                        TreeObjects& objects) {
   FilePlanner planner(options, objects);
   for (const pid_t pid : processes) {
     if (auto refusal = planner.add_process(pid)) return *refusal;
   }
-  return planner.finish();
+  std::vector<pid_t> all(processes.begin(), processes.end());
+  all.insert(all.end(), zombies.begin(), zombies.end());
+  return planner.finish(processes, all);
 }
 
 }  // namespace drover

@@ -193,16 +193,15 @@ class BirthPlanner {
     for (const pid_t group : wanted) {
       const auto leader = by_pid_.find(group);
       if (leader != by_pid_.end() && !leads_session(*leader->second)) lead(group);
-      if (leader == by_pid_.end() && group != root_outside_group() && made_.count(group) == 0) {
-        const auto member = std::find_if(processes_.begin(), processes_.end(),
-                                         [group](const ProcessState& p) { return p.process_group == group; });
-        if (group <= 0) {
-          refuse(*member, "is in a process group of another namespace");
-          return false;
-        }
-        add_helper({BirthAct::Make, group, member->pid, 0, true});
-        lead(group);
+      if (leader != by_pid_.end() || group == root_.process_group || made_.count(group) != 0) continue;
+      const auto member = std::find_if(processes_.begin(), processes_.end(),
+                                       [group](const ProcessState& p) { return p.process_group == group; });
+      if (group <= 0) {
+        refuse(*member, "is in a process group of another namespace");
+        return false;
       }
+      add_helper({BirthAct::Make, group, member->pid, 0, true});
+      lead(group);
     }
     // Who leads a group that others join, and is itself in another one, leaves last.
     for (const bool leavers : {false, true}) {
@@ -212,11 +211,19 @@ class BirthPlanner {
           refuse(p, "is in a process group of another session");
           return false;
         }
+        if (leavers) keep_group(p, wanted);
         steps_.push_back({BirthAct::JoinGroup, p.pid, 0, p.process_group, false});
         group_[p.pid] = p.process_group;
       }
     }
     return true;
+  }
+
+  // Two that lead groups may be in each other's: somebody must stay behind until the second has joined.
+  void keep_group(const ProcessState& leader, const std::set<pid_t>& wanted) {
+    const auto stays = [&](const auto& member) { return member.first != leader.pid && member.second == leader.pid; };
+    if (wanted.count(leader.pid) != 0 && std::none_of(group_.begin(), group_.end(), stays))
+      add_helper({BirthAct::Make, free_pid(), leader.pid, 0, true});
   }
 
   void lead(pid_t pid) {

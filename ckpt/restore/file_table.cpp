@@ -4,12 +4,17 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <array>
 
 #include "ckpt/image/error.h"
 #include "ckpt/restore/sockets.h"
@@ -33,10 +38,11 @@ static void set_size_and_mode(int fd, const FileObject& object) {
   check(::fchmod(fd, object.mode & 07777), "fchmod", object.path);
 }
 
-// A file without a name, made anew in the folder where the old one was.
+// A file without a name, made anew in the folder where the old one was; in memory if there can be none (a library that
+// an upgrade has replaced lies where only root may write).
 static UniqueFd make_unlinked(const FileObject& object) {
-  UniqueFd fd(check(::open(object.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), "make an unlinked file in",
-                    object.path));
+  UniqueFd fd(::open(object.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd) fd.reset(check(::memfd_create("unlinked", MFD_CLOEXEC), "make an unlinked file in", object.path));
   set_size_and_mode(fd.get(), object);
   return fd;
 }
@@ -84,6 +90,29 @@ void FileTable::seal(const OpenFilesState& files) {
   }
 }
 
+// Watch descriptors count up from 1, those of removed watches too.
+static UniqueFd make_inotify(const OpenFileState& file) {
+  UniqueFd fd(check(::inotify_init1((file.flags & O_NONBLOCK) | IN_CLOEXEC), "inotify_init1"));
+  auto watches = file.watches;
+  std::sort(watches.begin(), watches.end(),
+            [](const WatchState& a, const WatchState& b) { return a.descriptor < b.descriptor; });
+  for (const WatchState& watch : watches) {
+    constexpr std::uint32_t kOnlyTold = IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW;
+    const std::uint32_t mask = watch.mask & ~kOnlyTold;
+    int descriptor = 0;
+    while ((descriptor = check(::inotify_add_watch(fd.get(), watch.path.c_str(), mask), "inotify_add_watch",
+                               watch.path)) < watch.descriptor)
+      check(::inotify_rm_watch(fd.get(), descriptor), "inotify_rm_watch", watch.path);
+    if (descriptor != watch.descriptor) throw SystemError("watch again", watch.path, EEXIST);
+  }
+  // Each removal has left a remark.
+  std::array<std::byte, 4096> remarks;
+  for (int unread = 0; ::ioctl(fd.get(), FIONREAD, &unread) == 0 && unread > 0;) {
+    if (::read(fd.get(), remarks.data(), remarks.size()) <= 0) break;
+  }
+  return fd;
+}
+
 void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options) {
   descriptions_.resize(files.files.size());
   for (std::size_t i = 0; i < files.files.size(); ++i) {
@@ -122,6 +151,10 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const RestoreOptions& op
           "signalfd"));
     case FileKind::Epoll:
       return UniqueFd(check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
+    case FileKind::Inotify:
+      return make_inotify(file);
+    case FileKind::Pidfd:  // keeps the place until there are processes
+      return open_path("/dev/null", O_RDONLY);
     case FileKind::UnixSocket:
     case FileKind::Regular:
     case FileKind::Directory:

@@ -62,19 +62,19 @@ struct RestoredTree {
 
 // The stages, in the order of restore.cpp, each in a file of its own name.
 void enter_time_namespace(const HostState&, bool live);
-void make_root(RestoredTree&, const RestoreOptions&);    // make_root.cpp
-void make_tree(RestoredTree&);                           // make_tree.cpp
-void map_memory(HeldProcess&, const RestoredTree&);      // map_memory.cpp
-void fill_pages(std::list<HeldProcess>&, ImageReader&);  // fill_pages.cpp
-void finish_memory(HeldProcess&);                        // finish_memory.cpp
-void set_descriptors(HeldProcess&);                      // open_files.cpp
-void take_locks(HeldProcess&);                           // open_files.cpp
-void watch_files(HeldProcess&, const OpenFilesState&);   // open_files.cpp
-void set_process_attributes(HeldProcess&);               // process_attributes.cpp
-void make_threads(HeldProcess&, const RestoreOptions&);  // make_threads.cpp
-void end_zombies(RestoredTree&);                         // end_zombies.cpp
-void restore_signals(HeldProcess&);                      // restore_signals.cpp
-void create_timers(HeldProcess&);                        // restore_timers.cpp
+void make_root(RestoredTree&, const RestoreOptions&);       // make_root.cpp
+void make_tree(RestoredTree&);                              // make_tree.cpp
+void map_memory(HeldProcess&, const RestoredTree&);         // map_memory.cpp
+void fill_pages(std::list<HeldProcess>&, ImageReader&);     // fill_pages.cpp
+void finish_memory(HeldProcess&);                           // finish_memory.cpp
+void set_descriptors(HeldProcess&, const OpenFilesState&);  // open_files.cpp
+void take_locks(HeldProcess&);                              // open_files.cpp
+void watch_files(HeldProcess&, const OpenFilesState&);      // open_files.cpp
+void set_process_attributes(HeldProcess&);                  // process_attributes.cpp
+void make_threads(HeldProcess&, const RestoreOptions&);     // make_threads.cpp
+void end_zombies(RestoredTree&);                            // end_zombies.cpp
+void restore_signals(HeldProcess&);                         // restore_signals.cpp
+void create_timers(HeldProcess&);                           // restore_timers.cpp
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);
 // `armed`: timerfds that a process before has armed; they may be shared.

@@ -63,7 +63,9 @@ static void check_open_files(const OpenFilesState& open_files) {
     require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
   }
   for (const OpenFileState& file : open_files.files) {
-    require(file.kind <= FileKind::UnixSocket, "a file of an unknown kind");
+    require(file.kind <= FileKind::Inotify, "a file of an unknown kind");
+    for (const WatchState& watch : file.watches)
+      require(watch.descriptor > 0 && watch.descriptor <= 100'000, "a watch that can't be");
     require((file.kind == FileKind::UnixSocket) == file.socket.has_value(), "a socket without its state");
     if (file.socket) check_socket(*file.socket, open_files, &file - open_files.files.data());
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {

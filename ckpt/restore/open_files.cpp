@@ -12,7 +12,23 @@ namespace drover {
 
 static constexpr std::size_t kEntryRoom = 1024;
 
-void set_descriptors(HeldProcess& held) {
+// Below the parked descriptors nothing is open yet, so that pidfd_open() returns 0. Processes that shared a description
+// have one each: all that they could share of it are its flags.
+static void open_pidfds(HeldProcess& held, const OpenFilesState& files) {
+  Batch batch = held.batch();
+  for (const DescriptorState& d : held.image.files.descriptors) {
+    const OpenFileState& file = files.files[d.open_file];
+    if (file.kind != FileKind::Pidfd) continue;
+    held.make_room(batch, kEntryRoom);
+    batch.must(fmt::format("pidfd_open {}", file.counter), SYS_pidfd_open, file.counter, file.flags & O_NONBLOCK);
+    batch.must("dup3 pidfd", SYS_dup3, 0, held.parked_fd + static_cast<int>(d.open_file), 0);
+    batch.must("close", SYS_close, 0);
+  }
+  held.run(batch);
+}
+
+void set_descriptors(HeldProcess& held, const OpenFilesState& files) {
+  open_pidfds(held, files);
   Batch batch = held.batch();
   for (const DescriptorState& d : held.image.files.descriptors) {
     held.make_room(batch, kEntryRoom);

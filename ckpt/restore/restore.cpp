@@ -51,7 +51,7 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
     // Protections after contents; the program's file when no other program's file is mapped.
     finish_memory(held);
     // After the last use of low descriptor numbers for our own purposes.
-    set_descriptors(held);
+    set_descriptors(held, tree.model.open_files);
     take_locks(held);
     watch_files(held, tree.model.open_files);
     // Limits and a changed root after all that they would hinder.

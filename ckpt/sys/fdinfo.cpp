@@ -51,6 +51,25 @@ static void parse_lock(std::string_view rest, std::vector<FileLock>& locks) {
   locks.push_back(lock);
 }
 
+// "wd:1 ino:3c51a sdev:fe00000 mask:2 ignored_mask:0 ..."
+static InotifyWatch parse_watch(std::string_view rest) {
+  InotifyWatch watch;
+  for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {
+    const auto colon = word.find(':');
+    if (colon == std::string_view::npos) continue;
+    const auto key = word.substr(0, colon), value = word.substr(colon + 1);
+    if (key == "wd")
+      watch.descriptor = static_cast<int>(to_signed(value).value_or(0));
+    else if (key == "ino")
+      watch.inode = to_number(value, 16).value_or(0);
+    else if (key == "sdev")
+      watch.device = static_cast<std::uint32_t>(to_number(value, 16).value_or(0));
+    else if (key == "mask")
+      watch.mask = static_cast<std::uint32_t>(to_number(value, 16).value_or(0));
+  }
+  return watch;
+}
+
 FdInfo parse_fdinfo(std::string_view text) {
   FdInfo info;
   for (std::string_view line; next_line(text, line);) {
@@ -70,6 +89,10 @@ FdInfo parse_fdinfo(std::string_view text) {
       info.signal_mask = to_number(next_word(rest), 16);
     else if (key == "tfd:")
       info.epoll_targets.push_back(parse_epoll_target(rest));
+    else if (key == "Pid:")
+      info.pidfd_target = static_cast<pid_t>(to_signed(next_word(rest)).value_or(-1));
+    else if (key == "inotify")
+      info.watches.push_back(parse_watch(rest));
     else if (key == "clockid:")
       info.clock_id = static_cast<int>(to_signed(next_word(rest)).value_or(-1));
     else if (key == "ticks:")

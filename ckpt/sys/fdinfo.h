@@ -26,6 +26,13 @@ struct FileLock {  // one "lock:" line; proc_locks(5)
   std::int64_t start = 0, length = 0;  // 0: to the end
 };
 
+struct InotifyWatch {  // one "inotify" line
+  int descriptor = 0;
+  std::uint32_t mask = 0;
+  std::uint64_t inode = 0;
+  std::uint32_t device = 0;  // major << 20 | minor
+};
+
 struct FdInfo {
   std::int64_t position = 0;
   int flags = 0;                // O_*, with O_CLOEXEC of the descriptor
@@ -33,6 +40,8 @@ struct FdInfo {
   std::optional<std::uint64_t> eventfd_count;
   bool eventfd_semaphore = false;
   std::vector<EpollTarget> epoll_targets;
+  std::vector<InotifyWatch> watches;
+  std::optional<pid_t> pidfd_target;         // -1: gone
   std::optional<std::uint64_t> signal_mask;  // of a signalfd
   // timerfd:
   int clock_id = -1;

@@ -58,7 +58,8 @@ refused() {  # refused PATTERN CODE
 refused 'a TCP socket, fd 3' 'import socket; s = socket.socket()'
 refused 'a unix socket with a name, fd 3' 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\0drover-test")'
 refused 'a lease on .*/lease, fd 3' 'import fcntl; open("lease", "w").close(); f = open("lease"); fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)'
-refused 'an inotify watcher, fd 3' 'import ctypes; f = ctypes.CDLL(None).inotify_init()'
+refused 'a file of unknown path .* by inotify, fd 3' 'import ctypes; c = ctypes.CDLL(None); f = c.inotify_init(); c.inotify_add_watch(f, b"/etc/passwd", 2)'
+refused 'a pidfd of process 1, which is not in the tree' 'import os; f = os.pidfd_open(1)'
 refused 'a named pipe, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR)'
 refused 'working directory is gone' 'import os; out = os.getcwd(); os.mkdir("cwd"); os.chdir("cwd"); os.rmdir(out + "/cwd"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
 

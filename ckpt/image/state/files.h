@@ -23,6 +23,8 @@ enum class FileKind : std::uint8_t {
   Pipe = 8,  // of an object that is a pipe
   SignalFd = 9,
   UnixSocket = 10,  // without a name; its peer, if it has one, is in the tree
+  Pidfd = 11,       // `counter`: the process, which is in the tree
+  Inotify = 12,
 };
 
 // What has no name by which it could be opened again, so that it travels itself, its content in FileData records.
@@ -51,6 +53,16 @@ struct EpollEntry {
   template <class A>
   void serialize(A& a, unsigned) {
     a& fd& events& data;
+  }
+};
+
+struct WatchState {  // of inotify(7)
+  std::int32_t descriptor = 0;
+  std::uint32_t mask = 0;
+  std::string path;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& descriptor& mask& path;
   }
 };
 
@@ -86,11 +98,12 @@ struct OpenFileState {
   std::int32_t clock_id = 0, settime_flags = 0;
   std::int64_t value_ns = 0, interval_ns = 0;
   std::optional<SocketState> socket;  // UnixSocket
+  std::vector<WatchState> watches;    // Inotify
 
   template <class A>
   void serialize(A& a, unsigned) {
     a& kind& flags& position& file& key& object& counter& semaphore& watcher& watched& clock_id& settime_flags&
-        value_ns& interval_ns& socket;
+        value_ns& interval_ns& socket& watches;
   }
 };
 

@@ -125,8 +125,14 @@ TEST(FdInfo, ReadsPositionFlagsAndLocks) {
 
 TEST(FdInfo, ReadsEventTimerAndEpoll) {
   EXPECT_EQ(parse_fdinfo("eventfd-count:               2a\neventfd-semaphore: 1\n").eventfd_count, 42U);
-  const auto timer =
-      parse_fdinfo("clockid: 1\nticks: 3\nsettime flags: 01\nit_value: (0, 49406829)\nit_interval: (1, 0)\n");
+  const FdInfo watcher = parse_fdinfo(
+      "flags:\t00\ninotify wd:2 ino:6401b sdev:fe00000 mask:80000002 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 "
+      "f_handle:1b4006009b1cd1a8\ninotify wd:1 ino:3c51a sdev:fe00000 mask:2 ignored_mask:0\n");
+  ASSERT_EQ(watcher.watches.size(), 2U);
+  EXPECT_TRUE(watcher.watches[0].descriptor == 2 && watcher.watches[0].inode == 0x6401b);
+  EXPECT_TRUE(watcher.watches[0].mask == 0x80000002 && watcher.watches[1].device == 0xfe00000);
+  EXPECT_EQ(parse_fdinfo("pos:\t0\nPid:\t13573\nNSpid:\t13573\n").pidfd_target, 13573);
+  const auto timer = parse_fdinfo("clockid: 1\nticks: 3\nsettime flags: 01\nit_value: (0, 49406829)\nit_interval: (1, 0)\n");
   EXPECT_EQ(timer.clock_id, 1);
   EXPECT_EQ(timer.timer_ticks, 3U);
   EXPECT_EQ(timer.timer_settime_flags, 1);
