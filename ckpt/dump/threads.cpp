@@ -30,6 +30,8 @@ class ThreadQuestions {
     tid_address_at_ = batch_.space(sizeof(std::uint64_t));
     batch_.must("PR_GET_TID_ADDRESS", SYS_prctl, uapi::kGetTidAddress, tid_address_at_);
     slack_ = batch_.must("PR_GET_TIMERSLACK", SYS_prctl, PR_GET_TIMERSLACK);
+    name_at_ = batch_.space(sizeof(Name));
+    batch_.must("PR_GET_NAME", SYS_prctl, PR_GET_NAME, name_at_);
     numa_mode_at_ = batch_.space(sizeof(std::int32_t));
     numa_nodes_at_ = batch_.space(sizeof(NumaPolicy::nodes));
     numa_ = batch_.may(SYS_get_mempolicy, numa_mode_at_, numa_nodes_at_, kNumaMaskWords * 64, 0, 0);
@@ -37,6 +39,8 @@ class ThreadQuestions {
   }
 
   void read_answers(ThreadState& state) const {
+    const Name name = batch_.loaded<Name>(name_at_);
+    state.name.assign(name.begin(), std::find(name.begin(), name.end() - 1, '\0'));
     const auto altstack = batch_.loaded<stack_t>(altstack_at_);
     state.altstack_address = reinterpret_cast<std::uint64_t>(altstack.ss_sp);
     state.altstack_bytes = altstack.ss_size;
@@ -54,7 +58,9 @@ class ThreadQuestions {
   Batch& batch() { return batch_; }
 
  private:
+  using Name = std::array<char, 16>;  // TASK_COMM_LEN
   Batch batch_;
+  std::uint64_t name_at_ = 0;
   std::uint64_t altstack_at_ = 0, death_signal_at_ = 0, tid_address_at_ = 0, numa_mode_at_ = 0, numa_nodes_at_ = 0;
   std::size_t numa_ = 0, slack_ = 0, securebits_ = 0;
 };
@@ -108,13 +114,9 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
   ThreadState state;
   state.process = process.pid;
   state.tid = thread.tid;
-  state.name = read_text(fmt::format("/proc/{}/task/{}/comm", process.pid, thread.tid));
-  if (!state.name.empty() && state.name.back() == '\n') state.name.pop_back();
   static_assert(sizeof state.registers == sizeof thread.registers);
   std::memcpy(state.registers.data(), &thread.registers, sizeof state.registers);
   state.xstate = syscalls.tracee().xstate();
-  // Components in their initial state are zeros, AMX's 8 KiB at the end as a rule.
-  while (!state.xstate.empty() && state.xstate.back() == std::byte{0}) state.xstate.pop_back();
   state.signal_mask = syscalls.saved_mask();
   state.rseq_address = thread.rseq.address;
   state.rseq_bytes = thread.rseq.size;

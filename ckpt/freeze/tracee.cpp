@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <array>
 #include <csignal>
+#include <cstring>
 
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
@@ -75,12 +77,23 @@ void Tracee::set_registers(const Registers& registers) const {
   request(PTRACE_SETREGS, nullptr, const_cast<Registers*>(&registers), "PTRACE_SETREGS");
 }
 
-std::vector<std::byte> Tracee::xstate() const {
-  std::vector<std::byte> state(32 * 1024);  // AMX makes it about 11 KiB
-  iovec area{state.data(), state.size()};
+// One buffer for all threads: fresh memory for each would cost more than the call.
+static thread_local std::array<std::byte, 32 * 1024> xstate_buffer;  // AMX makes it about 11 KiB
+
+std::size_t Tracee::xstate_bytes() const {
+  iovec area{xstate_buffer.data(), xstate_buffer.size()};
   request(PTRACE_GETREGSET, as_pointer(NT_X86_XSTATE), &area, "PTRACE_GETREGSET");
-  state.resize(area.iov_len);
-  return state;
+  return area.iov_len;
+}
+
+std::vector<std::byte> Tracee::xstate() const {
+  const auto& buffer = xstate_buffer;
+  std::size_t used = xstate_bytes();
+  for (std::uint64_t word = 0; used >= sizeof word; used -= sizeof word) {
+    std::memcpy(&word, &buffer[used - sizeof word], sizeof word);
+    if (word != 0) break;
+  }
+  return {buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(used)};
 }
 void Tracee::set_xstate(std::span<const std::byte> state) const {
   iovec area{const_cast<std::byte*>(state.data()), state.size()};

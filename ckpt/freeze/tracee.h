@@ -56,7 +56,9 @@ class Tracee {
 
   Registers registers() const;
   void set_registers(const Registers&) const;
-  std::vector<std::byte> xstate() const;  // NT_X86_XSTATE, standard format
+  // NT_X86_XSTATE, standard format, without the zeros at its end: components in their initial state, most as a rule.
+  std::vector<std::byte> xstate() const;
+  std::size_t xstate_bytes() const;  // with them
   void set_xstate(std::span<const std::byte>) const;
   std::uint64_t signal_mask() const;
   void set_signal_mask(std::uint64_t) const;

@@ -101,7 +101,7 @@ static void add_thread_calls(Batch& batch, const ThreadState& thread, const Rest
 // The area of another processor can be longer, and have a component somewhere else.
 static void set_xstate(const HeldProcess& held, const ThreadState& thread, const Tracee& tracee) {
   constexpr std::size_t kLegacyAndHeader = 576;
-  const std::size_t size = tracee.xstate().size();
+  const std::size_t size = tracee.xstate_bytes();
   if (thread.xstate.size() > std::max<std::size_t>(size, held.host.xsave_bytes))
     throw ImageError("damaged image: processor state is too long");
   std::vector<std::byte> from = thread.xstate, to(size);

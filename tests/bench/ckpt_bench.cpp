@@ -1,0 +1,307 @@
+// How long a program stands still for dump and restore, against what the same bytes cost at least: ckpt_bench
+// HEARTBEAT. JSON on standard output, medians of 7. Needs room for two images of 1 GiB in /dev/shm. Run it on a quiet
+// machine.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "ckpt/dump/dump.h"
+#include "ckpt/image/fd_stream.h"
+#include "ckpt/restore/restore.h"
+#include "ckpt/sys/clocks.h"
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/unique_fd.h"
+
+using namespace drover;
+using nlohmann::json;
+
+namespace {
+
+constexpr int kRuns = 7;
+constexpr std::size_t kGib = std::size_t{1} << 30, kChunk = 256 * 1024;
+const std::string kImage = "/dev/shm/drover-bench-image", kGap = "/dev/shm/drover-bench-gap";
+
+struct Case {
+  const char* name;
+  int threads, mib;
+  const char* fill;
+  bool streamed;
+};
+
+struct Outcome {
+  double downtime_ms = 0;
+  std::uint64_t image_bytes = 0;
+  long tool_kib = 0;  // the most that dumper or restorer had
+};
+
+double milliseconds(const std::function<void()>& work) {
+  const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
+  work();
+  return static_cast<double>(clock_ns(CLOCK_MONOTONIC) - begin) / 1e6;
+}
+
+void pause_ms(long ms) {
+  const timespec time{ms / 1000, ms % 1000 * 1'000'000};
+  ::nanosleep(&time, nullptr);
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+std::string gap_line(int line) {
+  std::ifstream file(kGap);
+  std::string text;
+  for (int i = 0; i <= line; ++i) std::getline(file, text);
+  return file ? text : "";
+}
+
+pid_t start(const char* heartbeat, const Case& what) {
+  ::unlink(kGap.c_str());
+  const pid_t pid = check(::fork(), "fork");
+  if (pid == 0) {
+    const UniqueFd null(::open("/dev/null", O_RDWR));
+    for (int fd = 0; fd < 3; ++fd) ::dup2(null.get(), fd);
+    ::close_range(3, ~0U, 0);
+    ::execl(heartbeat, heartbeat, kGap.c_str(), std::to_string(what.threads).c_str(), std::to_string(what.mib).c_str(),
+            what.fill, nullptr);
+    ::_exit(127);
+  }
+  while (gap_line(0) != "ready") pause_ms(5);
+  pause_ms(50);
+  ::kill(pid, SIGUSR2);
+  pause_ms(50);
+  return pid;
+}
+
+std::uint64_t dump_to(int fd, pid_t pid) {
+  auto frozen = FrozenTree::freeze(pid);
+  if (const auto* refusal = std::get_if<Refusal>(&frozen)) throw std::runtime_error(refusal->reason);
+  auto& tree = std::get<FrozenTree>(frozen);
+  FdSink sink(fd);
+  const DumpResult result = dump(tree, sink, {});
+  if (result.refused) throw std::runtime_error(result.refused->reason);
+  tree.kill();
+  return result.stats.image_bytes;
+}
+
+pid_t restore_from(int fd) {
+  FdSource source(fd);
+  auto restored = restore(source, {});
+  if (const auto* refusal = std::get_if<Refusal>(&restored)) throw std::runtime_error(refusal->reason);
+  auto& tree = std::get<HeldTree>(restored);
+  const pid_t root = tree.root();
+  { const StillWaiting still = tree.resume(); }
+  return root;
+}
+
+long own_peak_kib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+void end(pid_t pid) {
+  pause_ms(20);
+  ::kill(pid, SIGUSR1);
+  ::waitpid(pid, nullptr, 0);
+}
+
+// In a process of its own, whose memory is the tool's.
+template <class Work>
+pid_t in_child(int answer, Work work) {
+  const pid_t pid = check(::fork(), "fork");
+  if (pid != 0) return pid;
+  Outcome outcome;
+  try {
+    outcome.image_bytes = work();
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "ckpt_bench: {}\n", error.what());
+    ::_exit(1);
+  }
+  outcome.tool_kib = own_peak_kib();
+  ::_exit(::write(answer, &outcome, sizeof outcome) == sizeof outcome ? 0 : 1);
+}
+
+Outcome collect(int answers, int count) {
+  Outcome all;
+  for (int i = 0; i < count; ++i) {
+    Outcome one;
+    if (::read(answers, &one, sizeof one) != sizeof one) throw std::runtime_error("a run has failed");
+    all.image_bytes = std::max(all.image_bytes, one.image_bytes);
+    all.tool_kib = std::max(all.tool_kib, one.tool_kib);
+  }
+  all.downtime_ms = std::stod(gap_line(1)) / 1e6;
+  return all;
+}
+
+void enter_pid_namespace() {
+  check(::unshare(CLONE_NEWPID | CLONE_NEWNS), "unshare");
+  const pid_t init = check(::fork(), "fork");
+  if (init != 0) {
+    int status = 0;
+    ::waitpid(init, &status, 0);
+    ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+  }
+  check(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount");
+  check(::mount("proc", "/proc", "proc", 0, nullptr), "mount", "/proc");
+}
+
+// Image in /dev/shm: dump, then restore.
+void run_through_file(const char* heartbeat, const Case& what, int answer) {
+  in_child(answer, [&] {
+    const pid_t pid = start(heartbeat, what);
+    std::uint64_t bytes = 0;
+    {
+      const UniqueFd file(check(::open(kImage.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", kImage));
+      bytes = dump_to(file.get(), pid);
+      check(::lseek(file.get(), 0, SEEK_SET), "lseek");
+      end(restore_from(file.get()));
+    }
+    return bytes;
+  });
+}
+
+// From one PID namespace into another through a pipe, as between two nodes on one host.
+void run_streamed(const char* heartbeat, const Case& what, int answer) {
+  int ends[2];
+  check(::pipe2(ends, O_CLOEXEC), "pipe");
+  check(::fcntl(ends[0], F_SETPIPE_SZ, 1 << 20), "F_SETPIPE_SZ");
+  int go[2];
+  check(::pipe2(go, O_CLOEXEC), "pipe");
+  in_child(answer, [&] {
+    ::close(ends[1]);
+    enter_pid_namespace();
+    check(::write(go[1], "x", 1), "write");
+    end(restore_from(ends[0]));
+    return std::uint64_t{0};
+  });
+  in_child(answer, [&] {
+    ::close(ends[0]);
+    enter_pid_namespace();
+    const pid_t pid = start(heartbeat, what);
+    char byte = 0;
+    check(::read(go[0], &byte, 1), "read");
+    return dump_to(ends[1], pid);
+  });
+  for (const int fd : {ends[0], ends[1], go[0], go[1]}) ::close(fd);
+}
+
+json measure(const char* heartbeat, const Case& what) {
+  std::vector<double> downtimes;
+  Outcome last;
+  for (int run = 0; run < kRuns; ++run) {
+    int answers[2];
+    check(::pipe2(answers, O_CLOEXEC), "pipe");
+    if (what.streamed)
+      run_streamed(heartbeat, what, answers[1]);
+    else
+      run_through_file(heartbeat, what, answers[1]);
+    ::close(answers[1]);
+    while (::wait(nullptr) > 0) {
+    }
+    last = collect(answers[0], what.streamed ? 2 : 1);
+    ::close(answers[0]);
+    downtimes.push_back(last.downtime_ms);
+  }
+  ::unlink(kImage.c_str());
+  ::unlink(kGap.c_str());
+  return {{"name", what.name},
+          {"downtime_ms", median(downtimes)},
+          {"runs_ms", downtimes},
+          {"image_mib", static_cast<double>(last.image_bytes) / (1 << 20)},
+          {"tool_peak_mib", static_cast<double>(last.tool_kib) / 1024}};
+}
+
+// What the bytes of 1 GiB cost without us: read from another process, written to /dev/shm, read into fresh memory.
+json measure_floors() {
+  std::vector<double> reads, writes, fills;
+  std::vector<std::byte> buffer(kChunk, std::byte{1});
+  for (int run = 0; run < kRuns; ++run) {
+    int ready[2];
+    check(::pipe2(ready, O_CLOEXEC), "pipe");
+    auto* const memory =
+        static_cast<std::byte*>(::mmap(nullptr, kGib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      for (std::size_t at = 0; at < kGib; at += 64) memory[at] = std::byte{7};
+      if (::write(ready[1], "x", 1) == 1) ::pause();
+      ::_exit(0);
+    }
+    char byte = 0;
+    check(::read(ready[0], &byte, 1), "read");
+    reads.push_back(milliseconds([&] {
+      for (std::size_t at = 0; at < kGib; at += kChunk) {
+        const iovec local{buffer.data(), kChunk}, remote{memory + at, kChunk};
+        check(::process_vm_readv(pid, &local, 1, &remote, 1, 0), "process_vm_readv");
+      }
+    }));
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    for (const int fd : ready) ::close(fd);
+    const UniqueFd file(check(::open(kImage.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", kImage));
+    writes.push_back(milliseconds([&] {
+      for (std::size_t at = 0; at < kGib; at += kChunk) check(::write(file.get(), buffer.data(), kChunk), "write");
+    }));
+    fills.push_back(milliseconds([&] {
+      check(::madvise(memory, kGib, MADV_POPULATE_WRITE), "MADV_POPULATE_WRITE");
+      for (std::size_t at = 0; at < kGib; at += kChunk)
+        check(::pread(file.get(), memory + at, kChunk, static_cast<off_t>(at)), "read");
+    }));
+    ::munmap(memory, kGib);
+    ::unlink(kImage.c_str());
+  }
+  return {{"process_vm_readv_ms", median(reads)},
+          {"write_ms", median(writes)},
+          {"populate_and_read_ms", median(fills)},
+          {"sum_ms", median(reads) + median(writes) + median(fills)}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  if (argc != 2) {
+    fmt::print(stderr, "usage: ckpt_bench HEARTBEAT-PROGRAM\n");
+    return 2;
+  }
+  if (::geteuid() != 0) {
+    fmt::print(stderr, "ckpt_bench: needs root, for PID namespaces without a user namespace\n");
+    return 2;
+  }
+  enter_pid_namespace();
+  const Case cases[] = {{"tiny", 1, 0, "random", false},
+                        {"100 threads", 100, 0, "random", false},
+                        {"1 GiB random", 1, 1024, "random", false},
+                        {"1 GiB random, streamed", 1, 1024, "random", true},
+                        {"1 GiB, 90 % zeros", 1, 1024, "zero90", false},
+                        {"1 GiB, 90 % untouched", 1, 1024, "untouched90", false}};
+  json all{{"kernel", try_read_text("/proc/sys/kernel/osrelease").value_or("")}, {"floors_of_1_gib", measure_floors()}};
+  const double sum = all["floors_of_1_gib"]["sum_ms"];
+  for (const Case& one : cases) {
+    json result = measure(argv[1], one);
+    if (std::string_view(one.fill) == "random" && one.mib != 0)
+      result["of_floors"] = result["downtime_ms"].get<double>() / sum;
+    all["cases"].push_back(std::move(result));
+  }
+  fmt::print("{}\n", all.dump(2));
+  return 0;
+} catch (const std::exception& error) {
+  fmt::print(stderr, "ckpt_bench: {}\n", error.what());
+  return 1;
+}
