@@ -1,14 +1,11 @@
-// Which files the processes of a tree have open, and whether all of them can be opened again elsewhere.
+// Which files the processes of a tree have open, which of them are the same, and whether all can be opened again
+// elsewhere.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/kcmp.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,111 +13,13 @@
 #include <tuple>
 
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/dump/plan_descriptor.h"
 #include "ckpt/dump/sockets.h"
 #include "ckpt/dump/watches.h"
-#include "ckpt/sys/fdinfo.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
-
-static constexpr std::uint64_t kMaxUnlinkedBytes = 1024 * 1024 * 1024;
-
-namespace {
-
-struct Descriptor {
-  pid_t process;
-  int fd;
-  bool of_root;
-  std::string link;
-  struct stat info;
-  FdInfo detail;
-  std::string name() const {
-    return of_root ? fmt::format("fd {}", fd) : fmt::format("fd {} of process {}", fd, process);
-  }
-};
-
-}  // namespace
-
-static FileIdentity identity_of(const std::string& path, const struct stat& info, int flags) {
-  const std::int64_t mtime = info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec;
-  return {path, info.st_mode, static_cast<std::uint64_t>(info.st_size), mtime, (flags & O_ACCMODE) != O_RDONLY};
-}
-
-static bool is_memfd(const Descriptor& d) { return d.link.compare(0, 7, "/memfd:") == 0; }
-
-static bool same_inode(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static std::optional<Refusal> plan_nameless(const Descriptor& d) {
-  struct statfs fs {};
-  if (::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
-    return Refusal{fmt::format("holds a file of huge pages, {}", d.name())};
-  if (static_cast<std::uint64_t>(d.info.st_size) > kMaxUnlinkedBytes && !is_memfd(d))
-    return Refusal{fmt::format("holds an unlinked file of {} MiB, {}", d.info.st_size >> 20, d.name())};
-  return std::nullopt;
-}
-
-static FileObject describe_object(const Descriptor& d) {
-  FileObject object;
-  object.mode = d.info.st_mode;
-  const std::string path = without_deleted(d.link).value_or(d.link);
-  if (S_ISFIFO(d.info.st_mode)) {
-    object.kind = ObjectKind::Pipe;
-    return object;
-  }
-  object.size = static_cast<std::uint64_t>(d.info.st_size);
-  if (is_memfd(d)) {
-    object.kind = ObjectKind::Memfd;
-    object.path = path.substr(std::string_view("/memfd:").size());
-  } else {
-    object.path = path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
-  }
-  return object;
-}
-
-static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& file) {
-  file.file = identity_of(d.link, d.info, d.detail.flags);
-  if (d.info.st_nlink == 0) {
-    file.kind = FileKind::Nameless;
-    return plan_nameless(d);
-  }
-  struct stat now {};
-  if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
-    return Refusal{fmt::format("holds {}, which has been moved or replaced, {}", d.link, d.name())};
-  file.kind = FileKind::Regular;
-  return std::nullopt;
-}
-
-static std::optional<Refusal> plan_directory(const Descriptor& d, OpenFileState& file) {
-  struct stat now {};
-  if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
-    return Refusal{fmt::format("holds a directory that is gone, {} ({})", d.name(), d.link)};
-  file.kind = FileKind::Directory;
-  file.file = identity_of(d.link, d.info, O_RDONLY);
-  return std::nullopt;
-}
-
-static std::optional<Refusal> plan_device(const Descriptor& d, OpenFileState& file) {
-  const unsigned major = major(d.info.st_rdev), minor = minor(d.info.st_rdev);
-  // Documentation/admin-guide/devices.txt: 1 is memory (null 3, zero 5, full 7, random 8, urandom 9).
-  const bool harmless = major == 1 && (minor == 3 || minor == 5 || minor == 7 || minor == 8 || minor == 9);
-  if (major == 4 || major == 5 || (major >= 136 && major <= 143))
-    return Refusal{fmt::format("holds a terminal, {} ({})", d.name(), d.link)};
-  if (!harmless) return Refusal{fmt::format("holds a device, {} ({})", d.name(), d.link)};
-  file.kind = FileKind::Device;
-  file.file = identity_of(d.link, d.info, O_RDONLY);
-  return std::nullopt;
-}
-
-// A pipe travels when the tree holds both of its ends; whoever else may hold one is outside of the job.
-static std::optional<Refusal> plan_pipe(const Descriptor& d, OpenFileState& file) {
-  if (d.link.compare(0, 5, "pipe:") != 0) return Refusal{fmt::format("holds a named pipe, {} ({})", d.name(), d.link)};
-  if (d.detail.flags & O_DIRECT) return Refusal{fmt::format("holds a pipe in packet mode, {}", d.name())};
-  file.kind = FileKind::Pipe;
-  return std::nullopt;
-}
 
 // Has everybody closed the other end? (pipe_poll(): POLLHUP without a writer, POLLERR without a reader; not through a
 // new open of the same end, which waits for its first writer)
@@ -146,125 +45,6 @@ static std::optional<Refusal> find_pipe_to_outside(const FilePlan& plan, const s
   return std::nullopt;
 }
 
-static void plan_timerfd(const FdInfo& detail, OpenFileState& file) {
-  file.kind = FileKind::TimerFd;
-  file.clock_id = detail.clock_id;
-  file.counter = detail.timer_ticks;
-  file.value_ns = detail.timer_value_ns;
-  file.interval_ns = detail.timer_interval_ns;
-}
-
-// What is watched is named by the descriptor number that it had in the process that added it; if that number means
-// another file by now it can't be added again.
-static bool find_watched(const Descriptor& d, OpenFileState& file) {
-  file.watcher = d.process;
-  file.watched.clear();
-  for (const EpollTarget& target : d.detail.epoll_targets) {
-    struct stat info {};
-    const std::string path = fmt::format("/proc/{}/fd/{}", d.process, target.fd);
-    if (::stat(path.c_str(), &info) != 0 || info.st_ino != target.inode) {
-      file.watcher = 0;
-      return false;
-    }
-    file.watched.push_back({target.fd, target.events, target.data});
-  }
-  return true;
-}
-
-static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState& file) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {
-      {"[io_uring]", "an io_uring"}, {"[userfaultfd]", "a userfaultfd"}, {"[perf_event]", "a performance counter"}};
-  constexpr int kTimerCancelOnSet = 2;
-  if (d.link == "anon_inode:[eventpoll]") {
-    file.kind = FileKind::Epoll;
-    find_watched(d, file);
-    return std::nullopt;
-  }
-  if (d.link == "anon_inode:inotify") {
-    file.kind = FileKind::Inotify;
-    return std::nullopt;  // paths are found when all processes are known
-  }
-  if (d.link == "anon_inode:[eventfd]" && d.detail.eventfd_count.value_or(~0ULL) <= 0xffffffff) {
-    file.kind = FileKind::EventFd;
-    file.counter = *d.detail.eventfd_count;
-    file.semaphore = d.detail.eventfd_semaphore;
-    return std::nullopt;
-  }
-  if (d.link == "anon_inode:[timerfd]" && (d.detail.timer_settime_flags & kTimerCancelOnSet) == 0) {
-    plan_timerfd(d.detail, file);
-    return std::nullopt;
-  }
-  if (d.link == "anon_inode:[signalfd]" && d.detail.signal_mask) {
-    file.kind = FileKind::SignalFd;
-    file.counter = *d.detail.signal_mask;
-    return std::nullopt;
-  }
-  for (const auto& [link, name] : kNames) {
-    if (d.link.find(link) != std::string::npos) return Refusal{fmt::format("holds {}, {}", name, d.name())};
-  }
-  return Refusal{fmt::format("holds {}, {}", d.link, d.name())};
-}
-
-static std::optional<Refusal> plan_socket(const Descriptor& d, OpenFileState& file, ino_t& peer) {
-  const UniqueFd socket = borrow(d.process, d.fd);
-  const std::string kind = socket_kind(socket);
-  if (kind != "a unix socket") return Refusal{fmt::format("holds {}, {}", kind, d.name())};
-  file.kind = FileKind::UnixSocket;
-  return plan_unix_socket(socket, d.info.st_ino, d.name(), file.socket.emplace(), peer);
-}
-
-static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& file) {
-  constexpr int kOfThread = O_EXCL;  // PIDFD_THREAD
-  if (*d.detail.pidfd_target <= 0) return Refusal{fmt::format("holds a pidfd of a process that is gone, {}", d.name())};
-  if ((d.detail.flags & kOfThread) != 0) return Refusal{fmt::format("holds a pidfd of a thread, {}", d.name())};
-  file.kind = FileKind::Pidfd;
-  file.counter = static_cast<std::uint64_t>(*d.detail.pidfd_target);
-  return std::nullopt;
-}
-
-static std::optional<Refusal> plan_one(const Descriptor& d, const DumpOptions& options, OpenFileState& file,
-                                       ino_t& peer) {
-  file.flags = d.detail.flags & ~O_CLOEXEC;
-  file.position = d.detail.position;
-  for (const ExternalFile& external : options.external) {
-    if (external.device != d.info.st_dev || external.inode != d.info.st_ino) continue;
-    file.kind = FileKind::External;
-    file.key = external.key;
-    return std::nullopt;
-  }
-  for (const FileLock& lock : d.detail.locks) {
-    if (lock.kind == LockKind::Lease) return Refusal{fmt::format("holds a lease on {}, {}", d.link, d.name())};
-  }
-  if (d.detail.flags & O_ASYNC) return Refusal{fmt::format("wants signals for input (O_ASYNC), {}", d.name())};
-  if (d.detail.pidfd_target) return plan_pidfd(d, file);
-  switch (d.info.st_mode & S_IFMT) {
-    case S_IFREG:
-      return plan_regular(d, file);
-    case S_IFDIR:
-      return plan_directory(d, file);
-    case S_IFCHR:
-      return plan_device(d, file);
-    case S_IFIFO:
-      return plan_pipe(d, file);
-    case S_IFSOCK:
-      return plan_socket(d, file, peer);
-    case S_IFBLK:
-      return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
-    default:
-      return plan_anonymous(d, file);
-  }
-}
-
-static std::optional<Descriptor> look_at(pid_t pid, int fd, bool of_root) {
-  Descriptor d{pid, fd, of_root, {}, {}, {}};
-  const auto link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd));
-  const auto info = try_read_text(fmt::format("/proc/{}/fdinfo/{}", pid, fd));
-  if (!link || !info || ::stat(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), &d.info) != 0) return std::nullopt;
-  d.link = *link;
-  d.detail = parse_fdinfo(*info);
-  return d;
-}
-
 static bool same_description(const Descriptor& a, const Descriptor& b) {
   return ((a.detail.flags ^ b.detail.flags) & ~O_CLOEXEC) == 0 &&
          ::syscall(SYS_kcmp, a.process, b.process, KCMP_FILE, a.fd, b.fd) == 0;
@@ -286,7 +66,7 @@ class FilePlanner {
       if (plan_.tables.size() == 1) throw;  // of those that are not stopped any but the root may end meanwhile
     }
     for (const int fd : fds) {
-      const auto d = look_at(pid, fd, plan_.tables.size() == 1);
+      const auto d = look_at_descriptor(pid, fd, plan_.tables.size() == 1);
       if (!d) continue;  // closed since it was listed
       std::uint32_t index = 0;
       const std::size_t known = first_.size();
@@ -366,7 +146,7 @@ class FilePlanner {
     }
     OpenFileState file;
     ino_t peer = 0;
-    if (auto refusal = plan_one(d, options_, file, peer)) return refusal;
+    if (auto refusal = plan_descriptor(d, options_, file, peer)) return refusal;
     if (file.kind == FileKind::UnixSocket) sockets_[d.info.st_ino] = {static_cast<std::uint32_t>(first_.size()), peer};
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       file.object = objects_.number_of(key, describe_object(d));

@@ -61,10 +61,26 @@ void FileTable::make_pipe(const FileObject& object, std::uint32_t number) {
   check(::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(object.size)), "F_SETPIPE_SZ");
 }
 
+// Open both ways it neither waits for another nor lets what is in it go. On the host where the old tree still holds it,
+// it is the same one.
+void FileTable::make_fifo(const FileObject& object, std::uint32_t number) {
+  UniqueFd fd(check(::open(object.path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC), "open", object.path));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode))
+    throw SystemError("open named pipe", object.path, EINVAL);
+  int unread = 0;
+  if (::ioctl(fd.get(), FIONREAD, &unread) == 0 && unread > 0) filled_.insert(number);
+  check(::fcntl(fd.get(), F_SETPIPE_SZ, static_cast<int>(object.size)), "F_SETPIPE_SZ", object.path);
+  read_ends_[number].reset(check(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0), "dup", object.path));
+  objects_.push_back(std::move(fd));
+}
+
 void FileTable::make_objects(const OpenFilesState& files) {
   for (std::uint32_t i = 0; i < files.objects.size(); ++i) {
     const FileObject& object = files.objects[i];
-    if (object.kind == ObjectKind::Pipe)
+    if (object.kind == ObjectKind::Pipe && !object.path.empty())
+      make_fifo(object, i);
+    else if (object.kind == ObjectKind::Pipe)
       make_pipe(object, i);
     else
       objects_.push_back(object.kind == ObjectKind::Memfd ? make_memfd(object) : make_unlinked(object));
@@ -73,6 +89,7 @@ void FileTable::make_objects(const OpenFilesState& files) {
 
 void FileTable::add_content(const FileDataState& piece) {
   if (piece.object >= objects_.size()) throw ImageError("damaged image: content of an unknown file");
+  if (filled_.count(piece.object) != 0) return;
   const int fd = objects_[piece.object].get();
   const bool pipe = read_ends_.count(piece.object) != 0;
   const ssize_t n = pipe ? ::write(fd, piece.bytes.data(), piece.bytes.size())
@@ -122,7 +139,7 @@ void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& opti
       open_socket(files, i);
       continue;
     }
-    fd = open_one(file, options);
+    fd = open_one(file, files, options);
     const bool has_position =
         file.kind == FileKind::Regular || file.kind == FileKind::Nameless || file.kind == FileKind::Directory;
     if (has_position && file.position != 0 && (file.flags & O_PATH) == 0)
@@ -130,13 +147,13 @@ void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& opti
   }
 }
 
-UniqueFd FileTable::open_one(const OpenFileState& file, const RestoreOptions& options) {
+UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& files, const RestoreOptions& options) {
   const int nonblock = file.flags & O_NONBLOCK;
   switch (file.kind) {
     case FileKind::External:
       return open_external(file, options);
     case FileKind::Pipe:
-      return open_pipe(file);
+      return open_pipe(file, files.objects[file.object]);
     case FileKind::Nameless:
       return open_again(objects_.at(file.object).get(), file.flags);
     case FileKind::EventFd:
@@ -193,14 +210,20 @@ void FileTable::open_socket(const OpenFilesState& files, std::size_t index) {
     fill_socket(one.get(), *files.files[peer].socket);
     set_up_socket(other.get(), files.files[peer]);
     descriptions_[peer] = std::move(other);
+  } else {
+    other.reset();  // a peer that was closed closes when what it had sent is there
   }
-  other.reset();  // a peer that was closed closes when what it had sent is there
   set_up_socket(one.get(), files.files[index]);
   descriptions_[index] = std::move(one);
 }
 
 // The first description of each end is the one that pipe() made: one opened through /proc has O_LARGEFILE besides.
-UniqueFd FileTable::open_pipe(const OpenFileState& file) {
+UniqueFd FileTable::open_pipe(const OpenFileState& file, const FileObject& object) {
+  if (!object.path.empty()) {
+    UniqueFd fd = open_path(object.path, file.flags | O_NONBLOCK);
+    check(::fcntl(fd.get(), F_SETFL, file.flags & kStatusFlags), "F_SETFL", object.path);
+    return fd;
+  }
   const bool write_end = (file.flags & O_ACCMODE) == O_WRONLY;
   const int end = write_end ? objects_.at(file.object).get() : read_ends_.at(file.object).get();
   if ((file.flags & O_ACCMODE) == O_RDWR || !used_.insert(end).second) return open_again(end, file.flags);

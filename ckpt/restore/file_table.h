@@ -5,6 +5,7 @@
 
 #include <map>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -32,14 +33,16 @@ class FileTable {
   const std::vector<UniqueFd>& objects() const { return objects_; }
 
  private:
-  UniqueFd open_one(const OpenFileState&, const RestoreOptions&);
+  UniqueFd open_one(const OpenFileState&, const OpenFilesState&, const RestoreOptions&);
   UniqueFd open_external(const OpenFileState&, const RestoreOptions&);
-  UniqueFd open_pipe(const OpenFileState&);
+  UniqueFd open_pipe(const OpenFileState&, const FileObject&);
   void open_socket(const OpenFilesState&, std::size_t index);
   void make_pipe(const FileObject&, std::uint32_t number);
+  void make_fifo(const FileObject&, std::uint32_t number);
 
   std::vector<UniqueFd> objects_;
   std::map<std::uint32_t, UniqueFd> read_ends_;  // of pipes
+  std::set<std::uint32_t> filled_;               // named pipes that somebody here holds with all that is in them
   std::vector<UniqueFd> descriptions_;
   std::set<int> used_;          // ends of pipes that are some description already
   std::set<std::string> keys_;  // the same of external files

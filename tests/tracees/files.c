@@ -20,7 +20,19 @@ int main(void) {
   memset(block, 'x', sizeof block);
   for (int i = 0; i < 5; ++i) CHECK(write(ends[1], block, sizeof block) == sizeof block);
 
+  // A named pipe of ours, with data; the writer does not wait, the reader does.
+  char fifo[] = "/tmp/drover-tracee-XXXXXX";
+  CHECK(mkdtemp(fifo) != NULL && rmdir(fifo) == 0 && mkfifo(fifo, 0600) == 0);
+  int fifo_read = open(fifo, O_RDONLY | O_NONBLOCK), fifo_write = open(fifo, O_WRONLY | O_NONBLOCK);
+  CHECK(fcntl(fifo_read, F_SETFL, 0) == 0 && write(fifo_write, "in the fifo", 11) == 11);
+
   ready_and_wait();
+
+  memset(block, 0, 12);
+  CHECK(read(fifo_read, block, sizeof block) == 11 && strcmp(block, "in the fifo") == 0);
+  CHECK((fcntl(fifo_write, F_GETFL) & (O_NONBLOCK | O_ACCMODE)) == (O_NONBLOCK | O_WRONLY));
+  CHECK((fcntl(fifo_read, F_GETFL) & (O_NONBLOCK | O_ACCMODE)) == O_RDONLY);
+  CHECK(close(fifo_write) == 0 && read(fifo_read, block, 1) == 0 && unlink(fifo) == 0);
 
   char text[64] = {0};
   CHECK(read(fd, text, 2) == 2 && memcmp(text, "45", 2) == 0);

@@ -60,7 +60,7 @@ refused 'a unix socket with a name, fd 3' 'import socket; s = socket.socket(sock
 refused 'a lease on .*/lease, fd 3' 'import fcntl; open("lease", "w").close(); f = open("lease"); fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)'
 refused 'a file of unknown path .* by inotify, fd 3' 'import ctypes; c = ctypes.CDLL(None); f = c.inotify_init(); c.inotify_add_watch(f, b"/etc/passwd", 2)'
 refused 'a pidfd of process 1, which is not in the tree' 'import os; f = os.pidfd_open(1)'
-refused 'a named pipe, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR)'
+refused 'a named pipe that is gone, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR); os.unlink("fifo")'
 refused 'working directory is gone' 'import os; out = os.getcwd(); os.mkdir("cwd"); os.chdir("cwd"); os.rmdir(out + "/cwd"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
 
 [ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0

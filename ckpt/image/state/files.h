@@ -30,7 +30,7 @@ enum class FileKind : std::uint8_t {
 // What has no name by which it could be opened again, so that it travels itself, its content in FileData records.
 enum class ObjectKind : std::uint8_t {
   Unlinked = 0,  // a regular file; `path`: the folder that it was in
-  Pipe = 1,      // nobody outside of the tree has an end of it; `size`: what it can hold
+  Pipe = 1,      // both ends are in the tree, or closed; `size`: what it can hold; `path`: of a named one (fifo(7))
   Memfd = 2,     // `path`: its name
 };
 
