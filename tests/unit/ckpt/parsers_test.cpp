@@ -132,7 +132,8 @@ TEST(FdInfo, ReadsEventTimerAndEpoll) {
   EXPECT_TRUE(watcher.watches[0].descriptor == 2 && watcher.watches[0].inode == 0x6401b);
   EXPECT_TRUE(watcher.watches[0].mask == 0x80000002 && watcher.watches[1].device == 0xfe00000);
   EXPECT_EQ(parse_fdinfo("pos:\t0\nPid:\t13573\nNSpid:\t13573\n").pidfd_target, 13573);
-  const auto timer = parse_fdinfo("clockid: 1\nticks: 3\nsettime flags: 01\nit_value: (0, 49406829)\nit_interval: (1, 0)\n");
+  const auto timer =
+      parse_fdinfo("clockid: 1\nticks: 3\nsettime flags: 01\nit_value: (0, 49406829)\nit_interval: (1, 0)\n");
   EXPECT_EQ(timer.clock_id, 1);
   EXPECT_EQ(timer.timer_ticks, 3U);
   EXPECT_EQ(timer.timer_settime_flags, 1);
