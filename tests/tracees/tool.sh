@@ -48,6 +48,29 @@ expect 1 'truncated' "$ckpt" restore short
 cp image flipped && printf '\377' | dd of=flipped bs=1 seek=30000 conv=notrunc status=none
 expect 1 'checksum' "$ckpt" verify flipped
 
+# A pipeline: four processes that come back with their process ids and go on with their work, here (as root) or in a namespace.
+cat >tree.sh <<'END'
+exec </dev/null >tree-out 2>&1
+for i in 1 2 3 4 5 6; do echo line $i; sleep 0.2; done | sed -u s/line/LINE/ | cat -u
+exit 5
+END
+tree() {  # tree OPTIONS...: of restore
+  rm -f pid tree-out
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+    echo $$ >pid; exec bash ./tree.sh' &
+  for _ in $(seq 500); do grep -qs 'LINE 2' tree-out && break; sleep 0.01; done
+  local children
+  children=$(pgrep -d' ' -P "$(cat pid)")
+  expect 0 '^$' "$ckpt" dump "$(cat pid)" tree-image
+  for child in $children; do expect 0 "process $child " "$ckpt" show tree-image; done
+  expect 5 '^$' "$ckpt" restore "$@" tree-image
+  [ "$(tr '\n' ' ' <tree-out)" = 'LINE 1 LINE 2 LINE 3 LINE 4 LINE 5 LINE 6 ' ] || {
+    echo "FAILED: the restored pipeline wrote $(cat tree-out)"; failures=$((failures + 1)); }
+}
+tree --new-pid-namespace
+[ "$(id -u)" -ne 0 ] || tree
+
 refused() {  # refused PATTERN CODE
   start "$2"
   expect 1 "$1" "$ckpt" dump "$(cat pid)" refused-image
