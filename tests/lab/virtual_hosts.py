@@ -57,7 +57,8 @@ class VirtualHosts(unittest.TestCase):
 
     @classmethod
     def lab(cls, *arguments, check=False):
-        result = subprocess.run([LAB, *map(str, arguments)], env=cls.env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        # From a folder that every host has: the checkout may lie in /tmp, of which each has its own.
+        result = subprocess.run([LAB, *map(str, arguments)], env=cls.env, cwd=cls.directory, capture_output=True, text=True, timeout=DEADLINE, check=False)
         if check and result.returncode != 0:
             raise AssertionError(f"lab {arguments}: {result.stderr}{result.stdout}")
         return result
