@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,6 +48,13 @@ static std::optional<Refusal> check_kernel(const ImageModel& model) {
       fmt::format("the kernel here has another vdso than the program's (Linux {})", model.host.kernel_release)};
 }
 
+// The files of the kernel's own file systems have neither a size nor a time that means anything, and other ones in each
+// mount.
+static bool is_of_kernel(const std::string& path) {
+  struct statfs fs {};
+  return ::statfs(path.c_str(), &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
+}
+
 static std::optional<Refusal> check_file(const FileIdentity& file) {
   // Opening makes an NFS client ask the server (close-to-open consistency, nfs(5)); stat() alone may show an old size.
   const UniqueFd opened(S_ISREG(file.mode) ? ::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1);
@@ -54,7 +63,7 @@ static std::optional<Refusal> check_file(const FileIdentity& file) {
     return Refusal{fmt::format("{} is not here: {}", file.path, error_text(errno))};
   if ((now.st_mode & S_IFMT) != (file.mode & S_IFMT))
     return Refusal{fmt::format("{} is another kind of file here", file.path)};
-  if (!S_ISREG(now.st_mode)) return std::nullopt;
+  if (!S_ISREG(now.st_mode) || is_of_kernel(file.path)) return std::nullopt;
   const std::int64_t mtime = now.st_mtim.tv_sec * 1'000'000'000 + now.st_mtim.tv_nsec;
   const bool same = static_cast<std::uint64_t>(now.st_size) == file.size && (file.written || mtime == file.mtime_ns);
   if (!same) return Refusal{fmt::format("{} differs here from what the program had", file.path)};

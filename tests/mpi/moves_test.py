@@ -115,6 +115,17 @@ class MovesTest(WorldTest):
         self.assertEqual(output.decode().split(), [str(len(data)), hashlib.sha256(data).hexdigest()])
         self.assertEqual(self.job(1)["moves"], 12)
 
+    def test_open_file_of_proc(self):
+        """Each node has a mount of /proc of its own: what is there has another time everywhere."""
+        number = self.submit(PYTHON, "-uc", "import os, time\nf = os.open('/proc/filesystems', os.O_RDONLY); a = os.read(f, 20); print('ready')\n"
+                             "while not os.path.exists('stop'): time.sleep(0.02)\n"
+                             "print(a + os.read(f, 1 << 20) == open('/proc/filesystems', 'rb').read())\n")
+        wait_for(lambda: "ready" in self.log_of(number), "the program to be ready")
+        self.move_round(number, 4)
+        (self.directory / "stop").touch()
+        self.assert_moved(number, 4)
+        self.assertEqual(self.log_of(number), "ready\nTrue\n")
+
     def test_tree_that_forks_all_the_time(self):
         """Pipelines made and ended while they are moved; an orphan that writes on after its parent has gone."""
         script = ("((while [ ! -e stop ]; do sleep 0.05; done; echo orphan saw it; touch seen) &); echo ready\n"
