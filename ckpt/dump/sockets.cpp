@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "ckpt/sys/unix_diag.h"
 
@@ -93,10 +94,10 @@ static void close_received(msghdr& message) {
 std::optional<Refusal> copy_queue(const UniqueFd& socket, const std::string& name, SocketState& state) {
   constexpr std::size_t kLongest = 4 * 1024 * 1024;  // far more than fits into a socket's buffer as a rule
   const PeekFromStart peek(socket, state.peek_offset);
-  std::vector<std::byte> bytes(kLongest);
+  const auto bytes = std::make_unique_for_overwrite<std::byte[]>(kLongest);  // only what is used is ever touched
   for (;;) {
     alignas(cmsghdr) char control[1024];
-    iovec vector{bytes.data(), bytes.size()};
+    iovec vector{bytes.get(), kLongest};
     msghdr message{nullptr, 0, &vector, 1, control, sizeof control, 0};
     const ssize_t n = ::recvmsg(socket.get(), &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == ENOTCONN || errno == EINVAL || errno == ECONNRESET)) return std::nullopt;
@@ -113,7 +114,7 @@ std::optional<Refusal> copy_queue(const UniqueFd& socket, const std::string& nam
     if (n == 0 && (state.shut_down & 1) != 0) return std::nullopt;
     if (state.pass_credentials)
       return Refusal{fmt::format("has a message with its sender's credentials in a unix socket, {}", name)};
-    state.queue.emplace_back(bytes.begin(), bytes.begin() + n);
+    state.queue.emplace_back(bytes.get(), bytes.get() + n);
   }
 }
 

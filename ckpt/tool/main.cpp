@@ -1,4 +1,4 @@
-// drover-ckpt: checkpoint and restart of one process from the command line, with no cluster.
+// drover-ckpt: checkpoint and restart of process trees from the command line, with no cluster.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -27,14 +27,15 @@ int main(int argc, char** argv) try {
   std::string image;
   bool json = false;
 
-  auto* dump_command = app.add_subcommand("dump", "Write a process as an image, and end it");
-  dump_command->add_option("PID", dump.pid, "The process")->required();
+  auto* dump_command =
+      app.add_subcommand("dump", "Write a process and all that descend from it as an image, and end them");
+  dump_command->add_option("PID", dump.pid, "The root of the tree")->required();
   dump_command->add_option("IMAGE", dump.image, "The file to write, - for standard output")->required();
-  dump_command->add_flag("--leave-running", dump.leave_running, "Let the process go on afterwards");
+  dump_command->add_flag("--leave-running", dump.leave_running, "Let the tree go on afterwards");
   dump_command->add_flag("--timing", dump.timing, "Print where the time went");
-  auto* restore_command = app.add_subcommand("restore", "Make a process from an image, and wait for its end");
+  auto* restore_command = app.add_subcommand("restore", "Make a tree from an image, and wait for the end of its root");
   restore_command->add_option("IMAGE", restore.image, "The file to read, - for standard input")->required();
-  restore_command->add_flag("--detach", restore.detach, "Return when the process runs");
+  restore_command->add_flag("--detach", restore.detach, "Return when the tree runs");
   restore_command->add_flag("--new-pid-namespace", restore.new_pid_namespace,
                             "In a PID namespace of its own, even if the process ids are free here");
   restore_command->add_flag("--timing", restore.timing, "Print where the time went");
