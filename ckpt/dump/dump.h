@@ -35,6 +35,9 @@ struct DumpOptions {
   // Locks on files come back only if nobody takes them in between, and can't while the dumped tree still holds them: a
   // live migration refuses them.
   bool locks = false;
+  // The tree may have one terminal whose master is outside, such as the one it was started from: the restorer gets
+  // another one for it (HeldTree::take_terminal()).
+  bool terminal = false;
   // Pages as LZ4 blocks where that makes them smaller. Worth it only where the link is slower than LZ4: the caller
   // measures.
   bool compress = false;

@@ -58,7 +58,6 @@ std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   if (stat.state == 'Z' || stat.state == 'X') return Refusal{fmt::format("process {} has exited", pid)};
   if (auto refusal = find_namespace_obstacle(pid, namespaces_of)) return refusal;
   if (status.seccomp != 0) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
-  if (stat.terminal != 0) return Refusal{fmt::format("process {} has a controlling terminal", pid)};
   return find_directory_obstacle(pid);
 }
 

@@ -23,7 +23,7 @@ namespace drover {
 template <class T>
 using Or = std::variant<T, Refusal>;
 
-// Credentials, namespaces, seccomp, terminal: what concerns the process as a whole.
+// Credentials, namespaces, seccomp: what concerns the process as a whole.
 std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of = 0);
 
 // What the processes of a tree have in common, by the kernel's own names for things: device and inode.
@@ -62,12 +62,21 @@ struct FilePlan {
     int fd;
   };
   std::vector<Place> places;
+  // For every terminal: the process that it was found with, and descriptors of both its sides, -1: none.
+  struct TerminalPlace {
+    pid_t process = 0;
+    Place master{0, -1}, slave{0, -1};
+  };
+  std::vector<TerminalPlace> terminals;
 };
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions&,
                         TreeObjects&);
 
 // What lies in the queues of the sockets among them; a Refusal if something does that can't be carried.
 std::optional<Refusal> copy_queues(FilePlan&);
+
+// Modes, sizes and contents of the terminals among them, of a frozen tree.
+std::optional<Refusal> collect_terminals(FilePlan&);
 
 // What processes may share besides memory that is mapped shared: found by kcmp(2).
 std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes);

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/dump/plan_terminals.h"
 #include "ckpt/dump/sockets.h"
 #include "ckpt/sys/text.h"
 
@@ -87,8 +88,11 @@ static std::optional<Refusal> plan_device(const Descriptor& d, OpenFileState& fi
   const unsigned major = major(d.info.st_rdev), minor = minor(d.info.st_rdev);
   // Documentation/admin-guide/devices.txt: 1 is memory (null 3, zero 5, full 7, random 8, urandom 9).
   const bool harmless = major == 1 && (minor == 3 || minor == 5 || minor == 7 || minor == 8 || minor == 9);
-  if (major == 4 || major == 5 || (major >= 136 && major <= 143))
-    return Refusal{fmt::format("holds a terminal, {} ({})", d.name(), d.link)};
+  if (TerminalPlanner::is_terminal(d)) {
+    file.kind = FileKind::Terminal;  // which one, and which side of it, TerminalPlanner finds out
+    return std::nullopt;
+  }
+  if (major == 4 || major == 5) return Refusal{fmt::format("holds a terminal, {} ({})", d.name(), d.link)};
   if (!harmless) return Refusal{fmt::format("holds a device, {} ({})", d.name(), d.link)};
   file.kind = FileKind::Device;
   file.file = identity_of(d.link, d.info, O_RDONLY);

@@ -14,6 +14,7 @@
 
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/plan_descriptor.h"
+#include "ckpt/dump/plan_terminals.h"
 #include "ckpt/dump/sockets.h"
 #include "ckpt/dump/watches.h"
 #include "ckpt/sys/text.h"
@@ -94,6 +95,7 @@ class FilePlanner {
         return Refusal{fmt::format("watches a file that it has closed, epoll {}", names[i])};
     }
     if (auto refusal = find_targets(living, all, names)) return *refusal;
+    if (auto refusal = terminals_.finish(living, options_, names, plan_)) return *refusal;
     return std::move(plan_);
   }
 
@@ -147,6 +149,9 @@ class FilePlanner {
     OpenFileState file;
     ino_t peer = 0;
     if (auto refusal = plan_descriptor(d, options_, file, peer)) return refusal;
+    if (file.kind == FileKind::Terminal) {
+      if (auto refusal = terminals_.add(d, file)) return refusal;
+    }
     if (file.kind == FileKind::UnixSocket) sockets_[d.info.st_ino] = {static_cast<std::uint32_t>(first_.size()), peer};
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       file.object = objects_.number_of(key, describe_object(d));
@@ -166,6 +171,7 @@ class FilePlanner {
   std::vector<Descriptor> first_;  // of each open file
   std::map<std::pair<dev_t, ino_t>, std::vector<std::uint32_t>> by_inode_;
   TreeObjects& objects_;
+  TerminalPlanner terminals_;
   struct Socket {
     std::uint32_t index;
     ino_t peer;  // inode, 0: none

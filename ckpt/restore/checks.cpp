@@ -71,6 +71,10 @@ static std::optional<Refusal> check_file(const FileIdentity& file) {
 }
 
 static std::optional<Refusal> check_open_files(const ImageModel& model, const RestoreOptions& options) {
+  for (const TerminalState& terminal : model.open_files.terminals) {
+    if (terminal.given && !options.terminal)
+      return Refusal{fmt::format("nobody holds the other side of its terminal /dev/pts/{} here", terminal.number)};
+  }
   for (const OpenFileState& file : model.open_files.files) {
     if (file.kind == FileKind::Regular || file.kind == FileKind::Directory || file.kind == FileKind::Device) {
       if (auto refusal = check_file(file.file)) return refusal;

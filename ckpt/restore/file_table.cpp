@@ -130,7 +130,32 @@ static UniqueFd make_inotify(const OpenFileState& file) {
   return fd;
 }
 
+void FileTable::make_terminals(const OpenFilesState& files) {
+  for (std::size_t i = 0; i < files.terminals.size(); ++i) {
+    const auto master = std::find_if(files.files.begin(), files.files.end(), [i](const OpenFileState& file) {
+      return file.kind == FileKind::TerminalMaster && file.object == i;
+    });
+    terminals_.push_back(
+        make_terminal(files.terminals[i], master != files.files.end() ? master->file.path : "/dev/ptmx"));
+  }
+}
+
+void FileTable::settle_terminals(const OpenFilesState& files) {
+  for (std::size_t i = 0; i < files.terminals.size(); ++i) {
+    if (!files.terminals[i].hung_up)
+      settle_terminal(files.terminals[i], terminals_[i].master.get(), terminals_[i].slave.get());
+  }
+}
+
+UniqueFd FileTable::take_terminal(const OpenFilesState& files) {
+  for (std::size_t i = 0; i < files.terminals.size(); ++i) {
+    if (files.terminals[i].given) return std::move(terminals_[i].master);
+  }
+  return {};
+}
+
 void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options) {
+  make_terminals(files);
   descriptions_.resize(files.files.size());
   for (std::size_t i = 0; i < files.files.size(); ++i) {
     const OpenFileState& file = files.files[i];
@@ -144,6 +169,9 @@ void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& opti
         file.kind == FileKind::Regular || file.kind == FileKind::Nameless || file.kind == FileKind::Directory;
     if (has_position && file.position != 0 && (file.flags & O_PATH) == 0)
       check(::lseek(fd.get(), file.position, SEEK_SET), "lseek", file.file.path);
+  }
+  for (std::size_t i = 0; i < files.terminals.size(); ++i) {
+    if (files.terminals[i].hung_up) terminals_[i].master.reset();
   }
 }
 
@@ -170,7 +198,12 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
       return UniqueFd(check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
     case FileKind::Inotify:
       return make_inotify(file);
-    case FileKind::Pidfd:  // keeps the place until there are processes
+    case FileKind::TerminalMaster:
+      return open_terminal_master(file);
+    case FileKind::Terminal:
+      return open_slave(terminals_.at(file.object), file.flags);
+    case FileKind::ControllingTerminal:
+    case FileKind::Pidfd:  // keep the place until there are processes
       return open_path("/dev/null", O_RDONLY);
     case FileKind::UnixSocket:
     case FileKind::Regular:
@@ -179,6 +212,13 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
       break;
   }
   return open_path(file.file.path, file.flags);
+}
+
+// A master has one description: every open of /dev/ptmx makes a terminal.
+UniqueFd FileTable::open_terminal_master(const OpenFileState& file) {
+  UniqueFd fd(check(::fcntl(terminals_.at(file.object).master.get(), F_DUPFD_CLOEXEC, 0), "dup", "terminal"));
+  check(::fcntl(fd.get(), F_SETFL, file.flags & kStatusFlags), "F_SETFL", "terminal");
+  return fd;
 }
 
 // The first description of a key is the restorer's own; further ones of the same pipe, and its other end, are opened

@@ -11,6 +11,7 @@
 
 #include "ckpt/image/state/files.h"
 #include "ckpt/restore/restore.h"
+#include "ckpt/restore/terminals.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
@@ -26,21 +27,30 @@ class FileTable {
 
   // When all that is mapped has been mapped: some seals forbid it.
   void seal(const OpenFilesState&);
+  // When nobody opens a terminal any more: some of their settings forbid it.
+  void settle_terminals(const OpenFilesState&);
+  // The master of the terminal that the tree is given; empty if it has none.
+  UniqueFd take_terminal(const OpenFilesState&);
 
   // In the order of OpenFilesState::files.
   const std::vector<UniqueFd>& descriptions() const { return descriptions_; }
+  // In the order of OpenFilesState::terminals.
+  const std::vector<RestoredTerminal>& terminals() const { return terminals_; }
   // In the order of OpenFilesState::objects; of a pipe its write end.
   const std::vector<UniqueFd>& objects() const { return objects_; }
 
  private:
   UniqueFd open_one(const OpenFileState&, const OpenFilesState&, const RestoreOptions&);
   UniqueFd open_external(const OpenFileState&, const RestoreOptions&);
+  UniqueFd open_terminal_master(const OpenFileState&);
   UniqueFd open_pipe(const OpenFileState&, const FileObject&);
   void open_socket(const OpenFilesState&, std::size_t index);
+  void make_terminals(const OpenFilesState&);
   void make_pipe(const FileObject&, std::uint32_t number);
   void make_fifo(const FileObject&, std::uint32_t number);
 
   std::vector<UniqueFd> objects_;
+  std::vector<RestoredTerminal> terminals_;
   std::map<std::uint32_t, UniqueFd> read_ends_;  // of pipes
   std::set<std::uint32_t> filled_;               // named pipes that somebody here holds with all that is in them
   std::vector<UniqueFd> descriptions_;

@@ -2,6 +2,7 @@
 // go. The stages work on it one after the other.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <map>
 #include <memory>
@@ -30,7 +31,8 @@ struct HeldProcess {
   bool made = false;                                     // there is a process
   int parked_fd = 0;   // from here on lie all open files of the tree, until the program's own descriptors are in place
   int objects_fd = 0;  // after the open files, the objects
-  int free_fd = 0;     // and from here on nothing
+  int terminals_fd = 0;  // after these, the slaves of all terminals
+  int free_fd = 0;       // and from here on nothing
 
   bool zombie() const { return image.process.zombie; }
   RemoteSyscalls& leader() { return *threads.front(); }
@@ -58,23 +60,28 @@ struct RestoredTree {
   std::map<std::uint32_t, SharedObject> shared_memory;
 
   HeldProcess& root() { return processes.front(); }
+  bool has_process(pid_t pid) const {
+    return std::any_of(processes.begin(), processes.end(), [pid](const HeldProcess& held) { return held.pid == pid; });
+  }
 };
 
 // The stages, in the order of restore.cpp, each in a file of its own name.
 void enter_time_namespace(const HostState&, bool live);
-void make_root(RestoredTree&, const RestoreOptions&);       // make_root.cpp
-void make_tree(RestoredTree&);                              // make_tree.cpp
-void map_memory(HeldProcess&, const RestoredTree&);         // map_memory.cpp
-void fill_pages(std::list<HeldProcess>&, ImageReader&);     // fill_pages.cpp
-void finish_memory(HeldProcess&);                           // finish_memory.cpp
-void set_descriptors(HeldProcess&, const OpenFilesState&);  // open_files.cpp
-void take_locks(HeldProcess&);                              // open_files.cpp
-void watch_files(HeldProcess&, const OpenFilesState&);      // open_files.cpp
-void set_process_attributes(HeldProcess&);                  // process_attributes.cpp
-void make_threads(HeldProcess&, const RestoreOptions&);     // make_threads.cpp
-void end_zombies(RestoredTree&);                            // end_zombies.cpp
-void restore_signals(HeldProcess&);                         // restore_signals.cpp
-void create_timers(HeldProcess&);                           // restore_timers.cpp
+void make_root(RestoredTree&, const RestoreOptions&);                                              // make_root.cpp
+void make_tree(RestoredTree&);                                                                     // make_tree.cpp
+void take_controlling_terminal(HeldProcess& leader, const OpenFilesState&, std::int32_t session);  // terminals.cpp
+void map_memory(HeldProcess&, const RestoredTree&);                                                // map_memory.cpp
+void fill_pages(std::list<HeldProcess>&, ImageReader&);                                            // fill_pages.cpp
+void finish_memory(HeldProcess&);                                                                  // finish_memory.cpp
+void set_descriptors(HeldProcess&, const OpenFilesState&);                                         // open_files.cpp
+void take_locks(HeldProcess&);                                                                     // open_files.cpp
+void watch_files(HeldProcess&, const OpenFilesState&);                                             // open_files.cpp
+void set_process_attributes(HeldProcess&);               // process_attributes.cpp
+void make_threads(HeldProcess&, const RestoreOptions&);  // make_threads.cpp
+void end_zombies(RestoredTree&);                         // end_zombies.cpp
+void set_foreground_groups(RestoredTree&);               // terminals.cpp
+void restore_signals(HeldProcess&);                      // restore_signals.cpp
+void create_timers(HeldProcess&);                        // restore_timers.cpp
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);
 // `armed`: timerfds that a process before has armed; they may be shared.

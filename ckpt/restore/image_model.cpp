@@ -56,14 +56,43 @@ static void check_socket(const SocketState& socket, const OpenFilesState& open_f
   require(peer && peer->peer == index && peer->connected && peer->type == socket.type, "a socket of another's peer");
 }
 
+static void check_terminals(const OpenFilesState& open_files) {
+  constexpr std::size_t kModesBytes = 44, kMostTyped = 256 * 1024;  // struct termios2; twice what the kernel holds
+  require(open_files.terminals.size() <= 4096, "too many terminals");
+  std::vector<int> masters(open_files.terminals.size());
+  std::size_t given = 0;
+  for (const TerminalState& terminal : open_files.terminals) {
+    std::size_t typed = terminal.typed.size();
+    for (const TerminalLine& line : terminal.lines) typed += line.bytes.size() + 1;
+    require(terminal.number < (1U << 20) && terminal.flow <= TerminalFlow::StoppedByProgram && typed <= kMostTyped &&
+                terminal.output.size() <= kMostTyped && !(terminal.given && terminal.hung_up) &&
+                terminal.session >= 0 && terminal.session <= kMaxPid && terminal.foreground_group >= 0 &&
+                terminal.foreground_group <= kMaxPid && (terminal.hung_up || terminal.modes.size() == kModesBytes),
+            "a terminal that can't be");
+    given += terminal.given ? 1 : 0;
+  }
+  require(given <= 1, "two terminals of somebody else");
+  for (const OpenFileState& file : open_files.files) {
+    if (file.kind != FileKind::TerminalMaster && file.kind != FileKind::Terminal &&
+        file.kind != FileKind::ControllingTerminal)
+      continue;
+    require(file.object < open_files.terminals.size(), "a file of an unknown terminal");
+    const TerminalState& terminal = open_files.terminals[file.object];
+    const bool alive = !terminal.hung_up, master = file.kind == FileKind::TerminalMaster;
+    require(file.kind == FileKind::Terminal || alive, "a file of a dead terminal");
+    require(!master || (!terminal.given && ++masters[file.object] == 1), "a terminal of two masters");
+  }
+}
+
 static void check_open_files(const OpenFilesState& open_files) {
+  check_terminals(open_files);
   require(open_files.files.size() <= static_cast<std::size_t>(kMaxFd), "too many open files");
   for (const FileObject& object : open_files.objects) {
     require(object.kind <= ObjectKind::Memfd && object.size <= (std::uint64_t{1} << 62), "an object that can't be");
     require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
   }
   for (const OpenFileState& file : open_files.files) {
-    require(file.kind <= FileKind::Inotify, "a file of an unknown kind");
+    require(file.kind <= FileKind::ControllingTerminal, "a file of an unknown kind");
     for (const WatchState& watch : file.watches)
       require(watch.descriptor > 0 && watch.descriptor <= 100'000, "a watch that can't be");
     require((file.kind == FileKind::UnixSocket) == file.socket.has_value(), "a socket without its state");

@@ -122,9 +122,11 @@ void make_root(RestoredTree& tree, const RestoreOptions& options) {
   request.first_fd = last_fd + 2;
   for (const UniqueFd& fd : tree.files.descriptions()) request.inherit.push_back(fd.get());
   for (const UniqueFd& fd : tree.files.objects()) request.inherit.push_back(fd.get());
+  for (const RestoredTerminal& terminal : tree.files.terminals()) request.inherit.push_back(terminal.slave.get());
   for (HeldProcess& held : tree.processes) {
     held.parked_fd = request.first_fd;
     held.objects_fd = request.first_fd + static_cast<int>(tree.files.descriptions().size());
+    held.terminals_fd = held.objects_fd + static_cast<int>(tree.files.objects().size());
     held.free_fd = request.first_fd + static_cast<int>(request.inherit.size());
   }
   make_blank(request);
@@ -133,6 +135,9 @@ void make_root(RestoredTree& tree, const RestoreOptions& options) {
   make_area(tree);
   unmap_stub(root);
   map_shared_memory(tree);
+  // Of a session that it is not the leader of, it is in ours.
+  const std::int32_t session = root.image.process.session;
+  if (!tree.has_process(session)) take_controlling_terminal(root, tree.model.open_files, session);
 }
 
 }  // namespace drover

@@ -34,7 +34,8 @@ class TreeMaker {
           run(step.pid, "PR_SET_CHILD_SUBREAPER", SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0);
         return;
       case BirthAct::NewSession:
-        return run(step.pid, "setsid", SYS_setsid, 0, 0, 0);
+        run(step.pid, "setsid", SYS_setsid, 0, 0, 0);
+        return take_controlling_terminal(*by_pid_.at(step.pid), tree_.model.open_files, step.pid);
       case BirthAct::LeadGroup:
         return run(step.pid, "setpgid", SYS_setpgid, 0, 0, 0);
       case BirthAct::JoinGroup:

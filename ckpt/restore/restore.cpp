@@ -15,6 +15,7 @@ namespace drover {
 
 struct HeldTree::Impl {
   RestoredTree tree;
+  UniqueFd terminal;
   bool live = true;
   bool over = false;
 
@@ -29,12 +30,22 @@ struct HeldTree::Impl {
   }
 };
 
+// Of a session that nobody in the tree leads we are the leader.
+static void find_own_session(const RestoredTree& tree) {
+  const auto& terminals = tree.model.open_files.terminals;
+  for (std::size_t i = 0; i < terminals.size(); ++i) {
+    if (terminals[i].session != 0 && !tree.has_process(terminals[i].session))
+      become_session_of(tree.files.terminals()[i]);
+  }
+}
+
 // The order is the design; each stage says why it stands where it does.
 static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOptions& options) {
   // Before the first process: a namespace's offsets are fixed when somebody enters it.
   if (options.time_namespace) enter_time_namespace(tree.model.host, options.live);
   // Also before: whoever is born later inherits them, and that is how they are shared.
   tree.files.open_all(tree.model.open_files, options);
+  find_own_session(tree);
   make_root(tree, options);
   // All of it while the processes are empty: parents, sessions and groups come with birth.
   make_tree(tree);
@@ -46,6 +57,8 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
   fill_pages(tree.processes, reader);
   // When nobody joins a process group any more, and before signals: their ends raise some.
   end_zombies(tree);
+  set_foreground_groups(tree);
+  tree.files.settle_terminals(tree.model.open_files);
   for (HeldProcess& held : tree.processes) {
     if (held.zombie()) continue;
     // Protections after contents; the program's file when no other program's file is mapped.
@@ -74,8 +87,10 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   impl->live = options.live;
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
+  UniqueFd& terminal = impl->terminal;
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
   run_stages(tree, reader, options);
+  terminal = tree.files.take_terminal(tree.model.open_files);
   tree.files = {};
   return held;
 }
@@ -93,6 +108,8 @@ HeldTree::~HeldTree() {
 
 pid_t HeldTree::root() const { return impl_->tree.processes.front().pid; }
 const std::vector<std::byte>& HeldTree::context() const { return impl_->tree.model.context; }
+
+UniqueFd HeldTree::take_terminal() { return std::move(impl_->terminal); }
 
 static HeldProcess* find_process(RestoredTree& tree, pid_t pid) {
   for (HeldProcess& held : tree.processes) {

@@ -14,6 +14,7 @@
 #include "ckpt/freeze/still_waiting.h"
 #include "ckpt/image/stream.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
@@ -28,6 +29,10 @@ struct RestoreOptions {
   // Make a new time namespace for the tree so that CLOCK_MONOTONIC and CLOCK_BOOTTIME go on. Needs CAP_SYS_ADMIN in the
   // caller's user namespace; the calling process must be single-threaded.
   bool time_namespace = false;
+  // The caller takes the master of a terminal that is given to the tree. Without it such an image is refused. If the
+  // tree was in a session that none of it leads, the calling process becomes the leader of a session with that
+  // terminal; it must not lead a process group, and the tree is hung up when it ends.
+  bool terminal = false;
   // The frozen time counts into both clocks (live migration), or only into BOOTTIME (an image that was at rest).
   bool live = true;
 };
@@ -41,6 +46,8 @@ class HeldTree {
 
   pid_t root() const;                             // in the caller's PID namespace
   const std::vector<std::byte>& context() const;  // what DumpOptions::context held
+  // The master of the tree's terminal (RestoreOptions::terminal), non-blocking; empty if it was given none. Once.
+  UniqueFd take_terminal();
 
   // Rebuilds the waits of interrupted system calls, drops capabilities that only the restoring needed, and lets all go
   // on; from here on the tree no longer dies with the caller. It gives back what FrozenTree::thaw() does.

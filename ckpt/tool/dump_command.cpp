@@ -1,74 +1,86 @@
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <functional>
 
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/fd_stream.h"
-#include "ckpt/sys/unique_fd.h"
 #include "ckpt/tool/commands.h"
+#include "ckpt/tool/image_file.h"
+#include "ckpt/tool/inside.h"
 #include "ckpt/tool/timing.h"
 
 namespace drover {
 
-static DumpOptions dump_options() {
-  DumpOptions options;
-  options.locks = true;
-  return options;
-}
+namespace {
 
-static int refuse(const DumpArguments& arguments, const std::string& reason) {
-  fmt::print(stderr, "drover-ckpt: process {} can't be dumped: {}\n", arguments.pid, reason);
-  return 1;
-}
-
-// An image that is not complete must not be taken for one.
-static void discard(const DumpArguments& arguments) {
-  if (arguments.image != "-") ::unlink(arguments.image.c_str());
-}
-
-static int write_image(const DumpArguments& arguments, FrozenTree& tree, int fd, Timing& timing) {
-  FdSink sink(fd);
-  const DumpResult result = dump(tree, sink, dump_options());
-  if (result.refused) {
-    discard(arguments);
-    return refuse(arguments, result.refused->reason);
+// A dump of a process of our own PID namespace.
+class Dumper {
+ public:
+  // `reaper`: of the tree's orphans, 0: nobody of ours.
+  Dumper(const DumpArguments& arguments, pid_t pid, pid_t reaper)
+      : arguments_(arguments), pid_(pid), reaper_(reaper), timing_(arguments.timing) {
+    options_.locks = true;
+    options_.terminal = true;
+    options_.namespaces_of = reaper;
   }
-  timing.phase("dump");
-  StillWaiting still;
-  if (arguments.leave_running)
-    still = tree.thaw();
-  else
-    tree.kill();
-  timing.phase(arguments.leave_running ? "thaw" : "kill");
-  if (arguments.timing)
+
+  // Calls `written` when the image is whole, before the tree ends. A refusal is printed.
+  void run(int fd, const std::function<void()>& written) {
+    if (const auto obstacle = find_obstacle(pid_, options_)) return refuse(obstacle->reason);
+    timing_.phase("check");
+    auto frozen = FrozenTree::freeze(pid_, nullptr, reaper_);
+    if (const auto* refusal = std::get_if<Refusal>(&frozen)) return refuse(refusal->reason);
+    timing_.phase("freeze");
+    FrozenTree& tree = std::get<FrozenTree>(frozen);
+    FdSink sink(fd);
+    const DumpResult result = dump(tree, sink, options_);
+    if (result.refused) return refuse(result.refused->reason);
+    timing_.phase("dump");
+    if (arguments_.timing) print(result.stats);
+    written();
+    StillWaiting still;
+    if (arguments_.leave_running)
+      still = tree.thaw();
+    else
+      tree.kill();
+    timing_.phase(arguments_.leave_running ? "thaw" : "kill");
+  }
+
+ private:
+  void refuse(const std::string& reason) const {
+    fmt::print(stderr, "drover-ckpt: process {} can't be dumped: {}\n", arguments_.pid, reason);
+  }
+  static void print(const DumpStats& stats) {
     fmt::print(stderr, "image {} bytes, pages {} bytes, {} zero pages left out, {} threads, {} waits estimated\n",
-               result.stats.image_bytes, result.stats.page_bytes, result.stats.zero_pages, result.stats.threads,
-               result.stats.estimated_waits);
-  return 0;
-}
+               stats.image_bytes, stats.page_bytes, stats.zero_pages, stats.threads, stats.estimated_waits);
+  }
+
+  const DumpArguments& arguments_;
+  pid_t pid_, reaper_;
+  DumpOptions options_;
+  Timing timing_;
+};
+
+}  // namespace
 
 int run_dump(const DumpArguments& arguments) {
-  Timing timing(arguments.timing);
-  if (const auto obstacle = find_obstacle(arguments.pid, dump_options())) return refuse(arguments, obstacle->reason);
-  timing.phase("check");
-  UniqueFd file;
-  if (arguments.image != "-")
-    file.reset(check(::open(arguments.image.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open",
-                     arguments.image));
-  auto frozen = FrozenTree::freeze(arguments.pid);
-  if (const auto* refusal = std::get_if<Refusal>(&frozen)) {
-    discard(arguments);
-    return refuse(arguments, refusal->reason);
+  ImageFile file(arguments.image);
+  bool whole = false;
+  if (const auto inside = find_inside(arguments.pid)) {
+    whole = run_inside(*inside, [&](const std::function<void()>& done) {
+      try {
+        Dumper(arguments, inside->pid, 1).run(file.fd(), done);
+      } catch (const std::exception& error) {
+        fmt::print(stderr, "drover-ckpt: {}\n", error.what());
+      }
+    });
+  } else {
+    Dumper(arguments, arguments.pid, 0).run(file.fd(), [&whole] { whole = true; });
   }
-  timing.phase("freeze");
-  try {
-    return write_image(arguments, std::get<FrozenTree>(frozen), file ? file.get() : STDOUT_FILENO, timing);
-  } catch (...) {
-    discard(arguments);
-    throw;
-  }
+  if (whole) file.keep();
+  return whole ? 0 : 1;
 }
 
 }  // namespace drover

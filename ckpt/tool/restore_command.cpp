@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,19 +15,11 @@
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
+#include "ckpt/tool/attend.h"
 #include "ckpt/tool/commands.h"
 #include "ckpt/tool/timing.h"
 
 namespace drover {
-
-static int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
-
-static int wait_for(pid_t pid) {
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  return exit_code(status);
-}
 
 static UniqueFd open_image(const std::string& path) {
   if (path == "-") return UniqueFd(check(::dup(STDIN_FILENO), "dup", "standard input"));
@@ -42,52 +36,73 @@ static void verify_first(int fd) {
   check(::lseek(fd, 0, SEEK_SET), "lseek", "image");
 }
 
-// Restores and lets go. The process id, or 0 when the reason has been printed.
-static pid_t restore_here(const RestoreArguments& arguments, int fd, bool child_of_parent) {
+struct Restored {
+  pid_t root = 0;     // 0: the reason has been printed
+  UniqueFd terminal;  // the other side of the tree's terminal, if it has been given one
+};
+
+// Restores and lets go, as a child of our parent.
+static Restored restore_here(const RestoreArguments& arguments, int fd) {
   Timing timing(arguments.timing);
   FdSource source(fd);
   RestoreOptions options;
-  options.child_of_parent = child_of_parent;
+  options.child_of_parent = true;
+  options.terminal = !arguments.detach;
   options.live = false;
   options.time_namespace = true;
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
     fmt::print(stderr, "drover-ckpt: can't restore: {}\n", refusal->reason);
-    return 0;
+    return {};
   }
   timing.phase("restore");
   HeldTree& tree = std::get<HeldTree>(restored);
   const pid_t root = tree.root();
+  UniqueFd terminal = tree.take_terminal();
   const StillWaiting still = tree.resume();
   timing.phase("resume");
-  return root;
+  return {root, std::move(terminal)};
 }
 
-// PID 1 of a namespace of the program's own: it has a worker restore beside it, and reaps until the program has ended.
-static int run_init(const RestoreArguments& arguments, int fd) {
-  check(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make mounts private");
-  check(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr), "mount", "/proc");
-  int answer[2];
-  check(::pipe2(answer, O_CLOEXEC), "pipe");
-  const pid_t worker = check(::fork(), "fork");
-  if (worker == 0) {
-    pid_t root = 0;
+// A process beside us restores, because it may have to lead a session; then it stays until we end, since its end would
+// hang the session's terminal up.
+static Restored restore_beside(const RestoreArguments& arguments, int fd) {
+  int ends[2];
+  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
+  const UniqueFd ours(ends[0]);
+  UniqueFd theirs(ends[1]);
+  const pid_t parent = ::getpid();
+  if (check(::fork(), "fork") == 0) {
+    int code = 1;
     try {
-      root = restore_here(arguments, fd, true);
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      Restored restored = restore_here(arguments, fd);
+      code = send_terminal(theirs.get(), restored.root, restored.terminal.get()) && restored.root != 0 ? 0 : 1;
+      const bool stays = static_cast<bool>(restored.terminal);
+      restored.terminal.reset();  // who waits for the tree hangs it up
+      if (stays && ::getppid() == parent) ::pause();
     } catch (const std::exception& error) {
       fmt::print(stderr, "drover-ckpt: {}\n", error.what());
     }
-    ::_exit(::write(answer[1], &root, sizeof root) == sizeof root && root != 0 ? 0 : 1);
+    ::_exit(code);
   }
-  ::close(answer[1]);
-  pid_t root = 0;
-  if (::read(answer[0], &root, sizeof root) != sizeof root || root == 0) return 1;
-  for (;;) {
-    int status = 0;
-    const pid_t ended = ::wait(&status);
-    if (ended == root) return exit_code(status);
-    if (ended < 0 && errno != EINTR) return 1;
-  }
+  theirs.reset();
+  Restored restored;
+  restored.terminal = receive_terminal(ours.get(), restored.root);
+  return restored;
+}
+
+// PID 1 of a namespace of the program's own: it has a worker restore beside it, and reaps until the program has ended.
+static int run_init(const RestoreArguments& arguments, int fd, UniqueFd running) {
+  check(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make mounts private");
+  check(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr), "mount", "/proc");
+  if (::access("/dev/pts", F_OK) == 0)  // terminals keep their numbers
+    check(::mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
+          "mount", "/dev/pts");
+  Restored restored = restore_beside(arguments, fd);
+  if (restored.root == 0 || ::write(running.get(), "r", 1) != 1) return 1;
+  running.reset();
+  return attend(restored.root, std::move(restored.terminal));
 }
 
 static void enter_namespaces() {
@@ -103,17 +118,26 @@ static void enter_namespaces() {
 
 static int restore_in_namespace(const RestoreArguments& arguments, int fd) {
   enter_namespaces();
+  int ends[2];
+  check(::pipe2(ends, O_CLOEXEC), "pipe");
+  const UniqueFd told(ends[0]);
+  UniqueFd running(ends[1]);
   const pid_t init = check(::fork(), "fork");
   if (init == 0) {
     int code = 1;
     try {
-      code = run_init(arguments, fd);
+      // Who restores in the foreground is to the tree what a terminal is.
+      if (!arguments.detach) ::prctl(PR_SET_PDEATHSIG, SIGHUP);
+      code = run_init(arguments, fd, std::move(running));
     } catch (const std::exception& error) {
       fmt::print(stderr, "drover-ckpt: {}\n", error.what());
     }
     ::_exit(code);
   }
-  return arguments.detach ? 0 : wait_for(init);
+  running.reset();
+  char byte = 0;
+  if (arguments.detach && ::read(told.get(), &byte, 1) == 1) return 0;
+  return attend(init, {});
 }
 
 // May this process choose process ids in its PID namespace? (clone3(2), set_tid: CAP_SYS_ADMIN or, since Linux 5.9,
@@ -123,10 +147,11 @@ static bool may_choose_pids() { return ::geteuid() == 0; }
 int run_restore(const RestoreArguments& arguments) {
   const UniqueFd image = open_image(arguments.image);
   verify_first(image.get());
+  block_signals();
   if (arguments.new_pid_namespace || !may_choose_pids()) return restore_in_namespace(arguments, image.get());
-  const pid_t root = restore_here(arguments, image.get(), false);
-  if (root == 0) return 1;
-  return arguments.detach ? 0 : wait_for(root);
+  Restored restored = restore_beside(arguments, image.get());
+  if (restored.root == 0) return 1;
+  return arguments.detach ? 0 : attend(restored.root, std::move(restored.terminal));
 }
 
 }  // namespace drover

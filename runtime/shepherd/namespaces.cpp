@@ -38,6 +38,14 @@ void mount_own_proc() {
   check(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr), "mount proc", "/proc");
 }
 
+// Terminals that the job makes keep their numbers when it moves. /dev/ptmx finds the devpts beside it (Linux >= 4.7).
+// Without gid=5, which an ordinary user's namespace does not have.
+void mount_own_terminals() {
+  if (::access("/dev/pts", F_OK) != 0) return;
+  check(::mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
+        "mount devpts", "/dev/pts");
+}
+
 pid_t clone_with(std::uint64_t flags) {
   clone_args args{};
   args.flags = flags;
@@ -57,6 +65,7 @@ pid_t fork_into_namespaces() {
   if (pid > 0) return pid;
   if (own_users) map_user(uid, gid);
   mount_own_proc();
+  mount_own_terminals();
   return 0;
 }
 

@@ -359,6 +359,8 @@ int main(int argc, char** argv) try {
   if (init == 0) {
     check(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount");
     check(::mount("proc", "/proc", "proc", 0, nullptr), "mount", "/proc");
+    check(::mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
+          "mount", "/dev/pts");
     int code = 99;
     try {
       code = run_job(settings);

@@ -7,6 +7,7 @@
 
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/maps.h"
+#include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 
@@ -81,6 +82,8 @@ ProcState read_proc_state(pid_t pid) try {
   for (const pid_t tid : list_threads(pid)) add_thread(pid, tid, state);
   add_files(pid, state);
   for (const char* name : {"cwd", "root", "exe"}) state[name] = read_link(proc_path(pid, name));
+  const TaskStat stat = parse_task_stat(read_text(proc_path(pid, "stat")));
+  state["terminal"] = fmt::format("{} {}", stat.terminal, stat.foreground_group);
   for (const char* name : {"cmdline", "environ", "auxv", "limits"}) state[name] = read_text(proc_path(pid, name));
   return state;
 } catch (const SystemError& error) {

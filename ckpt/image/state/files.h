@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ckpt/image/state/file_identity.h"
+#include "ckpt/image/state/terminal.h"
 
 namespace drover {
 
@@ -25,6 +26,9 @@ enum class FileKind : std::uint8_t {
   UnixSocket = 10,  // without a name; its peer, if it has one, is in the tree
   Pidfd = 11,       // `counter`: the process, which is in the tree
   Inotify = 12,
+  TerminalMaster = 13,       // these three: `object` is an index into OpenFilesState::terminals
+  Terminal = 14,             // its slave
+  ControllingTerminal = 15,  // the same, opened as /dev/tty
 };
 
 // What has no name by which it could be opened again, so that it travels itself, its content in FileData records.
@@ -90,7 +94,7 @@ struct OpenFileState {
   std::int64_t position = 0;
   FileIdentity file;          // Regular, Directory, Device
   std::string key;            // External
-  std::uint32_t object = 0;   // Nameless, Pipe: index into OpenFilesState::objects
+  std::uint32_t object = 0;   // Nameless, Pipe: index into OpenFilesState::objects; or ::terminals
   std::uint64_t counter = 0;  // EventFd; TimerFd: expirations not yet read; SignalFd: its mask
   bool semaphore = false;     // EventFd
   std::int32_t watcher = 0;   // Epoll: the process whose descriptors `watched` speaks of
@@ -109,10 +113,11 @@ struct OpenFileState {
 
 struct OpenFilesState {
   std::vector<FileObject> objects;  // areas of memory speak of them, too
+  std::vector<TerminalState> terminals;
   std::vector<OpenFileState> files;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& objects& files;
+    a& objects& terminals& files;
   }
 };
 

@@ -1,0 +1,101 @@
+#include "ckpt/tool/inside.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+
+#include "ckpt/sys/error.h"
+#include "ckpt/sys/task_stat.h"
+#include "ckpt/sys/task_status.h"
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/unique_fd.h"
+
+namespace drover {
+
+static bool same_namespace(pid_t pid, const char* name) {
+  const auto ours = try_read_link(fmt::format("/proc/self/ns/{}", name));
+  const auto theirs = try_read_link(proc_path(pid, fmt::format("ns/{}", name)));
+  return !ours || !theirs || ours == theirs;
+}
+
+static bool runs_our_program(pid_t pid) {
+  struct stat ours {
+  }, theirs{};
+  return ::stat("/proc/self/exe", &ours) == 0 && ::stat(proc_path(pid, "exe").c_str(), &theirs) == 0 &&
+         ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+// The process itself or the nearest of its ancestors that is PID 1 in its namespace.
+static pid_t find_init(pid_t pid) {
+  while (pid > 1) {
+    const auto status = try_read_text(proc_path(pid, "status")), stat = try_read_text(proc_path(pid, "stat"));
+    if (!status || !stat) return 0;
+    const auto pids = parse_task_status(*status).namespace_pids;
+    if (pids.size() > 1 && pids.back() == 1) return pid;
+    pid = parse_task_stat(*stat).parent;
+  }
+  return 0;
+}
+
+std::optional<Inside> find_inside(pid_t pid) {
+  if (same_namespace(pid, "pid")) return std::nullopt;
+  const auto status = try_read_text(proc_path(pid, "status"));
+  const pid_t init = find_init(pid);
+  if (!status || init == 0 || init == pid || !runs_our_program(init)) return std::nullopt;
+  return Inside{init, parse_task_status(*status).namespace_pids.back()};
+}
+
+static void enter(const UniqueFd& init, pid_t pid) {
+  static constexpr std::pair<const char*, int> kKinds[] = {
+      {"user", CLONE_NEWUSER}, {"pid", CLONE_NEWPID}, {"mnt", CLONE_NEWNS}, {"ipc", CLONE_NEWIPC}};
+  int kinds = 0;
+  for (const auto& [name, kind] : kKinds) {
+    if (!same_namespace(pid, name)) kinds |= kind;
+  }
+  // Of all at once, the user namespace first (setns(2), Linux >= 5.8).
+  check(::setns(init.get(), kinds), "setns", fmt::format("process {}", pid));
+  check(::prctl(PR_SET_DUMPABLE, 1), "PR_SET_DUMPABLE");  // else our own /proc files are root's
+}
+
+static int work_inside(const Inside& inside, const std::function<void(const std::function<void()>&)>& work, int done) {
+  try {
+    const UniqueFd init(check(static_cast<int>(::syscall(SYS_pidfd_open, inside.init, 0)), "pidfd_open"));
+    enter(init, inside.init);
+    const pid_t worker = check(::fork(), "fork");  // only children are in the PID namespace
+    if (worker == 0) {
+      work([done] { check(::write(done, "d", 1), "write", "pipe"); });
+      ::_exit(0);
+    }
+    while (::waitpid(worker, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "drover-ckpt: {}\n", error.what());
+  }
+  return 0;
+}
+
+bool run_inside(const Inside& inside, const std::function<void(const std::function<void()>&)>& work) {
+  int ends[2];
+  check(::pipe2(ends, O_CLOEXEC), "pipe");
+  const UniqueFd told(ends[0]);
+  UniqueFd done(ends[1]);
+  const pid_t pid = check(::fork(), "fork");
+  if (pid == 0) ::_exit(work_inside(inside, work, done.get()));
+  done.reset();
+  char byte = 0;
+  const bool is_done = ::read(told.get(), &byte, 1) == 1;
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return is_done;
+}
+
+}  // namespace drover
