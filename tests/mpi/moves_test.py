@@ -126,6 +126,16 @@ class MovesTest(WorldTest):
         self.assert_moved(number, 4)
         self.assertEqual(self.log_of(number), "ready\nTrue\n")
 
+    def test_terminal_of_its_own(self):
+        """A shell with job control in a terminal that the job has made, as script(1) or an expect script makes one."""
+        number = self.submit("script", "-qec", "tty; echo ready; while [ ! -e stop ]; do sleep 0.05; done; "
+                             "stty size; echo in $(tty) > /dev/tty; true", "/dev/null")
+        wait_for(lambda: "ready" in self.log_of(number), "the program to be ready")
+        self.move_round(number, 6)
+        (self.directory / "stop").touch()
+        self.assert_moved(number, 6)
+        self.assertEqual(self.log_of(number).split(), ["/dev/pts/0", "ready", "0", "0", "in", "/dev/pts/0"])
+
     def test_tree_that_forks_all_the_time(self):
         """Pipelines made and ended while they are moved; an orphan that writes on after its parent has gone."""
         script = ("((while [ ! -e stop ]; do sleep 0.05; done; echo orphan saw it; touch seen) &); echo ready\n"
