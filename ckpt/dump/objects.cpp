@@ -68,7 +68,7 @@ static void write_file(int fd, FileDataState piece, ImageWriter& writer) {
   }
 }
 
-// tee(2) gives what lies in the pipe without taking it out.
+// tee(2) gives what lies in the pipe without taking it out, and of packets (pipe2(2), O_DIRECT) each read gives one.
 static void write_pipe(int fd, std::uint64_t size, FileDataState piece, ImageWriter& writer) {
   int copy[2];
   check(::pipe2(copy, O_CLOEXEC | O_NONBLOCK), "pipe");

@@ -62,16 +62,28 @@ FileObject describe_object(const Descriptor& d) {
   return object;
 }
 
+// "uts:[4026531838]": the process's own namespace is where it will be again, others are not (namespaces(7)).
+static std::optional<std::string> path_of_namespace(const Descriptor& d) {
+  const std::string kind = d.link.substr(0, d.link.find(':'));
+  if (kind == "time" || kind.find('/') != std::string::npos) return std::nullopt;
+  if (try_read_link(proc_path(d.process, "ns/" + kind)) != d.link) return std::nullopt;
+  return "/proc/self/ns/" + kind;
+}
+
 static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& file) {
   file.file = identity_of(d.link, d.info, d.detail.flags);
   if (d.info.st_nlink == 0) {
     file.kind = FileKind::Nameless;
     return plan_nameless(d);
   }
+  file.kind = FileKind::Regular;
+  if (const auto path = path_of_namespace(d)) {
+    file.file.path = *path;
+    return std::nullopt;
+  }
   struct stat now {};
   if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
     return Refusal{fmt::format("holds {}, which has been moved or replaced, {}", d.link, d.name())};
-  file.kind = FileKind::Regular;
   return std::nullopt;
 }
 
@@ -104,7 +116,6 @@ static std::optional<Refusal> plan_pipe(const Descriptor& d, OpenFileState& file
   struct stat now {};
   if (is_fifo(d) && (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info)))
     return Refusal{fmt::format("holds a named pipe that is gone, {} ({})", d.name(), d.link)};
-  if (d.detail.flags & O_DIRECT) return Refusal{fmt::format("holds a pipe in packet mode, {}", d.name())};
   file.kind = FileKind::Pipe;
   return std::nullopt;
 }

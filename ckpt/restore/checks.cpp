@@ -52,7 +52,8 @@ static std::optional<Refusal> check_kernel(const ImageModel& model) {
 // mount.
 static bool is_of_kernel(const std::string& path) {
   struct statfs fs {};
-  return ::statfs(path.c_str(), &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC);
+  return ::statfs(path.c_str(), &fs) == 0 &&
+         (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC || fs.f_type == NSFS_MAGIC);
 }
 
 static std::optional<Refusal> check_file(const FileIdentity& file) {

@@ -53,9 +53,18 @@ static UniqueFd make_memfd(const FileObject& object) {
   return fd;
 }
 
-void FileTable::make_pipe(const FileObject& object, std::uint32_t number) {
+// What is written to a pipe in packet mode is not joined.
+static bool takes_packets(const OpenFilesState& files, std::uint32_t number) {
+  return std::any_of(files.files.begin(), files.files.end(), [number](const OpenFileState& file) {
+    return file.kind == FileKind::Pipe && file.object == number && (file.flags & O_ACCMODE) != O_RDONLY &&
+           (file.flags & O_DIRECT) != 0;
+  });
+}
+
+void FileTable::make_pipe(const OpenFilesState& files, std::uint32_t number) {
+  const FileObject& object = files.objects[number];
   int ends[2];
-  check(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), "pipe");
+  check(::pipe2(ends, O_CLOEXEC | O_NONBLOCK | (takes_packets(files, number) ? O_DIRECT : 0)), "pipe");
   read_ends_[number].reset(ends[0]);
   objects_.emplace_back(ends[1]);
   check(::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(object.size)), "F_SETPIPE_SZ");
@@ -63,7 +72,8 @@ void FileTable::make_pipe(const FileObject& object, std::uint32_t number) {
 
 // Open both ways it neither waits for another nor lets what is in it go. On the host where the old tree still holds it,
 // it is the same one.
-void FileTable::make_fifo(const FileObject& object, std::uint32_t number) {
+void FileTable::make_fifo(const OpenFilesState& files, std::uint32_t number) {
+  const FileObject& object = files.objects[number];
   UniqueFd fd(check(::open(object.path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC), "open", object.path));
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode))
@@ -71,6 +81,8 @@ void FileTable::make_fifo(const FileObject& object, std::uint32_t number) {
   int unread = 0;
   if (::ioctl(fd.get(), FIONREAD, &unread) == 0 && unread > 0) filled_.insert(number);
   check(::fcntl(fd.get(), F_SETPIPE_SZ, static_cast<int>(object.size)), "F_SETPIPE_SZ", object.path);
+  if (takes_packets(files, number))
+    check(::fcntl(fd.get(), F_SETFL, O_NONBLOCK | O_DIRECT), "F_SETFL", object.path);
   read_ends_[number].reset(check(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0), "dup", object.path));
   objects_.push_back(std::move(fd));
 }
@@ -79,9 +91,9 @@ void FileTable::make_objects(const OpenFilesState& files) {
   for (std::uint32_t i = 0; i < files.objects.size(); ++i) {
     const FileObject& object = files.objects[i];
     if (object.kind == ObjectKind::Pipe && !object.path.empty())
-      make_fifo(object, i);
+      make_fifo(files, i);
     else if (object.kind == ObjectKind::Pipe)
-      make_pipe(object, i);
+      make_pipe(files, i);
     else
       objects_.push_back(object.kind == ObjectKind::Memfd ? make_memfd(object) : make_unlinked(object));
   }

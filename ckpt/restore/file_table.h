@@ -46,8 +46,8 @@ class FileTable {
   UniqueFd open_pipe(const OpenFileState&, const FileObject&);
   void open_socket(const OpenFilesState&, std::size_t index);
   void make_terminals(const OpenFilesState&);
-  void make_pipe(const FileObject&, std::uint32_t number);
-  void make_fifo(const FileObject&, std::uint32_t number);
+  void make_pipe(const OpenFilesState&, std::uint32_t number);
+  void make_fifo(const OpenFilesState&, std::uint32_t number);
 
   std::vector<UniqueFd> objects_;
   std::vector<RestoredTerminal> terminals_;

@@ -26,7 +26,20 @@ int main(void) {
   int fifo_read = open(fifo, O_RDONLY | O_NONBLOCK), fifo_write = open(fifo, O_WRONLY | O_NONBLOCK);
   CHECK(fcntl(fifo_read, F_SETFL, 0) == 0 && write(fifo_write, "in the fifo", 11) == 11);
 
+  int own = open("/proc/self/ns/uts", O_RDONLY);
+  // Packets stay apart.
+  int packets[2];
+  CHECK(pipe2(packets, O_DIRECT | O_NONBLOCK) == 0);
+  CHECK(write(packets[1], "one", 3) == 3 && write(packets[1], "two", 3) == 3 && write(packets[1], "three", 5) == 5);
+  CHECK(read(packets[0], block, 2) == 2);  // the rest of a packet is thrown away
+
   ready_and_wait();
+
+  struct stat there, here;
+  CHECK(fstat(own, &there) == 0 && stat("/proc/self/ns/uts", &here) == 0 && there.st_ino == here.st_ino);
+  CHECK(read(packets[0], block, sizeof block) == 3 && memcmp(block, "two", 3) == 0);
+  CHECK(read(packets[0], block, sizeof block) == 5 && memcmp(block, "three", 5) == 0);
+  CHECK((fcntl(packets[1], F_GETFL) & O_DIRECT) && !(fcntl(packets[0], F_GETFL) & O_DIRECT));
 
   memset(block, 0, 12);
   CHECK(read(fifo_read, block, sizeof block) == 11 && strcmp(block, "in the fifo") == 0);
