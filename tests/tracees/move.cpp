@@ -1,12 +1,15 @@
 // Starts a program as a job's shepherd would and moves it again and again: in namespaces of its own, frozen and dumped
 // by one worker process, restored by another, reaped by PID 1.
 //
-//   move [--moves N] [--every MS] [--as-nobody] [--directory DIR] [--at-rest] [--no-proc] -- PROGRAM ARGUMENTS...
+//   move [--moves N] [--every MS] [--as-nobody] [--directory DIR] [--at-rest] [--no-proc] [--one-worker]
+//        -- PROGRAM ARGUMENTS...
 //
 // With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the
 // moves happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run. Exits
-// with the program's code. `--kill N`: instead of moving, N workers that freeze and dump are killed at random moments,
-// and the program must not notice. 99 when a move fails, and says why. /proc is compared before and after each move.
+// with the program's code. `--one-worker`: a single worker does it all, and must not grow: its descriptors, its memory
+// and the processes there are stay as many as they were after the first moves. `--kill N`: instead of moving, N workers
+// that freeze and dump are killed at random moments, and the program must not notice. 99 when a move fails, and says
+// why. /proc is compared before and after each move.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -120,8 +123,36 @@ int restore_job(const Settings& settings, const Job& job, const std::string& ima
   return 0;
 }
 
-// A process that dumps ('D') and restores ('R') as it is told. Who has restored also dumps the next time: it may hold
-// threads that nobody else can stop, and knows when waits end.
+// What must not grow with the number of moves.
+class LeakCheck {
+ public:
+  // The first call takes the measure.
+  int look() {
+    const std::size_t descriptors = list_numbers("/proc/self/fd").size(), processes = list_numbers("/proc").size();
+    if (descriptors_ == 0) {
+      descriptors_ = descriptors, processes_ = processes, kib_ = resident_kib();
+      return 0;
+    }
+    const std::uint64_t kib = resident_kib();
+    fmt::print(stderr, "move: {} descriptors, were {}; {} processes, were {}; {} KiB, were {}\n", descriptors,
+               descriptors_, processes, processes_, kib, kib_);
+    constexpr std::uint64_t kSlackKib = 512;  // a page of the heap here and there
+    return descriptors > descriptors_ || processes > processes_ || kib > kib_ + kSlackKib ? 1 : 0;
+  }
+
+ private:
+  static std::uint64_t resident_kib() {
+    const std::string text = read_text("/proc/self/statm");
+    std::string_view rest = text;
+    next_word(rest);
+    return to_number(next_word(rest)).value_or(0) * 4;
+  }
+  std::size_t descriptors_ = 0, processes_ = 0;
+  std::uint64_t kib_ = 0;
+};
+
+// A process that dumps ('D') and restores ('R') as it is told, or looks for leaks ('L'). Who has restored also dumps
+// the next time: it may hold threads that nobody else can stop, and knows when waits end.
 class Worker {
  public:
   Worker(const Settings& settings, const Job& job) {
@@ -158,13 +189,15 @@ class Worker {
   static void obey(const Settings& settings, const Job& job, int orders, int answers) {
     const std::string image = settings.directory + "/image";
     StillWaiting still;
+    LeakCheck leaks;
     for (char what = 0;;) {
       still.lingering.wait(orders);
       if (::read(orders, &what, 1) != 1) return;
       char code = 1;
       try {
-        code = static_cast<char>(what == 'D' ? dump_job(settings, job, image, still)
-                                             : restore_job(settings, job, image, still));
+        code = static_cast<char>(what == 'L'   ? leaks.look()
+                                 : what == 'D' ? dump_job(settings, job, image, still)
+                                               : restore_job(settings, job, image, still));
       } catch (const std::exception& error) {
         fmt::print(stderr, "move: {}\n", error.what());
       }
@@ -292,8 +325,10 @@ bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& work
   ::waitpid(job.pid, nullptr, __WALL);
   reap_all_but(worker->pid());
   if (settings.at_rest) pause_ms(50);
-  worker.reset();  // before the next one inherits its pipes
-  worker = std::make_unique<Worker>(settings, job);
+  if (!settings.one_worker) {
+    worker.reset();  // before the next one inherits its pipes
+    worker = std::make_unique<Worker>(settings, job);
+  }
   if (worker->ask('R') != 0) fail(fmt::format("restore {} failed", number));
   if (settings.until_exit || settings.no_proc) return true;
   for (int i = 0; i < 200; ++i) {  // sleeping threads need a moment to get back to where they were
@@ -316,6 +351,8 @@ int run_job(const Settings& settings) {
   std::unique_ptr<Worker> worker;
   while (moved < settings.moves && move_once(settings, job, worker, moved + 1)) {
     ++moved;
+    const bool settled = moved == settings.moves / 10 || moved == settings.moves;
+    if (settings.one_worker && settled && worker->ask('L') != 0) fail("the worker leaks");
     for (int waited = 0; waited < settings.every_ms && !exited(job.pid); ++waited) {
       drain(job);
       pause_ms(1);

@@ -16,7 +16,7 @@ struct Settings {
   int every_ms = 0;
   int kills = 0;
   bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
-       timing = false;
+       timing = false, one_worker = false;
   std::string directory = "/tmp";
   std::vector<char*> command;
 };
@@ -50,6 +50,8 @@ inline Settings parse_settings(int argc, char** argv) {
       settings.at_rest = true;
     else if (option == "--leave-running")
       settings.leave_running = true;
+    else if (option == "--one-worker")
+      settings.one_worker = true;
     else if (option == "--timing")
       settings.timing = true;
     else if (option == "--directory")

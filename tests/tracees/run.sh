@@ -12,12 +12,12 @@ as=
 [ "$who" = nobody ] && as=--as-nobody
 cd / || exit 1
 # shellcheck disable=SC2046,SC2086 # MOVES may carry further options, separated by semicolons
-"$move" $as --moves $(echo "$moves" | tr ";" " ") --every 30 --directory "$dir" -- "$tracee" "$@" </dev/null
+"$move" $as --every 30 --moves $(echo "$moves" | tr ";" " ") --directory "$dir" -- "$tracee" "$@" </dev/null
 code=$?
 if [ "$code" -eq 0 ]; then
   rm -rf "$dir"
   exit 0
 fi
 cat "$dir/stderr"
-echo "kept $dir; again with: $move $as --moves $moves --every 30 --directory $dir -- $tracee $*"
+echo "kept $dir; again with: $move $as --every 30 --moves $moves --directory $dir -- $tracee $*"
 exit "$code"

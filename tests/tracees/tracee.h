@@ -20,7 +20,7 @@ static int failures;
   } while (0)
 
 // SIGUSR1 ends the wait. An EINTR that the program would not have seen without being moved is a failure.
-static void ready_and_wait(void) {
+static inline void ready_and_wait(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);
