@@ -21,6 +21,8 @@
 
 namespace drover {
 
+// Before anything else is asked of a process.
+void leave_vdso(FrozenProcess&, const std::vector<Mapping>&);
 HostState collect_host(const FrozenTree::Impl& tree, const MemoryState& memory);
 Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&);
 ProcessState collect_zombie(pid_t);

@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/user.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,9 +17,9 @@
 
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/cpu.h"
-#include "ckpt/sys/maps.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/text.h"
+#include "ckpt/sys/vdso.h"
 
 namespace drover {
 
@@ -32,20 +33,24 @@ static std::optional<Refusal> check_cpu(const ImageModel& model) {
   return std::nullopt;
 }
 
-static std::vector<std::byte> own_vdso() {
-  for (const Mapping& m : parse_maps(read_text("/proc/self/maps"))) {
-    if (m.path != "[vdso]") continue;
-    std::vector<std::byte> code(m.bytes());
-    std::memcpy(code.data(), reinterpret_cast<const void*>(m.start), code.size());
-    return code;
+// Another vdso is no obstacle, unless it can't be understood or somebody is just running through the old one.
+static std::optional<Refusal> check_vdso(const ImageModel& model, const RestoreOptions& options) {
+  const auto own = own_vdso();
+  if (model.host.vdso.empty() || (model.host.vdso == own && !options.other_vdso)) return std::nullopt;
+  if (redirect_vdso(model.host.vdso, own, 0).empty())
+    return Refusal{fmt::format("the kernel here can't take the place of the program's vdso (Linux {})",
+                               model.host.kernel_release)};
+  for (const ProcessImage& image : model.processes) {
+    for (const ThreadState& thread : image.threads) {
+      user_regs_struct registers{};
+      std::memcpy(&registers, thread.registers.data(), sizeof registers);
+      for (const AreaState& area : image.memory.areas) {
+        if (area.kind == AreaKind::Vdso && registers.rip - area.start < area.bytes())
+          return Refusal{fmt::format("thread {} is inside the vdso of another kernel", thread.tid)};
+      }
+    }
   }
-  return {};
-}
-
-static std::optional<Refusal> check_kernel(const ImageModel& model) {
-  if (model.host.vdso.empty() || model.host.vdso == own_vdso()) return std::nullopt;
-  return Refusal{
-      fmt::format("the kernel here has another vdso than the program's (Linux {})", model.host.kernel_release)};
+  return std::nullopt;
 }
 
 // The files of the kernel's own file systems have neither a size nor a time that means anything, and other ones in each
@@ -137,7 +142,7 @@ static std::optional<Refusal> check_pid(pid_t pid) {
 
 std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const RestoreOptions& options) {
   if (auto refusal = check_cpu(model)) return refusal;
-  if (auto refusal = check_kernel(model)) return refusal;
+  if (auto refusal = check_vdso(model, options)) return refusal;
   if (auto refusal = check_memory(model)) return refusal;
   if (auto refusal = check_open_files(model, options)) return refusal;
   for (const ProcessImage& image : model.processes) {

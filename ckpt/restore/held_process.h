@@ -58,6 +58,7 @@ struct RestoredTree {
   std::list<HeldProcess> processes;  // the root first, in the order of the image
   std::list<HeldProcess> helpers;    // ended again before the tree is let go
   std::map<std::uint32_t, SharedObject> shared_memory;
+  bool other_vdso = false;  // than the one that the program has
 
   HeldProcess& root() { return processes.front(); }
   bool has_process(pid_t pid) const {
@@ -71,6 +72,8 @@ void make_root(RestoredTree&, const RestoreOptions&);                           
 void make_tree(RestoredTree&);                                                                     // make_tree.cpp
 void take_controlling_terminal(HeldProcess& leader, const OpenFilesState&, std::int32_t session);  // terminals.cpp
 void map_memory(HeldProcess&, const RestoredTree&);                                                // map_memory.cpp
+void map_same_vdso(HeldProcess&);                                                                  // vdso.cpp
+void map_other_vdso(HeldProcess&);                                                                 // vdso.cpp
 void fill_pages(std::list<HeldProcess>&, ImageReader&);                                            // fill_pages.cpp
 void finish_memory(HeldProcess&);                                                                  // finish_memory.cpp
 void set_descriptors(HeldProcess&, const OpenFilesState&);                                         // open_files.cpp

@@ -78,28 +78,6 @@ static void map_shared_memory(HeldProcess& held, const std::map<std::uint32_t, S
   held.run(batch);
 }
 
-// ARCH_MAP_VDSO_64 maps data and code together, at the hint if that is free (arch/x86/entry/vdso/vma.c, map_vdso()).
-static void map_vdso(HeldProcess& held) {
-  std::uint64_t start = ~0ULL, end = 0;
-  for (const AreaState& area : held.image.memory.areas) {
-    if (area.kind != AreaKind::Vdso) continue;
-    start = std::min(start, area.start);
-    end = std::max(end, area.end);
-  }
-  if (end == 0) return;  // the program has unmapped it
-  Batch batch = held.batch();
-  batch.must("ARCH_MAP_VDSO_64", SYS_arch_prctl, uapi::kArchMapVdso64, start);
-  held.run(batch);
-  for (const Mapping& m : parse_maps(read_text(proc_path(held.pid, "maps")))) {
-    if (m.path.compare(0, 2, "[v") != 0 || m.path == "[vsyscall]") continue;
-    const auto same = [&](const AreaState& area) {
-      return area.kind == AreaKind::Vdso && area.start == m.start && area.end == m.end;
-    };
-    if (std::none_of(held.image.memory.areas.begin(), held.image.memory.areas.end(), same))
-      throw SystemError("put the vdso at", fmt::format("{:#x}", start), EADDRNOTAVAIL);
-  }
-}
-
 // Before the contents, which then come from the right nodes. A node without them gives what it has, as it does with
 // CPUs.
 static void set_area_policies(HeldProcess& held) {
@@ -113,7 +91,7 @@ static void set_area_policies(HeldProcess& held) {
 }
 
 void map_memory(HeldProcess& held, const RestoredTree& tree) {
-  map_vdso(held);
+  if (!tree.other_vdso) map_same_vdso(held);
   Batch batch = held.batch();
   const auto fds = open_mapped_files(held, batch);
   for (const AreaState& area : held.image.memory.areas) {
@@ -129,6 +107,7 @@ void map_memory(HeldProcess& held, const RestoredTree& tree) {
   held.run(batch);
   map_shared_memory(held, tree.shared_memory);
   set_area_policies(held);
+  if (tree.other_vdso) map_other_vdso(held);
 }
 
 }  // namespace drover

@@ -10,6 +10,7 @@
 #include "ckpt/restore/checks.h"
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/clocks.h"
+#include "ckpt/sys/vdso.h"
 
 namespace drover {
 
@@ -86,6 +87,7 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   tree.model = read_metadata(reader, &tree.files);
   impl->live = options.live;
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
+  tree.other_vdso = options.other_vdso || tree.model.host.vdso != own_vdso();
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
   UniqueFd& terminal = impl->terminal;
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind

@@ -29,6 +29,8 @@ struct RestoreOptions {
   // Make a new time namespace for the tree so that CLOCK_MONOTONIC and CLOCK_BOOTTIME go on. Needs CAP_SYS_ADMIN in the
   // caller's user namespace; the calling process must be single-threaded.
   bool time_namespace = false;
+  // For tests: as if the kernel here had another vdso than the program's.
+  bool other_vdso = false;
   // The caller takes the master of a terminal that is given to the tree. Without it such an image is refused. If the
   // tree was in a session that none of it leads, the calling process becomes the leader of a session with that
   // terminal; it must not lead a process group, and the tree is hung up when it ends.

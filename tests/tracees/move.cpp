@@ -1,13 +1,14 @@
 // Starts a program as a job's shepherd would and moves it again and again: in namespaces of its own, frozen and dumped
 // by one worker process, restored by another, reaped by PID 1.
 //
-//   move [--moves N] [--every MS] [--as-nobody] [--directory DIR] [--at-rest] [--no-proc] [--one-worker]
+//   move [--moves N] [--every MS] [--as-nobody] [--directory DIR] [--at-rest] [--no-proc] [--one-worker] [--other-vdso]
 //        -- PROGRAM ARGUMENTS...
 //
 // With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the
 // moves happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run. Exits
 // with the program's code. `--one-worker`: a single worker does it all, and must not grow: its descriptors, its memory
-// and the processes there are stay as many as they were after the first moves. `--kill N`: instead of moving, N workers
+// and the processes there are stay as many as they were after the first moves. `--other-vdso`: as if each node
+// had another kernel. `--kill N`: instead of moving, N workers
 // that freeze and dump are killed at random moments, and the program must not notice. 99 when a move fails, and says
 // why. /proc is compared before and after each move.
 #include <dirent.h>
@@ -109,6 +110,7 @@ int restore_job(const Settings& settings, const Job& job, const std::string& ima
   options.child_of_parent = true;
   options.time_namespace = true;
   options.live = !settings.at_rest;
+  options.other_vdso = settings.other_vdso;
   options.external["stdout"] = job.output_end.get();
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored))

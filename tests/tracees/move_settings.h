@@ -16,7 +16,7 @@ struct Settings {
   int every_ms = 0;
   int kills = 0;
   bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
-       timing = false, one_worker = false;
+       timing = false, one_worker = false, other_vdso = false;
   std::string directory = "/tmp";
   std::vector<char*> command;
 };
@@ -52,6 +52,8 @@ inline Settings parse_settings(int argc, char** argv) {
       settings.leave_running = true;
     else if (option == "--one-worker")
       settings.one_worker = true;
+    else if (option == "--other-vdso")
+      settings.other_vdso = true;
     else if (option == "--timing")
       settings.timing = true;
     else if (option == "--directory")
