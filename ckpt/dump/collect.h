@@ -40,6 +40,8 @@ struct SignalsAndTimers {
 Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns);
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&, const DumpOptions&);
 
+void add_estimated_waits(const std::vector<ThreadState>&, std::vector<EstimatedWait>&);
+
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
 // Sizes and seals.

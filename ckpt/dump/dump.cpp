@@ -149,7 +149,7 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   result.stats.processes = all.processes.size();
   for (const ProcessDump& one : all.processes) {
     result.stats.threads += one.threads.size();
-    for (const ThreadState& thread : one.threads) result.stats.estimated_waits += thread.wait && thread.wait->estimated;
+    add_estimated_waits(one.threads, result.stats.estimated_waits);
   }
   return result;
 }

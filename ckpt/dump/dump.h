@@ -43,12 +43,19 @@ struct DumpOptions {
   bool compress = false;
 };
 
+// An interrupted call whose rest of time the kernel does not tell: it may end late, never early.
+struct EstimatedWait {
+  pid_t tid = 0;
+  std::string call;  // its name, or its number
+  std::int64_t rest_ns = 0;
+};
+
 struct DumpStats {
   std::uint64_t image_bytes = 0;  // all records, headers included
   std::uint64_t page_bytes = 0;   // page contents in the image
   std::uint64_t zero_pages = 0;   // populated pages that held only zeros and were left out
   std::uint64_t processes = 0, threads = 0;
-  std::uint64_t estimated_waits = 0;  // interrupted calls whose rest of time the kernel does not tell
+  std::vector<EstimatedWait> estimated_waits;
 };
 
 // What keeps `root` (or its tree) from being moved, found without stopping anything: from /proc alone, by the rules

@@ -149,4 +149,31 @@ Or<std::vector<ThreadState>> collect_threads(const FrozenProcess& process, Injec
   return threads;
 }
 
+static std::string name_of_call(long number) {
+  static constexpr std::pair<long, const char*> kNames[] = {{SYS_nanosleep, "nanosleep"},
+                                                            {SYS_clock_nanosleep, "clock_nanosleep"},
+                                                            {SYS_poll, "poll"},
+                                                            {SYS_futex, "futex"},
+                                                            {SYS_epoll_wait, "epoll_wait"},
+                                                            {SYS_epoll_pwait, "epoll_pwait"},
+                                                            {SYS_epoll_pwait2, "epoll_pwait2"},
+                                                            {SYS_rt_sigtimedwait, "rt_sigtimedwait"},
+                                                            {SYS_semtimedop, "semtimedop"},
+                                                            {SYS_io_getevents, "io_getevents"},
+                                                            {SYS_io_pgetevents, "io_pgetevents"}};
+  for (const auto& [known, name] : kNames) {
+    if (known == number) return name;
+  }
+  return fmt::format("system call {}", number);
+}
+
+void add_estimated_waits(const std::vector<ThreadState>& threads, std::vector<EstimatedWait>& waits) {
+  for (const ThreadState& thread : threads) {
+    if (!thread.wait || !thread.wait->estimated) continue;
+    Registers registers{};
+    std::memcpy(&registers, thread.registers.data(), sizeof registers);
+    waits.push_back({thread.tid, name_of_call(static_cast<long>(registers.orig_rax)), thread.wait->remaining_ns});
+  }
+}
+
 }  // namespace drover

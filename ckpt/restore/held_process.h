@@ -89,6 +89,8 @@ void create_timers(HeldProcess&);                        // restore_timers.cpp
 void restore_credentials(HeldProcess&);
 // `armed`: timerfds that a process before has armed; they may be shared.
 void arm_timers(HeldProcess&, const OpenFilesState&, std::set<std::uint32_t>& armed, std::int64_t passed_ns);
+// False if that can't be done, or there is nothing to it: then the timer is armed like any other.
+bool arm_with_overrun(HeldProcess&, const PosixTimer&, std::int64_t rest_ns);  // restore_overruns.cpp
 // Threads in their system calls, nothing of ours in the process any more: what is left is release_threads().
 std::vector<ThreadRelease> prepare_release(HeldProcess&, std::int64_t passed_ns, std::vector<KnownWait>&);
 // Stops a process that was stopped, and tells its parent (if that is in the tree) no more than it knew.

@@ -110,6 +110,7 @@ void arm_timers(HeldProcess& held, const OpenFilesState& files, std::set<std::ui
     held.make_room(batch, 1024);
     if (timer.value_ns == 0) continue;
     const std::int64_t value = rest(timer.value_ns, is_cpu_clock(timer.clock_id) ? 0 : passed_ns);
+    if (arm_with_overrun(held, timer, value)) continue;
     const itimerspec wanted = to_itimerspec(value, timer.interval_ns);
     batch.must("timer_settime", SYS_timer_settime, timer.id, 0, batch.push_value(wanted), 0);
   }

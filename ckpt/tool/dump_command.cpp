@@ -54,7 +54,10 @@ class Dumper {
   }
   static void print(const DumpStats& stats) {
     fmt::print(stderr, "image {} bytes, pages {} bytes, {} zero pages left out, {} threads, {} waits estimated\n",
-               stats.image_bytes, stats.page_bytes, stats.zero_pages, stats.threads, stats.estimated_waits);
+               stats.image_bytes, stats.page_bytes, stats.zero_pages, stats.threads, stats.estimated_waits.size());
+    for (const EstimatedWait& wait : stats.estimated_waits)
+      fmt::print(stderr, "thread {} in {}: about {:.3f} ms left, estimated\n", wait.tid, wait.call,
+                 static_cast<double>(wait.rest_ns) / 1e6);
   }
 
   const DumpArguments& arguments_;

@@ -28,11 +28,33 @@ int main(void) {
   sigset_t set;
   sigemptyset(&set), sigaddset(&set, SIGRTMIN + 2);
   sigprocmask(SIG_BLOCK, &set, NULL);
+  // A signal that stood for several expirations; the next one is far away.
+  timer_t late;
+  struct sigevent late_event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3};
+  CHECK(timer_create(CLOCK_MONOTONIC, &late_event, &late) == 0);
+  sigset_t late_set;
+  sigemptyset(&late_set), sigaddset(&late_set, SIGRTMIN + 3);
+  sigprocmask(SIG_BLOCK, &late_set, NULL);
+  struct timespec start;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  struct itimerspec begun = {{100, 0}, {start.tv_sec - 350, start.tv_nsec}};
+  int overrun = 0;
+  if (begun.it_value.tv_sec > 0) {  // on a host that is up for so long
+    CHECK(timer_settime(late, TIMER_ABSTIME, &begun, NULL) == 0 && sigwaitinfo(&late_set, NULL) == SIGRTMIN + 3);
+    CHECK((overrun = timer_getoverrun(late)) == 3);
+  }
   struct timespec boot;
   clock_gettime(CLOCK_BOOTTIME, &boot);
 
   ready_and_wait();
 
+  CHECK(timer_getoverrun(late) == overrun);
+  if (overrun) {
+    struct itimerspec until;
+    CHECK(timer_gettime(late, &until) == 0 && until.it_value.tv_sec > 20 && until.it_value.tv_sec < 50);
+    const struct timespec none = {0, 0};
+    CHECK(sigtimedwait(&late_set, NULL, &none) < 0 && errno == EAGAIN);
+  }
   struct timespec boot_now;
   clock_gettime(CLOCK_BOOTTIME, &boot_now);
   CHECK(boot_now.tv_sec >= boot.tv_sec && boot_now.tv_sec < boot.tv_sec + 60);

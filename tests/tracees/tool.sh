@@ -35,6 +35,9 @@ expect 1 'No such file' "$ckpt" restore missing
 expect 1 'not a Drover image' "$ckpt" verify "$0"
 expect 0 '"pagemap_scan"' "$ckpt" features --output json
 
+start 'import select; open("ready", "w").close(); select.poll().poll(20000)'
+expect 0 'thread [0-9]+ in poll: about (19[0-9]{3}|20000)[.][0-9]+ ms left, estimated' "$ckpt" dump "$(cat pid)" image --leave-running --timing
+kill "$(cat pid)"
 start 'pass'
 expect 0 '^$' "$ckpt" dump "$(cat pid)" image --leave-running
 expect 0 '^$' "$ckpt" dump "$(cat pid)" image
