@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 
@@ -84,7 +86,9 @@ static void collect_scheduling(pid_t tid, const DumpOptions& options, Scheduling
         fmt::format("tid {}", tid));
   scheduling.policy = attributes.policy;
   scheduling.flags = attributes.flags;
-  scheduling.nice = attributes.nice;
+  errno = 0;  // -1 may be the answer; sched_getattr() does not tell it under a real-time policy
+  scheduling.nice = ::getpriority(PRIO_PROCESS, static_cast<id_t>(tid));
+  if (scheduling.nice == -1 && errno != 0) throw SystemError("getpriority", std::to_string(tid), errno);
   scheduling.priority = attributes.priority;
   scheduling.runtime = attributes.runtime;
   scheduling.deadline = attributes.deadline;

@@ -3,6 +3,7 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -70,6 +71,7 @@ static void set_scheduling(Batch& batch, const SchedulingState& scheduling, cons
   attributes.priority = scheduling.priority;
   attributes.runtime = scheduling.runtime, attributes.deadline = scheduling.deadline;
   attributes.period = scheduling.period;
+  batch.must("setpriority", SYS_setpriority, PRIO_PROCESS, 0, scheduling.nice);  // of the thread (setpriority(2))
   batch.must("set scheduling policy and nice value", SYS_sched_setattr, 0, batch.push_value(attributes), 0);
   if (scheduling.io_priority > 0)
     batch.must("ioprio_set", SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, scheduling.io_priority);
