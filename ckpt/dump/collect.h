@@ -38,6 +38,9 @@ struct SignalsAndTimers {
   std::vector<std::vector<QueuedSignal>> thread_pending;  // in the order of FrozenProcess::threads
 };
 Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns);
+// Of threads that have any: then they are set aside, until the thread is let go. Before anything is asked of them.
+using FilterMap = std::map<pid_t, std::vector<SeccompFilter>>;
+std::optional<Refusal> collect_seccomp(const FrozenProcess&, FilterMap&);
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&, const DumpOptions&);
 
 void add_estimated_waits(const std::vector<ThreadState>&, std::vector<EstimatedWait>&);

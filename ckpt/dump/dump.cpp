@@ -65,9 +65,13 @@ static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions&
   // The areas are listed before one of ours is among them.
   const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
   if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
+  FilterMap filters;
+  if (auto refusal = collect_seccomp(process, filters)) return refusal;
   leave_vdso(process, mappings);
   InjectedArea injected(process);
-  return examine(process, injected, mappings, options, frozen_at_ns, tree, dump);
+  auto refusal = examine(process, injected, mappings, options, frozen_at_ns, tree, dump);
+  for (ThreadState& thread : dump.threads) thread.seccomp = filters[thread.tid];
+  return refusal;
 }
 
 // Could the tree be born again as it is? Found out before anything is written.

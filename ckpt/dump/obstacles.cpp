@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "ckpt/sys/features.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
@@ -57,7 +58,7 @@ std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   const TaskStat stat = parse_task_stat(*stat_text);
   if (stat.state == 'Z' || stat.state == 'X') return Refusal{fmt::format("process {} has exited", pid)};
   if (auto refusal = find_namespace_obstacle(pid, namespaces_of)) return refusal;
-  if (status.seccomp != 0) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
+  if (status.seccomp != 0 && !may_suspend_seccomp()) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
   return find_directory_obstacle(pid);
 }
 

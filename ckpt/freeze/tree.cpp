@@ -22,7 +22,7 @@ namespace drover {
 // A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent)
 // never.
 static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
-static constexpr unsigned kOptions = PTRACE_O_TRACESYSGOOD;
+static_assert(kFreezeOptions == PTRACE_O_TRACESYSGOOD);
 
 namespace {
 
@@ -64,7 +64,7 @@ class ProcessFreezer {
       return std::nullopt;
     }
     thread.before = observe_sleeper(process_.pid, tid);
-    const int error = Tracee(tid).seize(kOptions);
+    const int error = Tracee(tid).seize(kFreezeOptions);
     if (error == ESRCH || (error != 0 && is_exiting(tid))) return std::nullopt;
     if (error != 0) return Refusal{why_not(tid, error)};
     process_.threads.push_back(thread);
@@ -280,7 +280,7 @@ pid_t FrozenTree::root() const { return impl_->processes.front().pid; }
 
 void FrozenTree::die_with_tracer() {
   for (const auto& process : impl_->processes) {
-    for (const auto& thread : process.threads) Tracee(thread.tid).set_options(kOptions | PTRACE_O_EXITKILL);
+    for (const auto& thread : process.threads) Tracee(thread.tid).set_options(kFreezeOptions | PTRACE_O_EXITKILL);
   }
 }
 

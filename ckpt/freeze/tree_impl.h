@@ -18,6 +18,9 @@
 
 namespace drover {
 
+// Of every thread, but where dump/seccomp.cpp adds to them.
+inline constexpr unsigned kFreezeOptions = 1;  // PTRACE_O_TRACESYSGOOD
+
 struct FrozenThread {
   pid_t tid = 0;
   bool examined = false;  // the rest is known

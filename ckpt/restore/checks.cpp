@@ -17,6 +17,7 @@
 
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/cpu.h"
+#include "ckpt/sys/features.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/vdso.h"
@@ -153,6 +154,8 @@ std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const Rest
     if (auto refusal = check_files(image)) return refusal;
     if (auto refusal = check_limits(image)) return refusal;
     for (const ThreadState& thread : image.threads) {
+      if (!thread.seccomp.empty() && !may_suspend_seccomp())
+        return Refusal{fmt::format("thread {} has a seccomp filter, which only root may give it", thread.tid)};
       if (auto refusal = check_pid(thread.tid)) return refusal;
     }
   }

@@ -61,6 +61,12 @@ struct RestoredTree {
   bool other_vdso = false;  // than the one that the program has
 
   HeldProcess& root() { return processes.front(); }
+  bool has_filters() const {
+    return std::any_of(processes.begin(), processes.end(), [](const HeldProcess& held) {
+      return std::any_of(held.image.threads.begin(), held.image.threads.end(),
+                         [](const ThreadState& thread) { return !thread.seccomp.empty(); });
+    });
+  }
   bool has_process(pid_t pid) const {
     return std::any_of(processes.begin(), processes.end(), [pid](const HeldProcess& held) { return held.pid == pid; });
   }

@@ -129,6 +129,13 @@ static void check_process(const ProcessImage& image, const OpenFilesState& open_
                 thread.credentials.groups.size() <= 65536 && thread.scheduling.cpus.size() <= 8192,
             "a thread that can't be");
   }
+  for (const ThreadState& thread : image.threads) {
+    constexpr std::size_t kMostInstructions = 4096;  // BPF_MAXINSNS
+    for (const SeccompFilter& filter : thread.seccomp)
+      require(
+          !filter.program.empty() && filter.program.size() % 8 == 0 && filter.program.size() / 8 <= kMostInstructions,
+          "a filter that can't be");
+  }
   require(image.signals.actions.size() <= 64, "too many signal handlers");
   check_timers(image.timers);
   check_memory(image.memory, open_files);

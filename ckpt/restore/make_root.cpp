@@ -2,6 +2,7 @@
 // tree's shared memory behind it, and nothing else mapped. All others inherit that.
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -131,6 +132,8 @@ void make_root(RestoredTree& tree, const RestoreOptions& options) {
   }
   make_blank(request);
   root.made = true;
+  // Inherited by all that it makes.
+  if (tree.has_filters()) Tracee(root.pid).set_options(kTraceOptions | PTRACE_O_SUSPEND_SECCOMP);
   root.threads.push_back(std::make_unique<RemoteSyscalls>(root.memory, root.pid, 0));
   make_area(tree);
   unmap_stub(root);

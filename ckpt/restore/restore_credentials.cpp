@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <sys/syscall.h>
 
@@ -60,7 +61,18 @@ static void change_capabilities(Batch& batch, const CredentialsState& wanted, co
   }
 }
 
+// The oldest first, while we may; they don't apply to what we run (PTRACE_O_SUSPEND_SECCOMP).
+static void install_filters(HeldProcess& held, std::size_t index) {
+  for (const SeccompFilter& filter : held.image.threads[index].seccomp) {
+    Batch batch = held.batch();  // the room of the leader: a program of 4096 instructions has 32 KiB
+    const struct { std::uint64_t count, program; } whole{filter.program.size() / 8, batch.push(filter.program)};
+    batch.must("seccomp", SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, batch.push_value(whole));
+    held.threads[index]->run(held.area, batch);
+  }
+}
+
 void restore_credentials(HeldProcess& held) {
+  for (std::size_t i = 0; i < held.threads.size(); ++i) install_filters(held, i);
   // All threads are copies of the leader so far.
   const TaskStatus now = parse_task_status(read_text(proc_path(held.pid, "status")));
   std::vector<Batch> batches;

@@ -23,4 +23,8 @@ struct KernelFeatures {
 
 const KernelFeatures& kernel_features();
 
+// May this process look at seccomp filters of others and set them aside? (ptrace(2), PTRACE_O_SUSPEND_SECCOMP:
+// CAP_SYS_ADMIN in the initial user namespace, no filter of its own, CONFIG_CHECKPOINT_RESTORE)
+bool may_suspend_seccomp();
+
 }  // namespace drover

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ckpt/image/state/numa.h"
+#include "ckpt/image/state/seccomp.h"
 #include "ckpt/image/state/signals.h"
 
 namespace drover {
@@ -72,12 +73,13 @@ struct ThreadState {
   SchedulingState scheduling;
   CredentialsState credentials;
   std::optional<WaitState> wait;
+  std::vector<SeccompFilter> seccomp;  // the oldest first
 
   template <class A>
   void serialize(A& a, unsigned) {
     a& process& tid& name& registers& xstate& signal_mask& altstack_address& altstack_bytes& altstack_flags& pending&
         tid_address& robust_list& robust_list_bytes& rseq_address& rseq_bytes& rseq_signature& parent_death_signal&
-            scheduling& credentials& wait;
+            scheduling& credentials& wait& seccomp;
   }
 };
 
