@@ -1,9 +1,12 @@
 // Writing an image: look at everything, refuse what can't be moved, write the metadata, then the pages.
 #include "ckpt/dump/dump.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/ipc.h"
 #include "ckpt/image/births.h"
 #include "ckpt/sys/text.h"
 
@@ -25,6 +28,8 @@ struct TreeDump {
   FilePlan files;
   TreeObjects objects;
   SharedPages shared_pages;
+  std::optional<IpcDump> ipc;                         // if it is the tree's own
+  std::vector<SemaphoreSetState> foreign_semaphores;  // if it is not
   std::vector<ProcessDump> processes;
   std::vector<ProcessState> zombies;
   std::vector<pid_t> stopped;           // processes stopped by a signal
@@ -41,6 +46,20 @@ static std::optional<Refusal> take(Or<T>&& from, T& to) {
   return std::nullopt;
 }
 
+static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, InjectedArea& injected, TreeDump& tree) {
+  std::vector<SemaphoreAdjustment> found;
+  const auto& sets = tree.ipc ? tree.ipc->state.semaphore_sets : tree.foreign_semaphores;
+  if (auto refusal = take(find_adjustments(process, injected, sets), found)) return refusal;
+  if (!tree.ipc && !found.empty())
+    return Refusal{fmt::format("process {} adjusts System V semaphores {} when it ends", process.pid,
+                               sets[found.front().set].owner.id)};
+  if (tree.ipc) {
+    auto& all = tree.ipc->state.adjustments;
+    all.insert(all.end(), found.begin(), found.end());
+  }
+  return std::nullopt;
+}
+
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
                                       const std::vector<Mapping>& mappings, const DumpOptions& options,
                                       std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
@@ -54,6 +73,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
+  if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;
   dump.pages = find_pages(process, injected, dump.memory, mappings, tree.shared_pages);
   for (const PageRun& run : dump.pages) dump.memory.content_pages += run.pages;
   return std::nullopt;
@@ -79,6 +99,13 @@ static std::optional<Refusal> find_birth_obstacle(const TreeDump& tree) {
   return refusal != nullptr ? std::optional(*refusal) : std::nullopt;
 }
 
+static std::optional<Refusal> look_at_ipc(const DumpOptions& options, TreeDump& tree) {
+  tree.objects.own_ipc = options.own_ipc;
+  if (options.own_ipc) return take(collect_ipc(tree.objects), tree.ipc.emplace());
+  tree.foreign_semaphores = list_foreign_semaphores();
+  return std::nullopt;
+}
+
 static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOptions& options, TreeDump& tree) {
   std::vector<pid_t> pids;
   for (const FrozenProcess& process : frozen.processes) {
@@ -88,6 +115,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   if (auto refusal = find_sharing_obstacle(pids)) return refusal;
   if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects), tree.files)) return refusal;
   if (auto refusal = copy_queues(tree.files)) return refusal;
+  if (auto refusal = look_at_ipc(options, tree)) return refusal;
   for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));
   tree.processes.resize(pids.size());
   for (std::size_t i = 0; i < pids.size(); ++i) {
@@ -98,6 +126,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     const auto& unreported = tree.unreported_stops;
     one.process.stop_reported = std::find(unreported.begin(), unreported.end(), one.process.pid) == unreported.end();
   }
+  if (tree.ipc) name_removed_segments(tree.objects, tree.ipc->state);
   measure_objects(tree.objects);
   return find_birth_obstacle(tree);
 }
@@ -115,6 +144,10 @@ static void write_metadata(ImageWriter& writer, const TreeDump& tree) {
   std::map<pid_t, const std::vector<PageRun>*> pages;
   for (const ProcessDump& one : tree.processes) pages[one.process.pid] = &one.pages;
   write_objects(tree.objects, pages, writer);
+  if (tree.ipc) {
+    writer.add(RecordType::Ipc, tree.ipc->state);
+    write_segments(*tree.ipc, writer);
+  }
   for (std::size_t i = 0; i < tree.processes.size(); ++i) {
     const ProcessDump& dump = tree.processes[i];
     writer.add(RecordType::Process, dump.process);

@@ -32,6 +32,9 @@ struct DumpOptions {
   pid_t namespaces_of = 0;
   // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
   std::vector<int> node_cpus;
+  // The tree has its IPC namespace to itself, as jobs have: all that is in it travels, and dump() must be called in it.
+  // Else System V shared memory is refused.
+  bool own_ipc = false;
   // Locks on files come back only if nobody takes them in between, and can't while the dumped tree still holds them: a
   // live migration refuses them.
   bool locks = false;

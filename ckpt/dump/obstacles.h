@@ -46,6 +46,13 @@ struct TreeObjects {
   };
   std::vector<Source> sources;
 
+  bool own_ipc = false;  // DumpOptions::own_ipc
+  struct Segment {
+    std::uint32_t index;  // into IpcState::segments
+    std::int32_t key;     // that it was made with
+  };
+  std::map<std::int32_t, Segment> segments;  // of System V shared memory, by id
+
   std::uint32_t number_of(const Key&, const FileObject&);
 };
 

@@ -61,7 +61,15 @@ FileObject describe_object(const Descriptor& d) {
   return object;
 }
 
+// Each is a file of the IPC namespace's own file system (mq_overview(7)).
+static bool is_message_queue(const Descriptor& d) {
+  constexpr long kMqueueMagic = 0x19800202;
+  struct statfs fs {};
+  return ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == kMqueueMagic;
+}
+
 static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& file) {
+  if (is_message_queue(d)) return Refusal{fmt::format("holds a POSIX message queue, {} ({})", d.name(), d.link)};
   file.file = identity_of(d.link, d.info, d.detail.flags);
   if (d.info.st_nlink == 0) {
     file.kind = FileKind::Nameless;

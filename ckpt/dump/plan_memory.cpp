@@ -91,7 +91,7 @@ class MemoryPlanner {
   }
 
   std::optional<Refusal> add_file(const Mapping& m, AreaState& area) {
-    if (starts_with(m.path, "/SYSV")) return Refusal{"uses System V shared memory, " + at(m)};
+    if (starts_with(m.path, "/SYSV")) return add_segment(m, area);
     if (starts_with(m.path, "/[aio]")) return Refusal{"uses asynchronous I/O (io_setup)"};
     if (m.path[0] != '/') return Refusal{fmt::format("maps {} {}", m.path, at(m))};
     if (const auto path = without_deleted(m.path)) return add_nameless(m, *path, area);
@@ -102,6 +102,19 @@ class MemoryPlanner {
     if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
     area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
     area.file = file_index(m.path, info, m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw")));
+    return std::nullopt;
+  }
+
+  // "/SYSV0000162e (deleted)": the key that it was made with; the inode is its id (ipc/shm.c, newseg()).
+  std::optional<Refusal> add_segment(const Mapping& m, AreaState& area) {
+    if (!objects_.own_ipc) return Refusal{"uses System V shared memory, " + at(m)};
+    const auto key = to_number(m.path.substr(5, 8), 16);
+    const auto id = static_cast<std::int32_t>(m.inode);
+    const auto fresh = static_cast<std::uint32_t>(objects_.segments.size());
+    auto& segment = objects_.segments.emplace(id, TreeObjects::Segment{fresh, 0}).first->second;
+    segment.key = static_cast<std::int32_t>(key.value_or(0));
+    area.kind = AreaKind::SystemV;
+    area.file = segment.index;
     return std::nullopt;
   }
 

@@ -23,6 +23,8 @@ enum class RecordType : std::uint16_t {
   MetadataEnd = 11,  // everything a restorer must know before the first process is made has been sent
   Pages = 12,
   OpenFiles = 13,
+  Ipc = 16,
+  IpcData = 17,  // content of a System V segment
   End = 0xffff,
 };
 
@@ -43,7 +45,7 @@ struct RecordHeader {
 static_assert(sizeof(RecordHeader) == 24);
 
 inline constexpr std::uint64_t kImageMagic = 0x314d495256524400;  // "\0DRVRIM1"
-inline constexpr std::uint32_t kFormatVersion = 3;
+inline constexpr std::uint32_t kFormatVersion = 4;
 inline constexpr std::uint32_t kMachineX86_64 = 62;  // EM_X86_64
 inline constexpr std::size_t kMaxPayloadBytes = kMaxRecordBytes - sizeof(RecordHeader);
 inline constexpr std::size_t kMaxObjectBytes = 64 * 1024 * 1024;  // one object over all its records

@@ -21,7 +21,7 @@ static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState&
       {kAreaDontDump, MADV_DONTDUMP},     {kAreaWipeOnFork, MADV_WIPEONFORK}, {kAreaMergeable, MADV_MERGEABLE}};
   held.make_room(batch, kEntryRoom);
   const bool writable_so_far = area.kind != AreaKind::FileShared && area.kind != AreaKind::NamelessShared;
-  if (writable_so_far && area.prot != (area.prot | PROT_READ | PROT_WRITE))
+  if (area.kind == AreaKind::SystemV || (writable_so_far && area.prot != (area.prot | PROT_READ | PROT_WRITE)))
     batch.must(fmt::format("mprotect {:#x}", area.start), SYS_mprotect, area.start, area.bytes(), area.prot);
   for (const auto& [flag, advice] : kAdvice) {
     if (area.flags & flag)

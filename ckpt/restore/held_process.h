@@ -2,6 +2,7 @@
 // go. The stages work on it one after the other.
 #pragma once
 
+#include <compare>
 #include <list>
 #include <map>
 #include <memory>
@@ -49,13 +50,23 @@ struct SharedObject {
   std::uint64_t address = 0, bytes = 0;
 };
 
+// A segment of System V shared memory, attached where all processes inherit it.
+struct SegmentKey {
+  std::uint32_t index = 0;  // into IpcState::segments
+  bool writable = true;     // else attached with SHM_RDONLY, which no mprotect(2) can change
+  auto operator<=>(const SegmentKey&) const = default;
+  static SegmentKey of(const AreaState& area) { return {area.file, (area.flags & kAreaMayWrite) != 0}; }
+};
+
 struct RestoredTree {
   ImageModel model;
   FileTable files;
+  IpcTable ipc;
   std::list<ProcessImage> helper_images;
   std::list<HeldProcess> processes;  // the root first, in the order of the image
   std::list<HeldProcess> helpers;    // ended again before the tree is let go
   std::map<std::uint32_t, SharedObject> shared_memory;
+  std::map<SegmentKey, SharedObject> segments;
 
   HeldProcess& root() { return processes.front(); }
 };
@@ -64,6 +75,7 @@ struct RestoredTree {
 void enter_time_namespace(const HostState&, bool live);
 void make_root(RestoredTree&, const RestoreOptions&);       // make_root.cpp
 void make_tree(RestoredTree&);                              // make_tree.cpp
+void restore_semaphores(RestoredTree&);                     // restore_semaphores.cpp
 void map_memory(HeldProcess&, const RestoredTree&);         // map_memory.cpp
 void fill_pages(std::list<HeldProcess>&, ImageReader&);     // fill_pages.cpp
 void finish_memory(HeldProcess&);                           // finish_memory.cpp

@@ -17,7 +17,8 @@ static void require(bool sound, const char* what) {
   if (!sound) throw ImageError(std::string("damaged image: ") + what);
 }
 
-static void check_memory(const MemoryState& memory, const OpenFilesState& open_files) {
+static void check_memory(const MemoryState& memory, const ImageModel& model) {
+  const OpenFilesState& open_files = model.open_files;
   std::uint64_t last = 0;
   for (const AreaState& area : memory.areas) {
     require(area.start >= last && area.end > area.start && area.end <= kAddressLimit && area.start % kPageBytes == 0 &&
@@ -25,7 +26,13 @@ static void check_memory(const MemoryState& memory, const OpenFilesState& open_f
             "a memory area that can't be");
     const bool of_file = area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared;
     require(!of_file || area.file < memory.files.size(), "a memory area of an unknown file");
-    require(area.kind <= AreaKind::NamelessPrivate, "a memory area of an unknown kind");
+    require(area.kind <= AreaKind::SystemV, "a memory area of an unknown kind");
+    if (area.kind == AreaKind::SystemV) {
+      require(model.ipc && area.file < model.ipc->segments.size(), "a memory area of an unknown segment");
+      const std::uint64_t bytes = model.ipc->segments[area.file].bytes;
+      require(area.offset < bytes && area.bytes() <= bytes - area.offset + kPageBytes - 1,
+              "a segment that is too short");
+    }
     const bool of_object = area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate;
     require(
         !of_object || (area.file < open_files.objects.size() && open_files.objects[area.file].kind != ObjectKind::Pipe),
@@ -78,6 +85,35 @@ static void check_open_files(const OpenFilesState& open_files) {
   }
 }
 
+static void check_ipc(const IpcState& ipc) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 46;
+  constexpr std::int32_t kMostValue = 32767;
+  const auto check_owner = [](const IpcOwnership& owner) {
+    require(owner.id >= 0 && owner.mode <= 0777, "a System V object that can't be");
+  };
+  for (const SegmentState& segment : ipc.segments) {
+    check_owner(segment.owner);
+    require(segment.bytes > 0 && segment.bytes <= kMostBytes, "a segment that can't be");
+  }
+  for (const SemaphoreSetState& set : ipc.semaphore_sets) {
+    check_owner(set.owner);
+    require(!set.semaphores.empty() && set.semaphores.size() <= 65536, "semaphores that can't be");
+    for (const SemaphoreState& semaphore : set.semaphores)
+      require(semaphore.value >= 0 && semaphore.value <= kMostValue, "a semaphore that can't be");
+  }
+  for (const SemaphoreAdjustment& adjustment : ipc.adjustments) {
+    require(adjustment.set < ipc.semaphore_sets.size() &&
+                adjustment.semaphore < ipc.semaphore_sets[adjustment.set].semaphores.size(),
+            "an adjustment of an unknown semaphore");
+    require(adjustment.value >= -kMostValue && adjustment.value <= kMostValue, "an adjustment that can't be");
+  }
+  for (const MessageQueueState& queue : ipc.queues) {
+    check_owner(queue.owner);
+    require(queue.max_bytes <= kMostBytes, "a message queue that can't be");
+    for (const MessageState& message : queue.messages) require(message.type > 0, "a message that can't be");
+  }
+}
+
 static void check_timers(const TimersState& timers) {
   require(timers.posix_timers.size() <= 1000, "too many timers");
   for (const PosixTimer& timer : timers.posix_timers)
@@ -86,7 +122,7 @@ static void check_timers(const TimersState& timers) {
     require(timer.value_us >= 0 && timer.interval_us >= 0, "a timer that can't be");
 }
 
-static void check_process(const ProcessImage& image, const OpenFilesState& open_files) {
+static void check_process(const ProcessImage& image, const ImageModel& model) {
   const std::int32_t pid = image.process.pid;
   require(pid > 0 && pid <= kMaxPid && image.process.limits.size() <= 64, "a process that can't be");
   require(image.process.exit_signal >= -1 && image.process.exit_signal <= 64 && image.process.name.size() < 16,
@@ -102,8 +138,8 @@ static void check_process(const ProcessImage& image, const OpenFilesState& open_
   }
   require(image.signals.actions.size() <= 64, "too many signal handlers");
   check_timers(image.timers);
-  check_memory(image.memory, open_files);
-  check_files(image.files, open_files);
+  check_memory(image.memory, model);
+  check_files(image.files, model.open_files);
 }
 
 // Every id once: of processes and of threads.
@@ -111,13 +147,13 @@ static void check_tree(const ImageModel& model) {
   std::set<std::int32_t> ids;
   require(!model.processes.empty() && !model.processes.front().process.zombie, "no process");
   for (const ProcessImage& image : model.processes) {
-    check_process(image, model.open_files);
+    check_process(image, model);
     if (image.process.zombie) require(ids.insert(image.process.pid).second, "two processes of one id");
     for (const ThreadState& thread : image.threads) require(ids.insert(thread.tid).second, "two threads of one id");
   }
 }
 
-static void read_one(ImageModel& model, const Record& record, FileTable* table) {
+static void read_one(ImageModel& model, const Record& record, ImageObjects* objects) {
   switch (record.type) {
     case RecordType::Host:
       model.host = record.decode<HostState>();
@@ -129,10 +165,19 @@ static void read_one(ImageModel& model, const Record& record, FileTable* table) 
       require(model.processes.empty(), "open files after a process");
       model.open_files = record.decode<OpenFilesState>();
       check_open_files(model.open_files);
-      if (table != nullptr) table->make_objects(model.open_files);
+      if (objects != nullptr) objects->files.make_objects(model.open_files);
       return;
     case RecordType::FileData:
-      if (const auto piece = record.decode<FileDataState>(); table != nullptr) table->add_content(piece);
+      if (const auto piece = record.decode<FileDataState>(); objects != nullptr) objects->files.add_content(piece);
+      return;
+    case RecordType::Ipc:
+      require(model.processes.empty() && !model.ipc, "System V IPC after a process");
+      model.ipc = record.decode<IpcState>();
+      check_ipc(*model.ipc);
+      if (objects != nullptr) objects->ipc.make(*model.ipc, objects->ipc_namespace);
+      return;
+    case RecordType::IpcData:
+      if (const auto piece = record.decode<IpcDataState>(); objects != nullptr) objects->ipc.add_content(piece);
       return;
     case RecordType::Process:
       require(model.processes.size() < 4096, "too many processes");
@@ -165,12 +210,12 @@ static void read_one(ImageModel& model, const Record& record, FileTable* table) 
   }
 }
 
-ImageModel read_metadata(ImageReader& reader, FileTable* files) {
+ImageModel read_metadata(ImageReader& reader, ImageObjects* objects) {
   ImageModel model;
   for (;;) {
     const Record record = reader.next();
     if (record.type == RecordType::MetadataEnd) break;
-    read_one(model, record, files);
+    read_one(model, record, objects);
   }
   require(model.host.xsave_bytes <= 64 * 1024, "processor state that is too long");
   require(model.host.host_boottime_ns >= 0 && model.host.realtime_ns >= 0, "clocks that can't be");

@@ -38,6 +38,8 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
   make_root(tree, options);
   // All of it while the processes are empty: parents, sessions and groups come with birth.
   make_tree(tree);
+  // By the processes themselves, and before they have threads, which share with them what their end will undo.
+  restore_semaphores(tree);
   for (HeldProcess& held : tree.processes) {
     if (!held.zombie()) map_memory(held, tree);
   }
@@ -70,13 +72,15 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   ImageReader reader(source);
   auto impl = std::make_unique<HeldTree::Impl>();
   RestoredTree& tree = impl->tree;
-  tree.model = read_metadata(reader, &tree.files);
+  ImageObjects objects{tree.files, tree.ipc, options.ipc_namespace};
+  tree.model = read_metadata(reader, &objects);
   impl->live = options.live;
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
   run_stages(tree, reader, options);
   tree.files = {};
+  tree.ipc.detach();
   return held;
 }
 
@@ -123,6 +127,7 @@ StillWaiting HeldTree::resume() {
     const auto releases = prepare_release(held, impl_->passed_ns(), still.known);
     all.insert(all.end(), releases.begin(), releases.end());
   }
+  tree.ipc.keep();
   // All at once: who runs may kill who does not yet.
   still.lingering = release_threads(all);
   impl_->over = true;

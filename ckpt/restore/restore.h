@@ -28,6 +28,9 @@ struct RestoreOptions {
   // Make a new time namespace for the tree so that CLOCK_MONOTONIC and CLOCK_BOOTTIME go on. Needs CAP_SYS_ADMIN in the
   // caller's user namespace; the calling process must be single-threaded.
   bool time_namespace = false;
+  // Where the image holds the IPC of a namespace (DumpOptions::own_ipc), make a new IPC namespace for it; else the
+  // caller is in one that is the tree's own, and empty. Needs CAP_SYS_ADMIN as above.
+  bool ipc_namespace = false;
   // The frozen time counts into both clocks (live migration), or only into BOOTTIME (an image that was at rest).
   bool live = true;
 };

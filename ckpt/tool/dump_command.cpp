@@ -12,9 +12,10 @@
 
 namespace drover {
 
-static DumpOptions dump_options() {
+static DumpOptions dump_options(const DumpArguments& arguments) {
   DumpOptions options;
   options.locks = true;
+  options.own_ipc = arguments.own_ipc;
   return options;
 }
 
@@ -30,7 +31,7 @@ static void discard(const DumpArguments& arguments) {
 
 static int write_image(const DumpArguments& arguments, FrozenTree& tree, int fd, Timing& timing) {
   FdSink sink(fd);
-  const DumpResult result = dump(tree, sink, dump_options());
+  const DumpResult result = dump(tree, sink, dump_options(arguments));
   if (result.refused) {
     discard(arguments);
     return refuse(arguments, result.refused->reason);
@@ -51,7 +52,8 @@ static int write_image(const DumpArguments& arguments, FrozenTree& tree, int fd,
 
 int run_dump(const DumpArguments& arguments) {
   Timing timing(arguments.timing);
-  if (const auto obstacle = find_obstacle(arguments.pid, dump_options())) return refuse(arguments, obstacle->reason);
+  if (const auto obstacle = find_obstacle(arguments.pid, dump_options(arguments)))
+    return refuse(arguments, obstacle->reason);
   timing.phase("check");
   UniqueFd file;
   if (arguments.image != "-")

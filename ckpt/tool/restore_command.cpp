@@ -50,6 +50,7 @@ static pid_t restore_here(const RestoreArguments& arguments, int fd, bool child_
   options.child_of_parent = child_of_parent;
   options.live = false;
   options.time_namespace = true;
+  options.ipc_namespace = true;
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
     fmt::print(stderr, "drover-ckpt: can't restore: {}\n", refusal->reason);

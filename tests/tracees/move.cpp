@@ -13,7 +13,10 @@
 #include <grp.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +35,7 @@
 #include "ckpt/image/fd_stream.h"
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/clocks.h"
+#include "ckpt/sys/sysvipc.h"
 #include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
@@ -62,6 +66,7 @@ DumpOptions dump_options(const Job& job) {
   options.context = {std::byte{1}, std::byte{2}};
   options.namespaces_of = ::getppid();
   options.locks = true;
+  options.own_ipc = true;
   return options;
 }
 
@@ -281,6 +286,13 @@ void reap_all_but(pid_t worker) {
   fail("the old tree does not end");
 }
 
+// As the end of its namespace would at the source.
+void remove_ipc_objects() {
+  for (const SysvEntry& entry : parse_sysvipc(read_text("/proc/sysvipc/shm"))) ::shmctl(entry.id, IPC_RMID, nullptr);
+  for (const SysvEntry& entry : parse_sysvipc(read_text("/proc/sysvipc/sem"))) ::semctl(entry.id, 0, IPC_RMID);
+  for (const SysvEntry& entry : parse_sysvipc(read_text("/proc/sysvipc/msg"))) ::msgctl(entry.id, IPC_RMID, nullptr);
+}
+
 // False when the program has ended by itself.
 bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& worker, int number) {
   if (!worker) worker = std::make_unique<Worker>(settings, job);
@@ -291,6 +303,7 @@ bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& work
   if (settings.leave_running) return true;
   ::waitpid(job.pid, nullptr, __WALL);
   reap_all_but(worker->pid());
+  remove_ipc_objects();
   if (settings.at_rest) pause_ms(50);
   worker.reset();  // before the next one inherits its pipes
   worker = std::make_unique<Worker>(settings, job);

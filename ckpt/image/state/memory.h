@@ -19,6 +19,7 @@ enum class AreaKind : std::uint8_t {
   Vdso = 4,             // put there by the kernel: code and data of the vdso
   NamelessShared = 5,   // of a file without a name: `file` is an index into OpenFilesState::objects
   NamelessPrivate = 6,  // the same, and pages that were written to travel besides
+  SystemV = 7,          // shared memory: `file` is an index into IpcState::segments; content travels with that
 };
 
 // Advice and limits of an area, madvise(2) and mlock(2).
