@@ -148,8 +148,8 @@ static std::vector<bool> populated(const AttachedSegment& segment, std::uint64_t
   if (swapped) return std::vector<bool>(pages, true);  // mincore(2) leaves those out
   std::vector<unsigned char> resident(pages);
   check(::mincore(const_cast<std::byte*>(segment.begin()), pages * kPageBytes, resident.data()), "mincore");
-  std::vector<bool> there;
-  for (const unsigned char page : resident) there.push_back((page & 1) != 0);
+  std::vector<bool> there(pages);
+  for (std::size_t i = 0; i < pages; ++i) there[i] = (resident[i] & 1) != 0;
   return there;
 }
 

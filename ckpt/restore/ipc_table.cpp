@@ -130,8 +130,9 @@ void IpcTable::make_queue(const MessageQueueState& queue) {
     info.msg_qbytes = bytes;
     check(::msgctl(id, IPC_SET, &info), "set the limit of message queue", std::to_string(id));
   };
-  std::uint64_t content = queue.messages.size();
+  std::uint64_t content = 0;
   for (const MessageState& message : queue.messages) content += message.text.size();
+  content = std::max<std::uint64_t>(content, queue.messages.size());  // it limits either
   if (content > info.msg_qbytes || queue.max_bytes > info.msg_qbytes) set_limit(std::max(content, queue.max_bytes));
   for (const MessageState& message : queue.messages) send(id, message);
   set_limit(queue.max_bytes);

@@ -86,7 +86,8 @@ refused 'a pidfd of process 1, which is not in the tree' 'import os; f = os.pidf
 refused 'a named pipe that is gone, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR); os.unlink("fifo")'
 refused 'a POSIX message queue, fd 3' 'import ctypes; c = ctypes.CDLL(None); q = c.mq_open(b"/drover-test", 0o102, 0o600, None); c.mq_unlink(b"/drover-test")'
 refused 'uses System V shared memory' 'import ctypes; c = ctypes.CDLL(None); i = c.shmget(0, 4096, 0o600); c.shmat(i, None, 0); c.shmctl(i, 0, None)'
-refused 'adjusts System V semaphores' 'import ctypes; c = ctypes.CDLL(None); i = c.semget(0, 1, 0o600); c.semop(i, (ctypes.c_short * 3)(0, 1, 0o10000), 1); __import__("threading").Timer(1.1, lambda: c.semctl(i, 0, 0)).start()'
+refused 'adjusts System V semaphores' 'import ctypes; c = ctypes.CDLL(None); i = c.semget(0, 1, 0o600); c.semop(i, (ctypes.c_short * 3)(0, 1, 0o10000), 1); open("semaphores", "w").write(str(i))'
+ipcrm -s "$(cat semaphores)"
 refused 'working directory is gone' 'import os; out = os.getcwd(); os.mkdir("cwd"); os.chdir("cwd"); os.rmdir(out + "/cwd"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
 
 [ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0
