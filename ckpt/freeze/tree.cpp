@@ -289,7 +289,10 @@ void FrozenTree::die_with_tracer() {
 static void release_unexamined(const FrozenProcess& process, const FrozenThread& thread,
                                std::vector<ThreadRelease>& releases) {
   const Tracee tracee(thread.tid);
-  if (!thread.deadline_ns) return tracee.detach();
+  if (!thread.deadline_ns) {
+    tracee.detach();
+    return;
+  }
   auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, tracee.registers(), std::nullopt});
   if (static_cast<std::int64_t>(release.registers.rax) == -EINTR) release.deadline_ns = thread.deadline_ns;
 }
