@@ -22,7 +22,7 @@
 namespace drover {
 
 HostState collect_host(const FrozenTree::Impl& tree, const MemoryState& memory);
-Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&);
+Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&, TreeObjects&);
 ProcessState collect_zombie(pid_t);
 // Which of the stopped processes are children whose stop `parent` has not been told of by wait(2).
 std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, InjectedArea&, std::span<const pid_t> stopped);

@@ -63,7 +63,7 @@ static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, I
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
                                       const std::vector<Mapping>& mappings, const DumpOptions& options,
                                       std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
-  if (auto refusal = take(collect_process(process, injected), dump.process)) return refusal;
+  if (auto refusal = take(collect_process(process, injected, tree.objects), dump.process)) return refusal;
   const auto unreported = collect_unreported_stops(process, injected, tree.stopped);
   tree.unreported_stops.insert(tree.unreported_stops.end(), unreported.begin(), unreported.end());
   collect_memory(process, injected, dump.memory);

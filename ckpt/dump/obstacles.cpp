@@ -45,6 +45,10 @@ static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
     }, here{};
     const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
                       there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+    TreeObjects unused;
+    std::optional<std::uint32_t> object;
+    if (!same && link == std::string_view("cwd"))
+      return plan_gone_directory(path, there, "working directory", unused, object);
     if (!same) return Refusal{fmt::format("its {} directory is gone, {}", name, path)};
   }
   return std::nullopt;

@@ -15,6 +15,7 @@
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/plan_descriptor.h"
 #include "ckpt/dump/sockets.h"
+#include "ckpt/dump/tmpfs_files.h"
 #include "ckpt/dump/watches.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
@@ -148,7 +149,16 @@ class FilePlanner {
     ino_t peer = 0;
     if (auto refusal = plan_descriptor(d, options_, file, peer)) return refusal;
     if (file.kind == FileKind::UnixSocket) sockets_[d.info.st_ino] = {static_cast<std::uint32_t>(first_.size()), peer};
-    if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
+    const bool written = (d.detail.flags & O_ACCMODE) != O_RDONLY;
+    if (file.kind == FileKind::Regular) {
+      if (auto refusal = plan_tmpfs_file(d.link, d.info, written, d.name(), objects_)) return refusal;
+    }
+    if (file.kind == FileKind::Nameless && S_ISDIR(d.info.st_mode)) {
+      std::optional<std::uint32_t> object;
+      if (auto refusal = plan_gone_directory(d.link, d.info, "directory of " + d.name(), objects_, object))
+        return refusal;
+      file.object = object.value_or(0);
+    } else if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       file.object = objects_.number_of(key, describe_object(d));
       TreeObjects::Source& source = objects_.sources[file.object];
       if (source.fd < 0) source.process = d.process, source.fd = d.fd;

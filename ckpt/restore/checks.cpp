@@ -85,7 +85,8 @@ static std::optional<Refusal> check_files(const ProcessImage& image) {
   for (const FileIdentity& file : image.memory.files) {
     if (auto refusal = check_file(file)) return refusal;
   }
-  for (const std::string& folder : {image.process.cwd, image.process.root}) {
+  const bool cwd_is_gone = image.process.cwd_object >= 0;
+  for (const std::string& folder : {cwd_is_gone ? "/" : image.process.cwd, image.process.root}) {
     if (::access(folder.c_str(), X_OK) != 0)
       return Refusal{fmt::format("{} is not here: {}", folder, error_text(errno))};
   }

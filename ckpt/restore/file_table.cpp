@@ -75,7 +75,65 @@ void FileTable::make_fifo(const FileObject& object, std::uint32_t number) {
   objects_.push_back(std::move(fd));
 }
 
-void FileTable::make_objects(const OpenFilesState& files) {
+// Made in its folder, and removed again at once. Its own name may be another one's by now.
+UniqueFd FileTable::make_gone_directory(const FileObject& object) {
+  constexpr int kMostNames = 100;
+  std::string path = object.path;
+  for (int i = 1; ::mkdir(path.c_str(), 0700) != 0; ++i) {
+    if (errno != EEXIST || i > kMostNames) {
+      refusal_ = Refusal{fmt::format("{} can't be made here: {}", object.path, error_text(errno))};
+      return {};
+    }
+    path = fmt::format("{}.{}", object.path, i);
+  }
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int error = errno;
+  ::rmdir(path.c_str());
+  if (!fd) throw SystemError("open", path, error);
+  if (::geteuid() == 0) check(::fchown(fd.get(), object.uid, object.gid), "chown", path);
+  check(::fchmod(fd.get(), object.mode & 07777), "chmod", path);
+  return fd;
+}
+
+// What is found here is not filled again.
+UniqueFd FileTable::make_tmpfs_file(const FileObject& object, std::uint32_t number, bool same_boot) {
+  UniqueFd fd = tmpfs_.place(object, same_boot);
+  if (fd) return fd;
+  filled_.insert(number);
+  return UniqueFd(::open(object.path.c_str(), O_PATH | O_CLOEXEC));
+}
+
+UniqueFd FileTable::make_file(const FileObject& object, std::uint32_t number, bool same_boot) {
+  switch (object.kind) {
+    case ObjectKind::Memfd:
+      return make_memfd(object);
+    case ObjectKind::Tmpfs:
+      return make_tmpfs_file(object, number, same_boot);
+    case ObjectKind::GoneDirectory:
+      return make_gone_directory(object);
+    case ObjectKind::Unlinked:
+    case ObjectKind::Pipe:
+      break;
+  }
+  return make_unlinked(object);
+}
+
+void FileTable::finish_objects(const OpenFilesState& files) {
+  for (std::size_t i = 0; i < files.objects.size(); ++i) {
+    const FileObject& object = files.objects[i];
+    if (object.program) objects_[i] = open_again(objects_[i].get(), O_RDONLY);
+    if (object.kind == ObjectKind::Tmpfs) objects_[i].reset(::open(object.path.c_str(), O_PATH | O_CLOEXEC));
+  }
+  tmpfs_.finish();
+}
+
+void FileTable::close() {
+  objects_.clear();
+  descriptions_.clear();
+  read_ends_.clear();
+}
+
+void FileTable::make_objects(const OpenFilesState& files, bool same_boot) {
   for (std::uint32_t i = 0; i < files.objects.size(); ++i) {
     const FileObject& object = files.objects[i];
     if (object.kind == ObjectKind::Pipe && !object.path.empty())
@@ -83,7 +141,7 @@ void FileTable::make_objects(const OpenFilesState& files) {
     else if (object.kind == ObjectKind::Pipe)
       make_pipe(object, i);
     else
-      objects_.push_back(object.kind == ObjectKind::Memfd ? make_memfd(object) : make_unlinked(object));
+      objects_.push_back(make_file(object, i, same_boot));
   }
 }
 

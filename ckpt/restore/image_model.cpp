@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
 
 namespace drover {
@@ -15,6 +16,10 @@ static constexpr std::int32_t kMaxPid = 1 << 22, kMaxFd = 1 << 20;
 
 static void require(bool sound, const char* what) {
   if (!sound) throw ImageError(std::string("damaged image: ") + what);
+}
+
+static bool can_be_mapped(const FileObject& object) {
+  return object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd;
 }
 
 static void check_memory(const MemoryState& memory, const ImageModel& model) {
@@ -34,12 +39,15 @@ static void check_memory(const MemoryState& memory, const ImageModel& model) {
               "a segment that is too short");
     }
     const bool of_object = area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate;
-    require(
-        !of_object || (area.file < open_files.objects.size() && open_files.objects[area.file].kind != ObjectKind::Pipe),
-        "a memory area of an unknown object");
+    require(!of_object || (area.file < open_files.objects.size() && can_be_mapped(open_files.objects[area.file])),
+            "a memory area of an unknown object");
     last = area.end;
   }
-  require(memory.executable < memory.files.size(), "no program");
+  const auto program = static_cast<std::size_t>(memory.executable_object);
+  if (memory.executable_object >= 0)
+    require(program < open_files.objects.size() && open_files.objects[program].program, "an unknown program");
+  else
+    require(memory.executable < memory.files.size(), "no program");
   require(memory.auxv.size() <= 4096, "an auxiliary vector that is too long");
 }
 
@@ -66,7 +74,11 @@ static void check_socket(const SocketState& socket, const OpenFilesState& open_f
 static void check_open_files(const OpenFilesState& open_files) {
   require(open_files.files.size() <= static_cast<std::size_t>(kMaxFd), "too many open files");
   for (const FileObject& object : open_files.objects) {
-    require(object.kind <= ObjectKind::Memfd && object.size <= (std::uint64_t{1} << 62), "an object that can't be");
+    require(object.kind <= ObjectKind::GoneDirectory && object.size <= (std::uint64_t{1} << 62),
+            "an object that can't be");
+    require(!object.program || object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd,
+            "a program that can't be");
+    require(object.mtime_ns >= 0, "a file's time that can't be");
     require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
   }
   for (const OpenFileState& file : open_files.files) {
@@ -77,6 +89,7 @@ static void check_open_files(const OpenFilesState& open_files) {
     if (file.socket) check_socket(*file.socket, open_files, &file - open_files.files.data());
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       require(file.object < open_files.objects.size(), "a file of an unknown object");
+      require(open_files.objects[file.object].kind != ObjectKind::Tmpfs, "a nameless file that has a name");
       const bool pipe = open_files.objects[file.object].kind == ObjectKind::Pipe;
       require(pipe == (file.kind == FileKind::Pipe), "a file of another kind than its object");
     }
@@ -136,6 +149,10 @@ static void check_process(const ProcessImage& image, const ImageModel& model) {
                 thread.credentials.groups.size() <= 65536 && thread.scheduling.cpus.size() <= 8192,
             "a thread that can't be");
   }
+  const auto& objects = model.open_files.objects;
+  const auto cwd = static_cast<std::size_t>(image.process.cwd_object);
+  require(image.process.cwd_object < 0 || (cwd < objects.size() && objects[cwd].kind == ObjectKind::GoneDirectory),
+          "an unknown working directory");
   require(image.signals.actions.size() <= 64, "too many signal handlers");
   check_timers(image.timers);
   check_memory(image.memory, model);
@@ -165,7 +182,7 @@ static void read_one(ImageModel& model, const Record& record, ImageObjects* obje
       require(model.processes.empty(), "open files after a process");
       model.open_files = record.decode<OpenFilesState>();
       check_open_files(model.open_files);
-      if (objects != nullptr) objects->files.make_objects(model.open_files);
+      if (objects != nullptr) objects->files.make_objects(model.open_files, model.host.boot_id == read_boot_id());
       return;
     case RecordType::FileData:
       if (const auto piece = record.decode<FileDataState>(); objects != nullptr) objects->files.add_content(piece);
@@ -220,6 +237,7 @@ ImageModel read_metadata(ImageReader& reader, ImageObjects* objects) {
   require(model.host.xsave_bytes <= 64 * 1024, "processor state that is too long");
   require(model.host.host_boottime_ns >= 0 && model.host.realtime_ns >= 0, "clocks that can't be");
   check_tree(model);
+  if (objects != nullptr) objects->files.finish_objects(model.open_files);
   return model;
 }
 

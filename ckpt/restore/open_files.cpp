@@ -36,6 +36,8 @@ void set_descriptors(HeldProcess& held, const OpenFilesState& files) {
                d.close_on_exec ? O_CLOEXEC : 0);
   }
   held.make_room(batch, kEntryRoom);
+  if (held.image.process.cwd_object >= 0)
+    batch.must("fchdir " + held.image.process.cwd, SYS_fchdir, held.objects_fd + held.image.process.cwd_object);
   batch.must("close_range", SYS_close_range, held.parked_fd, ~0U, 0);
   held.run(batch);
 }

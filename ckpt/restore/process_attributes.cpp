@@ -33,7 +33,8 @@ void set_process_attributes(HeldProcess& held) {
   set_oom_score(held);
   Batch batch = held.batch();
   if (process.root != "/") batch.must("chroot " + process.root, SYS_chroot, batch.push_string(process.root));
-  batch.must("chdir " + process.cwd, SYS_chdir, batch.push_string(process.cwd));
+  // One that is gone was entered while its descriptor was there.
+  if (process.cwd_object < 0) batch.must("chdir " + process.cwd, SYS_chdir, batch.push_string(process.cwd));
   batch.may(SYS_umask, process.umask);
   batch.may(SYS_personality, process.personality);
   batch.may(SYS_prctl, PR_SET_THP_DISABLE, process.thp_disabled ? 1 : 0, 0, 0, 0);

@@ -75,11 +75,12 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   ImageObjects objects{tree.files, tree.ipc, options.ipc_namespace};
   tree.model = read_metadata(reader, &objects);
   impl->live = options.live;
+  if (tree.files.refusal()) return *tree.files.refusal();
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
   run_stages(tree, reader, options);
-  tree.files = {};
+  tree.files.close();
   tree.ipc.detach();
   return held;
 }
@@ -128,6 +129,7 @@ StillWaiting HeldTree::resume() {
     all.insert(all.end(), releases.begin(), releases.end());
   }
   tree.ipc.keep();
+  tree.files.keep();
   // All at once: who runs may kill who does not yet.
   still.lingering = release_threads(all);
   impl_->over = true;

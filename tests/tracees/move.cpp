@@ -5,8 +5,9 @@
 //
 // With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the
 // moves happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run. Exits
-// with the program's code. `--kill N`: instead of moving, N workers that freeze and dump are killed at random moments,
-// and the program must not notice. 99 when a move fails, and says why. /proc is compared before and after each move.
+// with the program's code. `--other-shm`: after each dump /dev/shm is another, empty one, as on another node. `--kill
+// N`: instead of moving, N workers that freeze and dump are killed at random moments, and the program must not notice.
+// 99 when a move fails, and says why. /proc is compared before and after each move.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -283,7 +284,15 @@ void reap_all_but(pid_t worker) {
     }
     if (!left) return;
   }
+  for (const pid_t child : list_children(::getpid())) {
+    for (const char* name : {"status", "wchan", "syscall"})
+      fmt::print(stderr, "{}\n", try_read_text(proc_path(child, name)).value_or("-"));
+  }
   fail("the old tree does not end");
+}
+
+void mount_empty_shm() {
+  check(::mount("drover-test", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"), "mount", "/dev/shm");
 }
 
 // As the end of its namespace would at the source.
@@ -304,6 +313,7 @@ bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& work
   ::waitpid(job.pid, nullptr, __WALL);
   reap_all_but(worker->pid());
   remove_ipc_objects();
+  if (settings.other_shm) mount_empty_shm();
   if (settings.at_rest) pause_ms(50);
   worker.reset();  // before the next one inherits its pipes
   worker = std::make_unique<Worker>(settings, job);
@@ -373,6 +383,7 @@ int main(int argc, char** argv) try {
     check(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount");
     check(::mount("proc", "/proc", "proc", 0, nullptr), "mount", "/proc");
     int code = 99;
+    mount_empty_shm();  // what a test leaves there goes with it
     try {
       code = run_job(settings);
     } catch (const std::exception& error) {

@@ -16,7 +16,7 @@ struct Settings {
   int every_ms = 0;
   int kills = 0;
   bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
-       timing = false;
+       timing = false, other_shm = false;
   std::string directory = "/tmp";
   std::vector<char*> command;
 };
@@ -52,6 +52,8 @@ inline Settings parse_settings(int argc, char** argv) {
       settings.leave_running = true;
     else if (option == "--timing")
       settings.timing = true;
+    else if (option == "--other-shm")
+      settings.other_shm = true;
     else if (option == "--directory")
       settings.directory = argv[++i];
     else

@@ -88,7 +88,23 @@ refused 'a POSIX message queue, fd 3' 'import ctypes; c = ctypes.CDLL(None); q =
 refused 'uses System V shared memory' 'import ctypes; c = ctypes.CDLL(None); i = c.shmget(0, 4096, 0o600); c.shmat(i, None, 0); c.shmctl(i, 0, None)'
 refused 'adjusts System V semaphores' 'import ctypes; c = ctypes.CDLL(None); i = c.semget(0, 1, 0o600); c.semop(i, (ctypes.c_short * 3)(0, 1, 0o10000), 1); open("semaphores", "w").write(str(i))'
 ipcrm -s "$(cat semaphores)"
-refused 'working directory is gone' 'import os; out = os.getcwd(); os.mkdir("cwd"); os.chdir("cwd"); os.rmdir(out + "/cwd"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
+refused 'working directory is gone with the folder' 'import os; out = os.getcwd(); os.makedirs("a/cwd"); os.chdir("a/cwd"); os.rmdir(out + "/a/cwd"); os.rmdir(out + "/a"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
+
+# A file in memory is put back where it is gone; where another has its name the restore is refused, and nothing stays of one that fails.
+shm=/dev/shm/drover-test-$$
+echo content >$shm
+start "f = open('$shm', 'r+'); g = open('kept', 'w')"
+expect 0 '^$' "$ckpt" dump "$(cat pid)" shm-image
+rm $shm && mv kept moved
+expect 1 "can't restore: .*/kept is not here" "$ckpt" restore --new-pid-namespace shm-image
+[ -e $shm ] && { echo "FAILED: a restore that failed left $shm"; failures=$((failures + 1)); }
+mv moved kept
+echo other >$shm
+expect 1 "can't restore: $shm is another file here" "$ckpt" restore --new-pid-namespace shm-image
+rm $shm
+expect 7 '^$' "$ckpt" restore --new-pid-namespace shm-image
+[ "$(cat $shm)" = content ] || { echo "FAILED: $shm has not come back"; failures=$((failures + 1)); }
+rm -f $shm
 
 [ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0
 echo "kept $dir"

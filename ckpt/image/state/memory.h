@@ -85,7 +85,8 @@ struct MemoryState {
   std::uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0;
   std::uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
   std::vector<std::byte> auxv;
-  std::uint32_t executable = 0;  // index into files
+  std::uint32_t executable = 0;         // index into files
+  std::int32_t executable_object = -1;  // of a deleted one, which `files` lacks: index into OpenFilesState::objects
   std::vector<FileIdentity> files;
   std::vector<AreaState> areas;
   std::vector<AreaName> names;
@@ -96,7 +97,7 @@ struct MemoryState {
   template <class A>
   void serialize(A& a, unsigned) {
     a& process& start_code& end_code& start_data& end_data& start_brk& brk& start_stack& arg_start& arg_end& env_start&
-        env_end& auxv& executable& files& areas& names& guards& policies& content_pages;
+        env_end& auxv& executable& executable_object& files& areas& names& guards& policies& content_pages;
   }
 };
 

@@ -33,12 +33,14 @@ struct ProcessState {
   bool child_subreaper = false;
   bool thp_disabled = false;
   std::string cwd, root;
+  std::int32_t cwd_object = -1;    // index into OpenFilesState::objects of one that is gone; -1: `cwd` is there
   std::vector<LimitState> limits;  // by RLIMIT_*
 
   template <class A>
   void serialize(A& a, unsigned) {
     a& zombie& exit_status& name& pid& parent& process_group& session& exit_signal& stopped_by& stop_reported&
-        thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& limits;
+        thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& cwd_object&
+            limits;
   }
 };
 
