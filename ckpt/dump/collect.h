@@ -38,6 +38,13 @@ struct SignalsAndTimers {
 Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns);
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&, const DumpOptions&);
 
+// What processes have in common besides memory that is mapped shared, in the order of `processes`: found by kcmp(2).
+std::vector<SharedState> find_sharing(std::span<const pid_t> processes);
+// Threads that do not share what threads share as a rule.
+std::optional<Refusal> find_thread_obstacle(const FrozenProcess&);
+// Have both the same list of semaphore adjustments? (CLONE_SYSVSEM)
+bool shares_adjustments(pid_t a, pid_t b);
+
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
 // Sizes and seals.

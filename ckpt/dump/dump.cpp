@@ -55,6 +55,11 @@ static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, I
                                sets[found.front().set].owner.id)};
   if (tree.ipc) {
     auto& all = tree.ipc->state.adjustments;
+    for (const SemaphoreAdjustment& other : all) {
+      if (!found.empty() && shares_adjustments(other.process, process.pid))
+        return Refusal{
+            fmt::format("process {} shares its semaphore adjustments with process {}", process.pid, other.process)};
+    }
     all.insert(all.end(), found.begin(), found.end());
   }
   return std::nullopt;
@@ -63,17 +68,22 @@ static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, I
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
                                       const std::vector<Mapping>& mappings, const DumpOptions& options,
                                       std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
+  const SharedState shared = dump.process.shared;
   if (auto refusal = take(collect_process(process, injected, tree.objects), dump.process)) return refusal;
+  dump.process.shared = shared;
   const auto unreported = collect_unreported_stops(process, injected, tree.stopped);
   tree.unreported_stops.insert(tree.unreported_stops.end(), unreported.begin(), unreported.end());
-  collect_memory(process, injected, dump.memory);
-  if (auto refusal = collect_guards(process, dump.memory)) return refusal;
-  collect_area_policies(process, injected, dump.memory);
+  if (shared.memory == 0) {
+    collect_memory(process, injected, dump.memory);
+    if (auto refusal = collect_guards(process, dump.memory)) return refusal;
+    collect_area_policies(process, injected, dump.memory);
+  }
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
   if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;
+  if (shared.handlers != 0) dump.signals.signals.actions.clear();
   dump.pages = find_pages(process, injected, dump.memory, mappings, tree.shared_pages);
   for (const PageRun& run : dump.pages) dump.memory.content_pages += run.pages;
   return std::nullopt;
@@ -82,9 +92,14 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
 static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions& options, std::int64_t frozen_at_ns,
                                       TreeDump& tree, ProcessDump& dump) {
   if (auto refusal = find_process_obstacle(process.pid)) return refusal;
-  // The areas are listed before one of ours is among them.
-  const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
-  if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
+  if (auto refusal = find_thread_obstacle(process)) return refusal;
+  dump.memory.process = process.pid;
+  std::vector<Mapping> mappings;
+  if (dump.process.shared.memory == 0) {
+    // The areas are listed before one of ours is among them.
+    mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
+    if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
+  }
   InjectedArea injected(process);
   return examine(process, injected, mappings, options, frozen_at_ns, tree, dump);
 }
@@ -112,13 +127,14 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     pids.push_back(process.pid);
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
   }
-  if (auto refusal = find_sharing_obstacle(pids)) return refusal;
-  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects), tree.files)) return refusal;
+  const auto sharing = find_sharing(pids);
+  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, sharing), tree.files)) return refusal;
   if (auto refusal = copy_queues(tree.files)) return refusal;
   if (auto refusal = look_at_ipc(options, tree)) return refusal;
   for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));
   tree.processes.resize(pids.size());
   for (std::size_t i = 0; i < pids.size(); ++i) {
+    tree.processes[i].process.shared = sharing[i];
     if (auto refusal = look_at(frozen.processes[i], options, frozen.frozen_at_own_ns, tree, tree.processes[i]))
       return refusal;
   }

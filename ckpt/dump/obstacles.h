@@ -16,6 +16,7 @@
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/state/files.h"
 #include "ckpt/image/state/memory.h"
+#include "ckpt/image/state/process.h"
 #include "ckpt/sys/maps.h"
 
 namespace drover {
@@ -75,14 +76,12 @@ struct FilePlan {
   };
   std::vector<Place> places;
 };
+// `sharing`: as find_sharing() gives it, in the order of `processes`; empty: not known.
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions&,
-                        TreeObjects&);
+                        TreeObjects&, std::span<const SharedState> sharing = {});
 
 // What lies in the queues of the sockets among them; a Refusal if something does that can't be carried.
 std::optional<Refusal> copy_queues(FilePlan&);
-
-// What processes may share besides memory that is mapped shared: found by kcmp(2).
-std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes);
 
 // A directory that has been removed but is in use, `link` being how /proc shows it; one that is in its place is none.
 // A Refusal if the folder that it was in is gone, too, so that it can't be made again.

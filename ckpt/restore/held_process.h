@@ -33,6 +33,8 @@ struct HeldProcess {
   int objects_fd = 0;  // after the open files, the objects
   int free_fd = 0;     // and from here on nothing
 
+  const SharedState& shared() const { return image.process.shared; }
+  pid_t memory_holder() const { return shared().memory != 0 ? shared().memory : pid; }
   bool zombie() const { return image.process.zombie; }
   RemoteSyscalls& leader() { return *threads.front(); }
   Batch batch() const { return area.main_batch(); }
@@ -79,6 +81,7 @@ void restore_semaphores(RestoredTree&);                     // restore_semaphore
 void map_memory(HeldProcess&, const RestoredTree&);         // map_memory.cpp
 void fill_pages(std::list<HeldProcess>&, ImageReader&);     // fill_pages.cpp
 void finish_memory(HeldProcess&);                           // finish_memory.cpp
+void enter_gone_directory(HeldProcess&);                    // open_files.cpp
 void set_descriptors(HeldProcess&, const OpenFilesState&);  // open_files.cpp
 void take_locks(HeldProcess&);                              // open_files.cpp
 void watch_files(HeldProcess&, const OpenFilesState&);      // open_files.cpp
@@ -91,8 +94,9 @@ void create_timers(HeldProcess&);                           // restore_timers.cp
 void restore_credentials(HeldProcess&);
 // `armed`: timerfds that a process before has armed; they may be shared.
 void arm_timers(HeldProcess&, const OpenFilesState&, std::set<std::uint32_t>& armed, std::int64_t passed_ns);
-// Threads in their system calls, nothing of ours in the process any more: what is left is release_threads().
-std::vector<ThreadRelease> prepare_release(HeldProcess&, std::int64_t passed_ns, std::vector<KnownWait>&);
+// Threads in their system calls, nothing of ours in the process any more: what is left is release_threads(). `last`:
+// our area goes, since no other process needs it in the same memory.
+std::vector<ThreadRelease> prepare_release(HeldProcess&, std::int64_t passed_ns, bool last, std::vector<KnownWait>&);
 // Stops a process that was stopped, and tells its parent (if that is in the tree) no more than it knew.
 void release_stopped(HeldProcess&, HeldProcess* parent, std::span<const ThreadRelease>);
 

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cstddef>
+#include <map>
 #include <set>
 #include <string>
 
@@ -22,7 +23,7 @@ static bool can_be_mapped(const FileObject& object) {
   return object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd;
 }
 
-static void check_memory(const MemoryState& memory, const ImageModel& model) {
+static void check_memory(const MemoryState& memory, const ImageModel& model, bool sharer) {
   const OpenFilesState& open_files = model.open_files;
   std::uint64_t last = 0;
   for (const AreaState& area : memory.areas) {
@@ -43,6 +44,8 @@ static void check_memory(const MemoryState& memory, const ImageModel& model) {
             "a memory area of an unknown object");
     last = area.end;
   }
+  if (sharer)
+    return require(memory.areas.empty() && memory.files.empty(), "memory of a process that has none of its own");
   const auto program = static_cast<std::size_t>(memory.executable_object);
   if (memory.executable_object >= 0)
     require(program < open_files.objects.size() && open_files.objects[program].program, "an unknown program");
@@ -135,6 +138,20 @@ static void check_timers(const TimersState& timers) {
     require(timer.value_us >= 0 && timer.interval_us >= 0, "a timer that can't be");
 }
 
+// With whom a process shares has to come before it, and to have it itself.
+static void check_sharing(const ProcessImage& image, const std::map<std::int32_t, const ProcessState*>& before) {
+  const SharedState& shared = image.process.shared;
+  for (const auto what :
+       {&SharedState::memory, &SharedState::handlers, &SharedState::files, &SharedState::directories}) {
+    if (shared.*what == 0) continue;
+    const auto first = before.find(shared.*what);
+    require(!image.process.zombie && first != before.end() && first->second->shared.*what == 0,
+            "a process that shares with none");
+  }
+  require(shared.handlers == 0 || (shared.memory != 0 && image.signals.actions.empty()), "shared signal handlers");
+  require(shared.files == 0 || (image.files.descriptors.empty() && image.files.locks.empty()), "shared descriptors");
+}
+
 static void check_process(const ProcessImage& image, const ImageModel& model) {
   const std::int32_t pid = image.process.pid;
   require(pid > 0 && pid <= kMaxPid && image.process.limits.size() <= 64, "a process that can't be");
@@ -155,7 +172,7 @@ static void check_process(const ProcessImage& image, const ImageModel& model) {
           "an unknown working directory");
   require(image.signals.actions.size() <= 64, "too many signal handlers");
   check_timers(image.timers);
-  check_memory(image.memory, model);
+  check_memory(image.memory, model, image.process.shared.memory != 0);
   check_files(image.files, model.open_files);
 }
 
@@ -163,8 +180,11 @@ static void check_process(const ProcessImage& image, const ImageModel& model) {
 static void check_tree(const ImageModel& model) {
   std::set<std::int32_t> ids;
   require(!model.processes.empty() && !model.processes.front().process.zombie, "no process");
+  std::map<std::int32_t, const ProcessState*> living;
   for (const ProcessImage& image : model.processes) {
     check_process(image, model);
+    check_sharing(image, living);
+    if (!image.process.zombie) living[image.process.pid] = &image.process;
     if (image.process.zombie) require(ids.insert(image.process.pid).second, "two processes of one id");
     for (const ThreadState& thread : image.threads) require(ids.insert(thread.tid).second, "two threads of one id");
   }

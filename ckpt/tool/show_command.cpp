@@ -36,6 +36,7 @@ static nlohmann::json describe_files(const FilesState& files, const OpenFilesSta
 }
 
 static std::string program_of(const ProcessImage& image) {
+  if (image.process.shared.memory != 0) return fmt::format("that of process {}", image.process.shared.memory);
   return image.memory.executable_object >= 0 ? "(deleted)" : image.memory.files[image.memory.executable].path;
 }
 
