@@ -46,6 +46,21 @@ static std::optional<Refusal> take(Or<T>&& from, T& to) {
   return std::nullopt;
 }
 
+// Huge pages are not taken from the memory that is free.
+static std::uint64_t count_ordinary(const std::vector<PageRun>& runs, const MemoryState& memory) {
+  std::uint64_t pages = 0;
+  for (const PageRun& run : runs) pages += run.pages;
+  for (const AreaState& area : memory.areas) {
+    if ((area.flags & kAreaHugeMask) == 0) continue;
+    for (const PageRun& run : runs) {
+      const std::uint64_t start = std::max(run.address, area.start);
+      const std::uint64_t end = std::min(run.address + run.pages * kPageBytes, area.end);
+      if (start < end) pages -= (end - start) / kPageBytes;
+    }
+  }
+  return pages;
+}
+
 static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, InjectedArea& injected, TreeDump& tree) {
   std::vector<SemaphoreAdjustment> found;
   const auto& sets = tree.ipc ? tree.ipc->state.semaphore_sets : tree.foreign_semaphores;
@@ -85,7 +100,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;
   if (shared.handlers != 0) dump.signals.signals.actions.clear();
   dump.pages = find_pages(process, injected, dump.memory, mappings, tree.shared_pages);
-  for (const PageRun& run : dump.pages) dump.memory.content_pages += run.pages;
+  dump.memory.content_pages = count_ordinary(dump.pages, dump.memory);
   return std::nullopt;
 }
 

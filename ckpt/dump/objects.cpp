@@ -40,8 +40,8 @@ void measure_objects(TreeObjects& all) {
     FileObject& object = all.objects[i];
     const TreeObjects::Source& source = all.sources[i];
     if (object.kind == ObjectKind::Tmpfs || object.kind == ObjectKind::GoneDirectory) continue;
-    if (source.fd < 0 && !source.path.empty()) continue;
-    if (source.fd < 0) {
+    if (source.fd < 0 && !source.path.empty() && object.kind == ObjectKind::Unlinked) continue;
+    if (source.fd < 0 && source.path.empty()) {
       object.size = std::min(object.size, readable_end(source));
       continue;
     }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <bit>
 #include <map>
 
 #include "ckpt/dump/obstacles.h"
@@ -19,9 +20,12 @@ static bool starts_with(const std::string& text, std::string_view prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;
 }
 
+// Anonymous memory of mmap(2), MAP_HUGETLB | MAP_PRIVATE, has a file of the kernel's own behind it.
+static bool is_private_huge(const Mapping& m) { return m.path == "/anon_hugepage (deleted)" && !m.shared; }
+
 // Flags of /proc/PID/smaps that stand for something we can't make again. (Documentation/filesystems/proc.rst)
 static std::optional<Refusal> find_flag_obstacle(const Mapping& m) {
-  if (m.has_flag("ht")) return Refusal{"uses huge pages of hugetlbfs, " + at(m)};
+  if (m.has_flag("ht") && !is_private_huge(m)) return Refusal{"uses huge pages of hugetlbfs, " + at(m)};
   if (m.has_flag("um") || m.has_flag("uw") || m.has_flag("ui")) return Refusal{"has a userfaultfd area " + at(m)};
   if (m.has_flag("ss")) return Refusal{"has a shadow stack " + at(m)};
   if (m.has_flag("sl")) return Refusal{"has a sealed area " + at(m)};
@@ -59,6 +63,10 @@ class MemoryPlanner {
     }
     if (vdso) {
       area.kind = AreaKind::Vdso;
+    } else if (is_private_huge(m)) {
+      area.offset = 0;
+      if (m.page_kib != 0)
+        area.flags |= static_cast<std::uint32_t>(std::countr_zero(m.page_kib) + 10) << kAreaHugeShift;
     } else if (m.shared && (starts_with(m.path, "/dev/zero (deleted)") || starts_with(m.path, "[anon_shmem:"))) {
       area.kind = AreaKind::SharedAnonymous;
       area.file = number_of_shared({m.device, m.inode});

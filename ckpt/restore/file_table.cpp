@@ -118,9 +118,17 @@ UniqueFd FileTable::make_file(const FileObject& object, std::uint32_t number, bo
   return make_unlinked(object);
 }
 
+// Without any it need not be sealable: F_SEAL_SEAL is what a memfd has that was made so.
+void FileTable::add_seals(std::size_t number, const FileObject& object) {
+  if (object.kind == ObjectKind::Memfd && object.seals != 0)
+    check(::fcntl(objects_[number].get(), F_ADD_SEALS, static_cast<int>(object.seals)), "F_ADD_SEALS", object.path);
+}
+
 void FileTable::finish_objects(const OpenFilesState& files) {
   for (std::size_t i = 0; i < files.objects.size(); ++i) {
     const FileObject& object = files.objects[i];
+    // Sealing takes a writable descriptor, and running a program that there is none.
+    if (object.program) add_seals(i, object);
     if (object.program) objects_[i] = open_again(objects_[i].get(), O_RDONLY);
     if (object.kind == ObjectKind::Tmpfs) objects_[i].reset(::open(object.path.c_str(), O_PATH | O_CLOEXEC));
   }
@@ -158,10 +166,7 @@ void FileTable::add_content(const FileDataState& piece) {
 
 void FileTable::seal(const OpenFilesState& files) {
   for (std::size_t i = 0; i < files.objects.size(); ++i) {
-    const FileObject& object = files.objects[i];
-    // Without any it need not be sealable: F_SEAL_SEAL is what a memfd has that was made so.
-    if (object.kind == ObjectKind::Memfd && object.seals != 0)
-      check(::fcntl(objects_[i].get(), F_ADD_SEALS, static_cast<int>(object.seals)), "F_ADD_SEALS", object.path);
+    if (!files.objects[i].program) add_seals(i, files.objects[i]);
   }
 }
 

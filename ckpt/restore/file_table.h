@@ -51,6 +51,7 @@ class FileTable {
   UniqueFd make_file(const FileObject&, std::uint32_t number, bool same_boot);
   UniqueFd make_tmpfs_file(const FileObject&, std::uint32_t number, bool same_boot);
   UniqueFd make_gone_directory(const FileObject&);
+  void add_seals(std::size_t number, const FileObject&);
   void make_pipe(const FileObject&, std::uint32_t number);
   void make_fifo(const FileObject&, std::uint32_t number);
 

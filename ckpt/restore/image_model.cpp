@@ -30,6 +30,10 @@ static void check_memory(const MemoryState& memory, const ImageModel& model, boo
     require(area.start >= last && area.end > area.start && area.end <= kAddressLimit && area.start % kPageBytes == 0 &&
                 area.end % kPageBytes == 0 && area.offset % kPageBytes == 0 && area.offset <= (std::uint64_t{1} << 62),
             "a memory area that can't be");
+    const unsigned huge = (area.flags & kAreaHugeMask) >> kAreaHugeShift;
+    require(huge == 0 || (area.kind == AreaKind::Anonymous && (huge == 21 || huge == 30) &&
+                          (area.start | area.end) % (std::uint64_t{1} << huge) == 0),
+            "huge pages that can't be");
     const bool of_file = area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared;
     require(!of_file || area.file < memory.files.size(), "a memory area of an unknown file");
     require(area.kind <= AreaKind::SystemV, "a memory area of an unknown kind");

@@ -43,12 +43,17 @@ static std::map<std::uint32_t, int> open_mapped_files(HeldProcess& held, Batch& 
 // What is in it comes with the file, and is not ours to write.
 static bool has_own_content(AreaKind kind) { return kind == AreaKind::FileShared || kind == AreaKind::NamelessShared; }
 
+static int huge_page_flags(const AreaState& area) {
+  const std::uint32_t size = area.flags & kAreaHugeMask;
+  return size == 0 ? 0 : static_cast<int>(size | MAP_HUGETLB);
+}
+
 static int map_flags(const AreaState& area) {
   const bool shared = area.kind == AreaKind::FileShared || area.kind == AreaKind::NamelessShared;
   const bool anonymous = area.kind == AreaKind::Anonymous;
   return (shared ? MAP_SHARED : MAP_PRIVATE) | (anonymous ? MAP_ANONYMOUS : 0) | MAP_FIXED_NOREPLACE |
          ((area.flags & kAreaGrowsDown) != 0 ? MAP_GROWSDOWN : 0) |
-         ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0);
+         ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0) | huge_page_flags(area);
 }
 
 static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int fd) {

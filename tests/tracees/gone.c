@@ -2,10 +2,13 @@
 // that is open. The first process copies itself, since a test program must stay.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "tracee.h"
+
+enum { kSeals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
 static int ends_with(const char *text, const char *end) {
   return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
@@ -69,7 +72,31 @@ static int check(const char *folder) {
   return done();
 }
 
+// A program that runs from a sealed memfd, as runc(8) does.
+static int start_sealed(void) {
+  int fd = memfd_create("program", MFD_ALLOW_SEALING), self = open("/proc/self/exe", O_RDONLY);
+  struct stat info;
+  CHECK(fstat(self, &info) == 0 && sendfile(fd, self, NULL, (size_t)info.st_size) == info.st_size);
+  CHECK(fchmod(fd, 0755) == 0 && fcntl(fd, F_ADD_SEALS, kSeals) == 0);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  execl(path, "program", "sealed", (char *)NULL);
+  return 1;
+}
+
+static int check_sealed(void) {
+  ready_and_wait();
+  char link[64] = {0};
+  int own = open("/proc/self/exe", O_RDONLY);
+  CHECK(readlink("/proc/self/exe", link, sizeof link - 1) > 0 && strcmp(link, "/memfd:program (deleted)") == 0);
+  CHECK(own >= 0 && fcntl(own, F_GET_SEALS) == kSeals);
+  return done();
+}
+
 int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "memfd") == 0) return start_sealed();
+  if (argc == 2 && strcmp(argv[1], "sealed") == 0) return check_sealed();
   if (argc == 3) return check(argv[2]);
   if (argc == 2 && strcmp(argv[1], "exit") == 0) return 33;
   char folder[] = "/tmp/drover-tracee-XXXXXX", path[64];

@@ -106,6 +106,27 @@ expect 7 '^$' "$ckpt" restore --new-pid-namespace shm-image
 [ "$(cat $shm)" = content ] || { echo "FAILED: $shm has not come back"; failures=$((failures + 1)); }
 rm -f $shm
 
+# An IPC namespace that the program has to itself goes along, into a new one.
+ipc='
+import ctypes, sys, time
+c = ctypes.CDLL(None)
+q = c.msgget(0x7d, 0o1600)
+c.msgsnd(q, (ctypes.c_char * 20)(3, *bytes(7), *b"word"), 4, 0)
+open("ready", "w").close()
+time.sleep(1.2)
+text = (ctypes.c_char * 20)()
+sys.exit(9 if c.msgget(0x7d, 0) == q and c.msgrcv(q, text, 12, 0, 0) == 4 and text.raw[8:12] == b"word" else 1)'
+if unshare -i true 2>/dev/null; then
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  setsid unshare -i bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+    echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$ipc" </dev/null >out 2>&1 &
+  for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
+  expect 1 'is in a IPC namespace of its own' "$ckpt" dump "$(cat pid)" ipc-image
+  expect 0 '^$' nsenter -i -t "$(cat pid)" "$ckpt" dump --own-ipc "$(cat pid)" ipc-image
+  expect 9 '^$' "$ckpt" restore --new-pid-namespace ipc-image
+  expect 9 '^$' "$ckpt" restore ipc-image
+fi
+
 [ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0
 echo "kept $dir"
 exit 1

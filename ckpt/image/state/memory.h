@@ -38,6 +38,11 @@ enum AreaFlag : std::uint32_t {
   kAreaMayWrite = 1 << 11,  // may be made writable later; of a shared area it means a file open for writing
 };
 
+// Of an area in huge pages that were reserved for it (MAP_HUGETLB): the binary logarithm of their size, as mmap(2) has
+// it in its flags; 0: in ordinary pages.
+inline constexpr unsigned kAreaHugeShift = 26;
+inline constexpr std::uint32_t kAreaHugeMask = 0x3fU << kAreaHugeShift;
+
 struct AreaState {
   std::uint64_t start = 0, end = 0;
   AreaKind kind = AreaKind::Anonymous;
