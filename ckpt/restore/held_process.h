@@ -2,7 +2,6 @@
 // go. The stages work on it one after the other.
 #pragma once
 
-#include <compare>
 #include <list>
 #include <map>
 #include <memory>
@@ -56,7 +55,9 @@ struct SharedObject {
 struct SegmentKey {
   std::uint32_t index = 0;  // into IpcState::segments
   bool writable = true;     // else attached with SHM_RDONLY, which no mprotect(2) can change
-  auto operator<=>(const SegmentKey&) const = default;
+  bool operator<(const SegmentKey& other) const {
+    return index != other.index ? index < other.index : writable < other.writable;
+  }
   static SegmentKey of(const AreaState& area) { return {area.file, (area.flags & kAreaMayWrite) != 0}; }
 };
 
