@@ -21,10 +21,8 @@
 
 namespace drover {
 
-// Before anything else is asked of a process.
-void leave_vdso(FrozenProcess&, const std::vector<Mapping>&);
 HostState collect_host(const FrozenTree::Impl& tree, const MemoryState& memory);
-Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&);
+Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&, TreeObjects&);
 ProcessState collect_zombie(pid_t);
 // Which of the stopped processes are children whose stop `parent` has not been told of by wait(2).
 std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, InjectedArea&, std::span<const pid_t> stopped);
@@ -44,6 +42,12 @@ std::optional<Refusal> collect_seccomp(const FrozenProcess&, FilterMap&);
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&, const DumpOptions&);
 
 void add_estimated_waits(const std::vector<ThreadState>&, std::vector<EstimatedWait>&);
+// What processes have in common besides memory that is mapped shared, in the order of `processes`: found by kcmp(2).
+std::vector<SharedState> find_sharing(std::span<const pid_t> processes);
+// Threads that do not share what threads share as a rule.
+std::optional<Refusal> find_thread_obstacle(const FrozenProcess&);
+// Have both the same list of semaphore adjustments? (CLONE_SYSVSEM)
+bool shares_adjustments(pid_t a, pid_t b);
 
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);

@@ -1,9 +1,12 @@
 // Writing an image: look at everything, refuse what can't be moved, write the metadata, then the pages.
 #include "ckpt/dump/dump.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/ipc.h"
 #include "ckpt/image/births.h"
 #include "ckpt/sys/text.h"
 
@@ -25,6 +28,8 @@ struct TreeDump {
   FilePlan files;
   TreeObjects objects;
   SharedPages shared_pages;
+  std::optional<IpcDump> ipc;                         // if it is the tree's own
+  std::vector<SemaphoreSetState> foreign_semaphores;  // if it is not
   std::vector<ProcessDump> processes;
   std::vector<ProcessState> zombies;
   std::vector<pid_t> stopped;           // processes stopped by a signal
@@ -41,33 +46,77 @@ static std::optional<Refusal> take(Or<T>&& from, T& to) {
   return std::nullopt;
 }
 
+// Huge pages are not taken from the memory that is free.
+static std::uint64_t count_ordinary(const std::vector<PageRun>& runs, const MemoryState& memory) {
+  std::uint64_t pages = 0;
+  for (const PageRun& run : runs) pages += run.pages;
+  for (const AreaState& area : memory.areas) {
+    if ((area.flags & kAreaHugeMask) == 0) continue;
+    for (const PageRun& run : runs) {
+      const std::uint64_t start = std::max(run.address, area.start);
+      const std::uint64_t end = std::min(run.address + run.pages * kPageBytes, area.end);
+      if (start < end) pages -= (end - start) / kPageBytes;
+    }
+  }
+  return pages;
+}
+
+static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, InjectedArea& injected, TreeDump& tree) {
+  std::vector<SemaphoreAdjustment> found;
+  const auto& sets = tree.ipc ? tree.ipc->state.semaphore_sets : tree.foreign_semaphores;
+  if (auto refusal = take(find_adjustments(process, injected, sets), found)) return refusal;
+  if (!tree.ipc && !found.empty())
+    return Refusal{fmt::format("process {} adjusts System V semaphores {} when it ends", process.pid,
+                               sets[found.front().set].owner.id)};
+  if (tree.ipc) {
+    auto& all = tree.ipc->state.adjustments;
+    for (const SemaphoreAdjustment& other : all) {
+      if (!found.empty() && shares_adjustments(other.process, process.pid))
+        return Refusal{
+            fmt::format("process {} shares its semaphore adjustments with process {}", process.pid, other.process)};
+    }
+    all.insert(all.end(), found.begin(), found.end());
+  }
+  return std::nullopt;
+}
+
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
                                       const std::vector<Mapping>& mappings, const DumpOptions& options,
                                       std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
-  if (auto refusal = take(collect_process(process, injected), dump.process)) return refusal;
+  const SharedState shared = dump.process.shared;
+  if (auto refusal = take(collect_process(process, injected, tree.objects), dump.process)) return refusal;
+  dump.process.shared = shared;
   const auto unreported = collect_unreported_stops(process, injected, tree.stopped);
   tree.unreported_stops.insert(tree.unreported_stops.end(), unreported.begin(), unreported.end());
-  collect_memory(process, injected, dump.memory);
-  if (auto refusal = collect_guards(process, dump.memory)) return refusal;
-  collect_area_policies(process, injected, dump.memory);
+  if (shared.memory == 0) {
+    collect_memory(process, injected, dump.memory);
+    if (auto refusal = collect_guards(process, dump.memory)) return refusal;
+    collect_area_policies(process, injected, dump.memory);
+  }
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
+  if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;
+  if (shared.handlers != 0) dump.signals.signals.actions.clear();
   dump.pages = find_pages(process, injected, dump.memory, mappings, tree.shared_pages);
-  for (const PageRun& run : dump.pages) dump.memory.content_pages += run.pages;
+  dump.memory.content_pages = count_ordinary(dump.pages, dump.memory);
   return std::nullopt;
 }
 
 static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions& options, std::int64_t frozen_at_ns,
                                       TreeDump& tree, ProcessDump& dump) {
   if (auto refusal = find_process_obstacle(process.pid)) return refusal;
-  // The areas are listed before one of ours is among them.
-  const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
-  if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
+  if (auto refusal = find_thread_obstacle(process)) return refusal;
+  dump.memory.process = process.pid;
+  std::vector<Mapping> mappings;
+  if (dump.process.shared.memory == 0) {
+    // The areas are listed before one of ours is among them.
+    mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
+    if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
+  }
   FilterMap filters;
   if (auto refusal = collect_seccomp(process, filters)) return refusal;
-  leave_vdso(process, mappings);
   InjectedArea injected(process);
   auto refusal = examine(process, injected, mappings, options, frozen_at_ns, tree, dump);
   for (ThreadState& thread : dump.threads) thread.seccomp = filters[thread.tid];
@@ -84,19 +133,28 @@ static std::optional<Refusal> find_birth_obstacle(const TreeDump& tree) {
   return refusal != nullptr ? std::optional(*refusal) : std::nullopt;
 }
 
+static std::optional<Refusal> look_at_ipc(const DumpOptions& options, TreeDump& tree) {
+  tree.objects.own_ipc = options.own_ipc;
+  if (options.own_ipc) return take(collect_ipc(tree.objects), tree.ipc.emplace());
+  tree.foreign_semaphores = list_foreign_semaphores();
+  return std::nullopt;
+}
+
 static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOptions& options, TreeDump& tree) {
   std::vector<pid_t> pids;
   for (const FrozenProcess& process : frozen.processes) {
     pids.push_back(process.pid);
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
   }
-  if (auto refusal = find_sharing_obstacle(pids)) return refusal;
-  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects), tree.files)) return refusal;
+  const auto sharing = find_sharing(pids);
+  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, sharing), tree.files)) return refusal;
   if (auto refusal = copy_queues(tree.files)) return refusal;
   if (auto refusal = collect_terminals(tree.files)) return refusal;
+  if (auto refusal = look_at_ipc(options, tree)) return refusal;
   for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));
   tree.processes.resize(pids.size());
   for (std::size_t i = 0; i < pids.size(); ++i) {
+    tree.processes[i].process.shared = sharing[i];
     if (auto refusal = look_at(frozen.processes[i], options, frozen.frozen_at_own_ns, tree, tree.processes[i]))
       return refusal;
   }
@@ -104,6 +162,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     const auto& unreported = tree.unreported_stops;
     one.process.stop_reported = std::find(unreported.begin(), unreported.end(), one.process.pid) == unreported.end();
   }
+  if (tree.ipc) name_removed_segments(tree.objects, tree.ipc->state);
   measure_objects(tree.objects);
   return find_birth_obstacle(tree);
 }
@@ -121,6 +180,10 @@ static void write_metadata(ImageWriter& writer, const TreeDump& tree) {
   std::map<pid_t, const std::vector<PageRun>*> pages;
   for (const ProcessDump& one : tree.processes) pages[one.process.pid] = &one.pages;
   write_objects(tree.objects, pages, writer);
+  if (tree.ipc) {
+    writer.add(RecordType::Ipc, tree.ipc->state);
+    write_segments(*tree.ipc, writer);
+  }
   for (std::size_t i = 0; i < tree.processes.size(); ++i) {
     const ProcessDump& dump = tree.processes[i];
     writer.add(RecordType::Process, dump.process);

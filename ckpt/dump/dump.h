@@ -30,8 +30,13 @@ struct DumpOptions {
   // find_obstacle() only: a process whose namespaces the dumper will be in, and which takes in the tree's orphans, such
   // as the job's init; 0: the caller's namespaces, and orphans are none of the tree's.
   pid_t namespaces_of = 0;
+  // find_obstacle() only: takes in the tree's orphans, if that is not `namespaces_of`.
+  pid_t reaper = 0;
   // The CPUs that this node gives to jobs. A thread whose affinity is exactly this set gets the restorer's set.
   std::vector<int> node_cpus;
+  // The tree has its IPC namespace to itself, as jobs have: all that is in it travels, and dump() must be called in it.
+  // Else System V shared memory is refused.
+  bool own_ipc = false;
   // Locks on files come back only if nobody takes them in between, and can't while the dumped tree still holds them: a
   // live migration refuses them.
   bool locks = false;

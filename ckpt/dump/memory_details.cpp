@@ -23,7 +23,8 @@ std::optional<Refusal> collect_guards(const FrozenProcess& process, MemoryState&
       memory.guards.push_back({start, (end - start) / kPageBytes});
     });
     // What another view of the same object would show there can't be read through this one.
-    if (area.kind == AreaKind::SharedAnonymous && memory.guards.size() > before)
+    const bool shared = area.kind == AreaKind::SharedAnonymous || area.kind == AreaKind::SystemV;
+    if (shared && memory.guards.size() > before)
       return Refusal{fmt::format("has guard pages in shared memory, at {:#x}", memory.guards.back().address)};
   }
   return std::nullopt;

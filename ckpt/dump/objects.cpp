@@ -16,7 +16,7 @@ static constexpr std::size_t kPieceBytes = 128 * 1024;
 
 // Without a name it can still be opened anew through /proc, whatever mode the program has it in.
 static UniqueFd reopen(const TreeObjects::Source& source) {
-  const std::string path = fmt::format("/proc/{}/fd/{}", source.process, source.fd);
+  const std::string path = source.fd < 0 ? source.path : fmt::format("/proc/{}/fd/{}", source.process, source.fd);
   return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path));
 }
 
@@ -39,7 +39,9 @@ void measure_objects(TreeObjects& all) {
   for (std::size_t i = 0; i < all.objects.size(); ++i) {
     FileObject& object = all.objects[i];
     const TreeObjects::Source& source = all.sources[i];
-    if (source.fd < 0) {
+    if (object.kind == ObjectKind::Tmpfs || object.kind == ObjectKind::GoneDirectory) continue;
+    if (source.fd < 0 && !source.path.empty() && object.kind == ObjectKind::Unlinked) continue;
+    if (source.fd < 0 && source.path.empty()) {
       object.size = std::min(object.size, readable_end(source));
       continue;
     }
@@ -109,7 +111,8 @@ void write_objects(const TreeObjects& all, const std::map<pid_t, const std::vect
   for (std::size_t i = 0; i < all.objects.size(); ++i) {
     const TreeObjects::Source& source = all.sources[i];
     const FileDataState piece{static_cast<std::uint32_t>(i), 0, {}};
-    if (source.fd >= 0) {
+    if (all.objects[i].kind == ObjectKind::GoneDirectory) continue;
+    if (source.fd >= 0 || !source.path.empty()) {
       const UniqueFd fd = reopen(source);
       if (all.objects[i].kind == ObjectKind::Pipe)
         write_pipe(fd.get(), all.objects[i].size, piece, writer);

@@ -46,6 +46,10 @@ static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
     }, here{};
     const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
                       there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+    TreeObjects unused;
+    std::optional<std::uint32_t> object;
+    if (!same && link == std::string_view("cwd"))
+      return plan_gone_directory(path, there, "working directory", unused, object);
     if (!same) return Refusal{fmt::format("its {} directory is gone, {}", name, path)};
   }
   return std::nullopt;
@@ -58,7 +62,8 @@ std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   const TaskStat stat = parse_task_stat(*stat_text);
   if (stat.state == 'Z' || stat.state == 'X') return Refusal{fmt::format("process {} has exited", pid)};
   if (auto refusal = find_namespace_obstacle(pid, namespaces_of)) return refusal;
-  if (status.seccomp != 0 && !may_suspend_seccomp()) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
+  if (status.seccomp != 0 && !may_suspend_seccomp())
+    return Refusal{fmt::format("process {} has a seccomp filter", pid)};
   return find_directory_obstacle(pid);
 }
 
@@ -82,8 +87,9 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
 
 static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) {
   TreeObjects objects;
+  objects.own_ipc = options.own_ipc;
   std::vector<pid_t> living, ended;
-  for (const pid_t pid : list_tree(root, options.namespaces_of)) {
+  for (const pid_t pid : list_tree(root, options.reaper != 0 ? options.reaper : options.namespaces_of)) {
     if (pid != root && has_ended(pid)) {
       ended.push_back(pid);
       continue;

@@ -2,6 +2,7 @@
 // dump() about a frozen one. They read /proc and change nothing.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/state/files.h"
 #include "ckpt/image/state/memory.h"
+#include "ckpt/image/state/process.h"
 #include "ckpt/sys/maps.h"
 
 namespace drover {
@@ -25,6 +27,9 @@ using Or = std::variant<T, Refusal>;
 
 // Credentials, namespaces, seccomp: what concerns the process as a whole.
 std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of = 0);
+
+// The largest file that travels as a part of the image, in bytes.
+inline constexpr std::uint64_t kMaxCarriedBytes = 1024 * 1024 * 1024;
 
 // What the processes of a tree have in common, by the kernel's own names for things: device and inode.
 struct TreeObjects {
@@ -42,9 +47,17 @@ struct TreeObjects {
   struct Source {
     pid_t process = 0;
     int fd = -1;
+    std::string path;  // where it can be opened, if not through the descriptor
     std::vector<Mapped> mapped;
   };
   std::vector<Source> sources;
+
+  bool own_ipc = false;  // DumpOptions::own_ipc
+  struct Segment {
+    std::uint32_t index;  // into IpcState::segments
+    std::int32_t key;     // that it was made with
+  };
+  std::map<std::int32_t, Segment> segments;  // of System V shared memory, by id
 
   std::uint32_t number_of(const Key&, const FileObject&);
 };
@@ -69,8 +82,9 @@ struct FilePlan {
   };
   std::vector<TerminalPlace> terminals;
 };
+// `sharing`: as find_sharing() gives it, in the order of `processes`; empty: not known.
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions&,
-                        TreeObjects&);
+                        TreeObjects&, std::span<const SharedState> sharing = {});
 
 // What lies in the queues of the sockets among them; a Refusal if something does that can't be carried.
 std::optional<Refusal> copy_queues(FilePlan&);
@@ -78,8 +92,10 @@ std::optional<Refusal> copy_queues(FilePlan&);
 // Modes, sizes and contents of the terminals among them, of a frozen tree.
 std::optional<Refusal> collect_terminals(FilePlan&);
 
-// What processes may share besides memory that is mapped shared: found by kcmp(2).
-std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes);
+// A directory that has been removed but is in use, `link` being how /proc shows it; one that is in its place is none.
+// A Refusal if the folder that it was in is gone, too, so that it can't be made again.
+std::optional<Refusal> plan_gone_directory(const std::string& link, const struct stat&, const std::string& name,
+                                           TreeObjects&, std::optional<std::uint32_t>& object);
 
 // "X (deleted)" without the kernel's remark; empty if it is not there.
 std::optional<std::string> without_deleted(const std::string& link);

@@ -15,8 +15,6 @@
 
 namespace drover {
 
-static constexpr std::uint64_t kMaxUnlinkedBytes = 1024 * 1024 * 1024;
-
 std::string Descriptor::name() const {
   return of_root ? fmt::format("fd {}", fd) : fmt::format("fd {} of process {}", fd, process);
 }
@@ -38,7 +36,7 @@ static std::optional<Refusal> plan_nameless(const Descriptor& d) {
   struct statfs fs {};
   if (::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
     return Refusal{fmt::format("holds a file of huge pages, {}", d.name())};
-  if (static_cast<std::uint64_t>(d.info.st_size) > kMaxUnlinkedBytes && !is_memfd(d))
+  if (static_cast<std::uint64_t>(d.info.st_size) > kMaxCarriedBytes && !is_memfd(d))
     return Refusal{fmt::format("holds an unlinked file of {} MiB, {}", d.info.st_size >> 20, d.name())};
   return std::nullopt;
 }
@@ -70,7 +68,15 @@ static std::optional<std::string> path_of_namespace(const Descriptor& d) {
   return "/proc/self/ns/" + kind;
 }
 
+// Each is a file of the IPC namespace's own file system (mq_overview(7)).
+static bool is_message_queue(const Descriptor& d) {
+  constexpr long kMqueueMagic = 0x19800202;
+  struct statfs fs {};
+  return ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == kMqueueMagic;
+}
+
 static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& file) {
+  if (is_message_queue(d)) return Refusal{fmt::format("holds a POSIX message queue, {} ({})", d.name(), d.link)};
   file.file = identity_of(d.link, d.info, d.detail.flags);
   if (d.info.st_nlink == 0) {
     file.kind = FileKind::Nameless;
@@ -89,8 +95,10 @@ static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& f
 
 static std::optional<Refusal> plan_directory(const Descriptor& d, OpenFileState& file) {
   struct stat now {};
-  if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
-    return Refusal{fmt::format("holds a directory that is gone, {} ({})", d.name(), d.link)};
+  if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info)) {
+    file.kind = FileKind::Nameless;  // what of is left to the caller
+    return std::nullopt;
+  }
   file.kind = FileKind::Directory;
   file.file = identity_of(d.link, d.info, O_RDONLY);
   return std::nullopt;

@@ -16,6 +16,7 @@
 #include "ckpt/dump/plan_descriptor.h"
 #include "ckpt/dump/plan_terminals.h"
 #include "ckpt/dump/sockets.h"
+#include "ckpt/dump/tmpfs_files.h"
 #include "ckpt/dump/watches.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
@@ -78,6 +79,10 @@ class FilePlanner {
     return std::nullopt;
   }
 
+  // The descriptors of `pid` are those of `holder`.
+  void know_sharer(pid_t pid, pid_t holder) { holders_[pid] = holder; }
+  void add_nothing(pid_t pid) { plan_.tables.emplace_back().process = pid; }
+
   // `all`: zombies too.
   Or<FilePlan> finish(std::span<const pid_t> living, std::span<const pid_t> all) {
     std::vector<std::string> names;
@@ -126,7 +131,8 @@ class FilePlanner {
         if (first) table.locks.push_back({kind, d.fd, lock.write, lock.start, lock.length});
         continue;
       }
-      if (lock.owner != d.process) continue;
+      const auto holder = holders_.find(lock.owner);
+      if ((holder != holders_.end() ? holder->second : lock.owner) != d.process) continue;
       const int mode = d.detail.flags & O_ACCMODE;
       if (mode != O_RDWR && mode != (lock.write ? O_WRONLY : O_RDONLY)) continue;
       const std::tuple key(d.process, d.info.st_dev, d.info.st_ino, lock.start, lock.length);
@@ -153,7 +159,16 @@ class FilePlanner {
       if (auto refusal = terminals_.add(d, file)) return refusal;
     }
     if (file.kind == FileKind::UnixSocket) sockets_[d.info.st_ino] = {static_cast<std::uint32_t>(first_.size()), peer};
-    if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
+    const bool written = (d.detail.flags & O_ACCMODE) != O_RDONLY;
+    if (file.kind == FileKind::Regular) {
+      if (auto refusal = plan_tmpfs_file(d.link, d.info, written, d.name(), objects_)) return refusal;
+    }
+    if (file.kind == FileKind::Nameless && S_ISDIR(d.info.st_mode)) {
+      std::optional<std::uint32_t> object;
+      if (auto refusal = plan_gone_directory(d.link, d.info, "directory of " + d.name(), objects_, object))
+        return refusal;
+      file.object = object.value_or(0);
+    } else if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       file.object = objects_.number_of(key, describe_object(d));
       TreeObjects::Source& source = objects_.sources[file.object];
       if (source.fd < 0) source.process = d.process, source.fd = d.fd;
@@ -167,6 +182,7 @@ class FilePlanner {
   }
 
   const DumpOptions& options_;
+  std::map<pid_t, pid_t> holders_;  // who has a process's descriptors, if not itself
   FilePlan plan_;
   std::vector<Descriptor> first_;  // of each open file
   std::map<std::pair<dev_t, ino_t>, std::vector<std::uint32_t>> by_inode_;
@@ -197,10 +213,17 @@ std::optional<Refusal> copy_queues(FilePlan& plan) {
 }
 
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions& options,
-                        TreeObjects& objects) {
+                        TreeObjects& objects, std::span<const SharedState> sharing) {
   FilePlanner planner(options, objects);
-  for (const pid_t pid : processes) {
-    if (auto refusal = planner.add_process(pid)) return *refusal;
+  const auto holder = [&](std::size_t i) { return i < sharing.size() ? sharing[i].files : 0; };
+  for (std::size_t i = 0; i < processes.size(); ++i) {
+    if (holder(i) != 0) planner.know_sharer(processes[i], holder(i));
+  }
+  for (std::size_t i = 0; i < processes.size(); ++i) {
+    if (holder(i) != 0)
+      planner.add_nothing(processes[i]);
+    else if (auto refusal = planner.add_process(processes[i]))
+      return *refusal;
   }
   std::vector<pid_t> all(processes.begin(), processes.end());
   all.insert(all.end(), zombies.begin(), zombies.end());

@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <bit>
 #include <map>
 
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/dump/tmpfs_files.h"
 #include "ckpt/sys/text.h"
 
 namespace drover {
@@ -18,9 +20,12 @@ static bool starts_with(const std::string& text, std::string_view prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;
 }
 
+// Anonymous memory of mmap(2), MAP_HUGETLB | MAP_PRIVATE, has a file of the kernel's own behind it.
+static bool is_private_huge(const Mapping& m) { return m.path == "/anon_hugepage (deleted)" && !m.shared; }
+
 // Flags of /proc/PID/smaps that stand for something we can't make again. (Documentation/filesystems/proc.rst)
 static std::optional<Refusal> find_flag_obstacle(const Mapping& m) {
-  if (m.has_flag("ht")) return Refusal{"uses huge pages of hugetlbfs, " + at(m)};
+  if (m.has_flag("ht") && !is_private_huge(m)) return Refusal{"uses huge pages of hugetlbfs, " + at(m)};
   if (m.has_flag("um") || m.has_flag("uw") || m.has_flag("ui")) return Refusal{"has a userfaultfd area " + at(m)};
   if (m.has_flag("ss")) return Refusal{"has a shadow stack " + at(m)};
   if (m.has_flag("sl")) return Refusal{"has a sealed area " + at(m)};
@@ -58,6 +63,10 @@ class MemoryPlanner {
     }
     if (vdso) {
       area.kind = AreaKind::Vdso;
+    } else if (is_private_huge(m)) {
+      area.offset = 0;
+      if (m.page_kib != 0)
+        area.flags |= static_cast<std::uint32_t>(std::countr_zero(m.page_kib) + 10) << kAreaHugeShift;
     } else if (m.shared && (starts_with(m.path, "/dev/zero (deleted)") || starts_with(m.path, "[anon_shmem:"))) {
       area.kind = AreaKind::SharedAnonymous;
       area.file = number_of_shared({m.device, m.inode});
@@ -73,8 +82,8 @@ class MemoryPlanner {
 
   std::optional<Refusal> add_executable(pid_t pid) {
     const std::string path = read_link(proc_path(pid, "exe"));
-    if (without_deleted(path)) return Refusal{"its program has been deleted, " + path};
     struct stat info {};
+    if (const auto name = without_deleted(path)) return add_deleted_executable(path, *name);
     if (::stat(path.c_str(), &info) != 0) return Refusal{fmt::format("its program {} is out of reach", path)};
     state.executable = file_index(path, info, false);
     return std::nullopt;
@@ -83,6 +92,35 @@ class MemoryPlanner {
   MemoryState state;
 
  private:
+  // As a rule some of it is mapped.
+  std::optional<Refusal> add_deleted_executable(const std::string& path, const std::string& name) {
+    const std::string link = proc_path(pid_, "exe");
+    struct stat info {};
+    if (::stat(link.c_str(), &info) != 0) return Refusal{fmt::format("its program {} is out of reach", path)};
+    if (static_cast<std::uint64_t>(info.st_size) > kMaxCarriedBytes)
+      return Refusal{fmt::format("its program has been deleted and is too large, {}", path)};
+    const auto mapped = nameless_.find(path);
+    const std::uint32_t number =
+        mapped != nameless_.end() ? mapped->second : objects_.number_of({info.st_dev, info.st_ino}, nameless(name));
+    objects_.objects[number].program = true;
+    objects_.objects[number].mode = info.st_mode;
+    objects_.objects[number].size = static_cast<std::uint64_t>(info.st_size);
+    objects_.sources[number].path = link;
+    state.executable_object = static_cast<std::int32_t>(number);
+    return std::nullopt;
+  }
+
+  // `path` without the kernel's remark.
+  static FileObject nameless(const std::string& path) {
+    static constexpr std::string_view kMemfd = "/memfd:";
+    FileObject object;
+    object.kind = starts_with(path, kMemfd) ? ObjectKind::Memfd : ObjectKind::Unlinked;
+    object.path = object.kind == ObjectKind::Memfd ? path.substr(kMemfd.size())
+                                                   : path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
+    object.mode = S_IFREG | 0600;
+    return object;
+  }
+
   void add_name(const Mapping& m) {
     for (const std::string_view prefix : {"[anon:", "[anon_shmem:"}) {
       if (starts_with(m.path, prefix) && m.path.back() == ']')
@@ -91,17 +129,39 @@ class MemoryPlanner {
   }
 
   std::optional<Refusal> add_file(const Mapping& m, AreaState& area) {
-    if (starts_with(m.path, "/SYSV")) return Refusal{"uses System V shared memory, " + at(m)};
+    if (starts_with(m.path, "/SYSV")) return add_segment(m, area);
     if (starts_with(m.path, "/[aio]")) return Refusal{"uses asynchronous I/O (io_setup)"};
     if (m.path[0] != '/') return Refusal{fmt::format("maps {} {}", m.path, at(m))};
-    if (const auto path = without_deleted(m.path)) return add_nameless(m, *path, area);
+    if (const auto path = without_deleted(m.path)) {
+      const std::string folder = path->substr(0, std::max<std::size_t>(1, path->rfind('/')));
+      const auto name = find_tmpfs_name(folder, m.device, m.inode);
+      if (!name) return add_nameless(m, *path, area);
+      Mapping named = m;
+      named.path = *name;
+      return add_file(named, area);
+    }
     struct stat info {};
     if (::stat(m.path.c_str(), &info) != 0) return Refusal{fmt::format("maps {}, which is out of reach", m.path)};
     if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
     if (!S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
     if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
     area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
-    area.file = file_index(m.path, info, m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw")));
+    const bool written = m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw"));
+    area.file = file_index(m.path, info, written);
+    if (!m.shared) return std::nullopt;
+    return plan_tmpfs_file(m.path, info, written, m.path, objects_);
+  }
+
+  // "/SYSV0000162e (deleted)": the key that it was made with; the inode is its id (ipc/shm.c, newseg()).
+  std::optional<Refusal> add_segment(const Mapping& m, AreaState& area) {
+    if (!objects_.own_ipc) return Refusal{"uses System V shared memory, " + at(m)};
+    const auto key = to_number(m.path.substr(5, 8), 16);
+    const auto id = static_cast<std::int32_t>(m.inode);
+    const auto fresh = static_cast<std::uint32_t>(objects_.segments.size());
+    auto& segment = objects_.segments.emplace(id, TreeObjects::Segment{fresh, 0}).first->second;
+    segment.key = static_cast<std::int32_t>(key.value_or(0));
+    area.kind = AreaKind::SystemV;
+    area.file = segment.index;
     return std::nullopt;
   }
 
@@ -112,16 +172,11 @@ class MemoryPlanner {
 
   // Which file an area maps is told by its device and inode, but on overlayfs they are not those of its descriptors.
   std::optional<Refusal> add_nameless(const Mapping& m, const std::string& path, AreaState& area) {
-    static constexpr std::string_view kMemfd = "/memfd:";
-    FileObject object;
-    object.kind = starts_with(path, kMemfd) ? ObjectKind::Memfd : ObjectKind::Unlinked;
-    object.path = object.kind == ObjectKind::Memfd ? path.substr(kMemfd.size())
-                                                   : path.substr(0, std::max<std::size_t>(1, path.rfind('/')));
+    FileObject object = nameless(path);
     struct statfs fs {};
     const bool unlinked = object.kind == ObjectKind::Unlinked;
     if (unlinked && ::statfs(object.path.c_str(), &fs) == 0 && fs.f_type == kOverlayFs)
       return Refusal{fmt::format("maps a deleted file of an overlay, {}", path)};
-    object.mode = S_IFREG | 0600;
     object.size = m.offset + m.bytes();
     // Exact, and open to root only (CAP_CHECKPOINT_RESTORE in the initial user namespace, proc_pid_map_files(5)).
     struct stat info {};
@@ -131,9 +186,11 @@ class MemoryPlanner {
     }
     area.kind = m.shared ? AreaKind::NamelessShared : AreaKind::NamelessPrivate;
     area.file = objects_.number_of({m.device, m.inode}, object);
+    nameless_[m.path] = area.file;
     objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, m.shared});
     FileObject& known = objects_.objects[area.file];
-    if (objects_.sources[area.file].fd < 0) known.size = std::max(known.size, object.size);
+    if (objects_.sources[area.file].fd < 0 && objects_.sources[area.file].path.empty())
+      known.size = std::max(known.size, object.size);
     return std::nullopt;
   }
 
@@ -155,6 +212,7 @@ class MemoryPlanner {
   }
 
   std::map<std::string, std::uint32_t> indices_;
+  std::map<std::string, std::uint32_t> nameless_;  // objects by how maps show them
   pid_t pid_;
   TreeObjects& objects_;
 };

@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <csignal>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/sys/error.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
@@ -80,11 +82,16 @@ std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, Injecte
   return unreported;
 }
 
-Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& injected) {
+Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& injected, TreeObjects& objects) {
   ProcessState state;
   read_proc(process, state);
   state.cwd = read_link(proc_path(process.pid, "cwd"));
   state.root = read_link(proc_path(process.pid, "root"));
+  struct stat there {};
+  check(::stat(proc_path(process.pid, "cwd").c_str(), &there), "stat", state.cwd);
+  std::optional<std::uint32_t> gone;
+  if (auto refusal = plan_gone_directory(state.cwd, there, "working directory", objects, gone)) return *refusal;
+  if (gone) state.cwd_object = static_cast<std::int32_t>(*gone);
   ask_process(process, injected, state);
   if (state.dumpable != 1) return Refusal{fmt::format("process {} is not dumpable", process.pid)};
   return state;

@@ -4,27 +4,53 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 
-#include "ckpt/dump/obstacles.h"
+#include "ckpt/dump/collect.h"
 
 namespace drover {
 
+static long compare(pid_t a, pid_t b, int kind) { return ::syscall(SYS_kcmp, a, b, kind, 0, 0); }
+
 // The kernel orders the objects of all processes somehow (kcmp(2)): sorted by that, equal ones are neighbours.
-std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes) {
-  static constexpr std::pair<int, const char*> kKinds[] = {{KCMP_VM, "memory"},
-                                                           {KCMP_FILES, "descriptors"},
-                                                           {KCMP_FS, "working directory"},
-                                                           {KCMP_SIGHAND, "signal handlers"}};
-  for (const auto& [kind, name] : kKinds) {
-    std::vector<pid_t> sorted(processes.begin(), processes.end());
-    std::sort(sorted.begin(), sorted.end(),
-              [kind = kind](pid_t a, pid_t b) { return ::syscall(SYS_kcmp, a, b, kind, 0, 0) == 1; });
-    for (std::size_t i = 1; i < sorted.size(); ++i) {
-      if (::syscall(SYS_kcmp, sorted[i - 1], sorted[i], kind, 0, 0) == 0)
-        return Refusal{fmt::format("process {} shares its {} with process {}", sorted[i - 1], name, sorted[i])};
+static void find_shared(std::span<const pid_t> processes, int kind, std::int32_t SharedState::*what,
+                        std::vector<SharedState>& shared) {
+  std::vector<std::size_t> sorted(processes.size());
+  std::iota(sorted.begin(), sorted.end(), 0);
+  std::sort(sorted.begin(), sorted.end(),
+            [&](std::size_t a, std::size_t b) { return compare(processes[a], processes[b], kind) == 1; });
+  for (std::size_t begin = 0, end = 0; begin < sorted.size(); begin = end) {
+    while (end < sorted.size() && compare(processes[sorted[begin]], processes[sorted[end]], kind) == 0) ++end;
+    end = std::max(end, begin + 1);
+    const std::size_t first = *std::min_element(sorted.begin() + static_cast<std::ptrdiff_t>(begin),
+                                                sorted.begin() + static_cast<std::ptrdiff_t>(end));
+    for (std::size_t i = begin; i < end; ++i) {
+      if (sorted[i] != first) shared[sorted[i]].*what = processes[first];
+    }
+  }
+}
+
+std::vector<SharedState> find_sharing(std::span<const pid_t> processes) {
+  std::vector<SharedState> shared(processes.size());
+  find_shared(processes, KCMP_VM, &SharedState::memory, shared);
+  find_shared(processes, KCMP_SIGHAND, &SharedState::handlers, shared);
+  find_shared(processes, KCMP_FILES, &SharedState::files, shared);
+  find_shared(processes, KCMP_FS, &SharedState::directories, shared);
+  return shared;
+}
+
+std::optional<Refusal> find_thread_obstacle(const FrozenProcess& process) {
+  static constexpr std::pair<int, const char*> kKinds[] = {{KCMP_FILES, "descriptors"},
+                                                           {KCMP_FS, "a working directory"}};
+  for (const FrozenThread& thread : process.threads) {
+    for (const auto& [kind, name] : kKinds) {
+      if (thread.tid != process.pid && compare(process.pid, thread.tid, kind) > 0)
+        return Refusal{fmt::format("thread {} has {} of its own", thread.tid, name)};
     }
   }
   return std::nullopt;
 }
+
+bool shares_adjustments(pid_t a, pid_t b) { return compare(a, b, KCMP_SYSVSEM) == 0; }
 
 }  // namespace drover

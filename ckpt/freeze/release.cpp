@@ -15,6 +15,8 @@
 #include "ckpt/freeze/remote_memory.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/task_stat.h"
+#include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
@@ -116,8 +118,7 @@ class LingeringCall {
         return false;
       }
       put_argument_back();
-      tracee_.detach();
-      return true;
+      return tracee_.detach();
     }
     if (stop.group_stop()) {
       tracee_.resume(PTRACE_LISTEN);
@@ -204,8 +205,21 @@ std::optional<LingeringThreads::Stopped> LingeringThreads::stop(pid_t tid) {
   return found.stop();
 }
 
+// Killed by somebody of the tree who ran already. Threads before their leader, which is no zombie while they are there.
+// A child of our own is left to whoever waits for it.
+static void see_off(std::span<const pid_t> dying) {
+  constexpr std::int64_t kDeadlineNs = 3'000'000'000;
+  for (auto tid = dying.rbegin(); tid != dying.rend(); ++tid) {
+    const auto stat = try_read_text(proc_path(*tid, "stat"));
+    if (!stat || parse_task_stat(*stat).parent == ::getpid()) continue;
+    for (auto stop = Tracee(*tid).wait_for(kDeadlineNs); stop && !stop->exited();)
+      stop = Tracee(*tid).wait_for(kDeadlineNs);
+  }
+}
+
 LingeringThreads release_threads(std::span<const ThreadRelease> releases) {
   LingeringThreads lingering;
+  std::vector<pid_t> dying;
   for (const ThreadRelease& release : releases) {
     try {
       if (release.deadline_ns && static_cast<std::int64_t>(release.registers.rax) == -EINTR) {
@@ -216,10 +230,12 @@ LingeringThreads release_threads(std::span<const ThreadRelease> releases) {
         write_rest(RemoteMemory(release.process), release.registers, *release.deadline_ns - clock_ns(CLOCK_MONOTONIC));
       Tracee tracee(release.tid);
       tracee.set_registers(release.registers);
-      tracee.detach();
+      if (!tracee.detach()) dying.push_back(release.tid);
     } catch (const TraceeGone&) {
+      dying.push_back(release.tid);
     }
   }
+  see_off(dying);
   return lingering;
 }
 

@@ -41,7 +41,7 @@ void Tracee::interrupt() const { request(PTRACE_INTERRUPT, nullptr, nullptr, "PT
 void Tracee::resume(int how, int signal) const {
   request(how, nullptr, as_pointer(static_cast<std::uintptr_t>(signal)), "PTRACE_CONT");
 }
-void Tracee::detach() const noexcept { ::ptrace(PTRACE_DETACH, tid_, nullptr, nullptr); }
+bool Tracee::detach() const noexcept { return ::ptrace(PTRACE_DETACH, tid_, nullptr, nullptr) == 0; }
 
 TraceStop Tracee::wait() const {
   TraceStop stop;

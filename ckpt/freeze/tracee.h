@@ -49,7 +49,8 @@ class Tracee {
   void set_options(unsigned options) const;
   void interrupt() const;
   void resume(int request, int signal = 0) const;  // PTRACE_CONT, PTRACE_SYSCALL, PTRACE_LISTEN
-  void detach() const noexcept;
+  // False if it has been killed: then its tracer must wait for its end, or its parent never hears of that.
+  bool detach() const noexcept;
 
   TraceStop wait() const;                                            // blocks; throws TraceeGone when it has exited
   std::optional<TraceStop> wait_for(std::int64_t timeout_ns) const;  // empty on timeout; may tell an exit

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "ckpt/freeze/tree_impl.h"
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/features.h"
+#include "ckpt/sys/maps.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
@@ -26,12 +28,28 @@ static_assert(kFreezeOptions == PTRACE_O_TRACESYSGOOD);
 
 namespace {
 
+struct VdsoRange {
+  std::uint64_t start = 0, bytes = 0;
+};
+
+// Not what execve() has told the program (AT_SYSINFO_EHDR): that may be the vdso of a kernel that it ran on before.
+VdsoRange find_vdso(pid_t pid) {
+  const auto text = try_read_text(proc_path(pid, "maps"));
+  const auto name = text ? text->rfind("[vdso]") : std::string::npos;
+  if (name == std::string::npos) return {};
+  const auto begin = text->rfind('\n', name) + 1;  // npos + 1 is 0
+  for (const Mapping& m : parse_maps(std::string_view(*text).substr(begin, name + 7 - begin)))
+    return {m.start, m.bytes()};
+  return {};
+}
+
 // Stops one process: seizes threads until none is new, since a running thread makes others meanwhile.
 class ProcessFreezer {
  public:
   ProcessFreezer(FrozenProcess& process, LingeringThreads& lingering) : process_(process), lingering_(lingering) {}
 
   std::optional<Refusal> freeze() {
+    vdso_ = find_vdso(process_.pid);
     for (;;) {
       const std::size_t known = process_.threads.size();
       for (const pid_t tid : list_threads(process_.pid)) {
@@ -39,6 +57,7 @@ class ProcessFreezer {
       }
       for (std::size_t i = known; i < process_.threads.size(); ++i) {
         if (auto refusal = wait_until_stopped(process_.threads[i])) return refusal;
+        if (auto refusal = wait_out_of_vdso(process_.threads[i])) return refusal;
       }
       std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
       if (process_.threads.size() <= known) break;
@@ -108,8 +127,33 @@ class ProcessFreezer {
     return std::nullopt;
   }
 
+  // Where a thread goes on there may be another vdso (restore/vdso.cpp). It is in there for a fraction of a microsecond
+  // only, or on its way home from a dumper that was killed: it goes on for a moment. Never by single steps: if we died
+  // meanwhile the next one would be the program's SIGTRAP.
+  std::optional<Refusal> wait_out_of_vdso(FrozenThread& thread) {
+    constexpr std::int64_t kPatienceNs = 40'000'000;
+    constexpr long kMomentNs = 10'000;
+    timespec moment{0, kMomentNs};
+    const Tracee tracee(thread.tid);
+    const std::int64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
+    for (std::uint64_t before = 0; thread.tid != 0 && process_.stopped_by == 0;) {
+      const std::uint64_t at = tracee.registers().rip;
+      if (at - vdso_.start >= vdso_.bytes || clock_ns(CLOCK_MONOTONIC) - begin_ns > kPatienceNs) break;
+      moment.tv_nsec = at == before ? moment.tv_nsec * 2 : kMomentNs;  // it may have to wait for a processor
+      before = at;
+      thread.stopped = false;
+      thread.before.reset();  // it has run since
+      tracee.resume(PTRACE_CONT);
+      ::nanosleep(&moment, nullptr);
+      tracee.interrupt();
+      if (auto refusal = wait_until_stopped(thread)) return refusal;
+    }
+    return std::nullopt;
+  }
+
   FrozenProcess& process_;
   LingeringThreads& lingering_;
+  VdsoRange vdso_;
 };
 
 }  // namespace
@@ -289,7 +333,10 @@ void FrozenTree::die_with_tracer() {
 static void release_unexamined(const FrozenProcess& process, const FrozenThread& thread,
                                std::vector<ThreadRelease>& releases) {
   const Tracee tracee(thread.tid);
-  if (!thread.deadline_ns) return tracee.detach();
+  if (!thread.deadline_ns) {
+    tracee.detach();
+    return;
+  }
   auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, tracee.registers(), std::nullopt});
   if (static_cast<std::int64_t>(release.registers.rax) == -EINTR) release.deadline_ns = thread.deadline_ns;
 }

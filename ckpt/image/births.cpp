@@ -13,6 +13,16 @@ namespace {
 
 constexpr pid_t kAnySession = -1;
 
+struct Shareable {
+  std::int32_t SharedState::*what;
+  Sharing flag;
+  const char* name;
+};
+constexpr Shareable kShareables[] = {{&SharedState::memory, kShareMemory, "memory"},
+                                     {&SharedState::handlers, kShareHandlers, "signal handlers"},
+                                     {&SharedState::files, kShareFiles, "descriptors"},
+                                     {&SharedState::directories, kShareDirectories, "working directory"}};
+
 class BirthPlanner {
  public:
   BirthPlanner(const std::vector<ProcessState>& processes, const std::function<bool(pid_t)>& is_free)
@@ -85,13 +95,54 @@ class BirthPlanner {
   // A child whose session its parent (0: the root, as its sibling) has at this moment is made; others wait.
   void place(const ProcessState& p, pid_t parent) {
     if (made_.count(p.pid) != 0) return;
-    const pid_t maker = parent != 0 ? parent : root_.pid;
+    const auto able = find_maker(p, parent);
+    if (!able) return;
+    const pid_t maker = *able;
     const bool begun = begun_.count(maker) != 0;
     const pid_t now = begun ? maker : birth_.at(maker);
     const pid_t wanted = birth_.at(p.pid);
     // Any session is as good as any other, but the first is the likelier one.
     if (wanted != kAnySession && wanted != now) return;
-    make({parent != 0 ? BirthAct::Make : BirthAct::MakeSibling, p.pid, maker, 0, false});
+    make({maker == parent ? BirthAct::Make : BirthAct::MakeSibling, p.pid, maker, 0, false,
+          shared(p, *by_pid_.at(maker))});
+  }
+
+  // Its parent (of the root's siblings, the root), or a sibling that is there already if only that has what it shares.
+  std::optional<pid_t> find_maker(const ProcessState& p, pid_t parent) {
+    const auto able = [&p](const ProcessState& maker) { return shared(p, maker) == shared(p); };
+    const pid_t usual = parent != 0 ? parent : root_.pid;
+    if (able(*by_pid_.at(usual))) return usual;
+    for (const ProcessState* sibling : children_[parent]) {
+      if (made_.count(sibling->pid) != 0 && sibling->exit_signal == p.exit_signal && able(*sibling))
+        return sibling->pid;
+    }
+    return std::nullopt;
+  }
+
+  static unsigned shared(const ProcessState& p) {
+    unsigned shares = 0;
+    for (const Shareable& kind : kShareables) {
+      if (p.shared.*kind.what != 0) shares |= kind.flag;
+    }
+    return shares;
+  }
+  static unsigned shared(const ProcessState& p, const ProcessState& maker) {
+    unsigned shares = 0;
+    for (const Shareable& kind : kShareables) {
+      const pid_t first = maker.shared.*kind.what != 0 ? maker.shared.*kind.what : maker.pid;
+      if (p.shared.*kind.what == first) shares |= kind.flag;
+    }
+    return shares;
+  }
+
+  void refuse_sharer(const ProcessState& p) {
+    for (const Shareable& kind : kShareables) {
+      if (p.shared.*kind.what != 0)
+        refuse(p,
+               fmt::format(
+                   "shares its {} with process {}, which is neither its parent nor a sibling that could have made it",
+                   kind.name, p.shared.*kind.what));
+    }
   }
 
   bool visit(const ProcessState& p) {
@@ -112,6 +163,10 @@ class BirthPlanner {
     for (const ProcessState* child : all) {
       if (made_.count(child->pid) == 0) {
         const pid_t parent = parent_of(*child);
+        if (shared(*child) != 0) {
+          refuse_sharer(*child);
+          return false;
+        }
         if (parent != 0 && !by_pid_[parent]->child_subreaper) {
           refuse(*child, "is in a session that its parent was never in");
           return false;

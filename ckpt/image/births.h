@@ -3,6 +3,8 @@
 // The hard part is that none of the three can be set afterwards: a process has its parent from birth, a session can
 // only be begun or inherited, and a group joined only while it has members (credentials(7), setsid(2), setpgid(2)).
 // What is inherited from processes that are gone needs helpers in their places, which end when all others are there.
+// What a process shares with another (SharedState) it can only be born with, by one that has it: its parent or a
+// sibling.
 #pragma once
 
 #include <sys/types.h>
@@ -26,12 +28,15 @@ enum class BirthAct {
   End,          // a helper exits; `by` reaps it, 0: the root's parent does
 };
 
+enum Sharing : unsigned { kShareMemory = 1, kShareHandlers = 2, kShareFiles = 4, kShareDirectories = 8 };
+
 struct BirthStep {
   BirthAct act = BirthAct::Make;
   pid_t pid = 0;
   pid_t by = 0;
   pid_t group = 0;
   bool helper = false;  // of Make and MakeSibling: not a process of the program
+  unsigned shares = 0;  // of Make and MakeSibling: what `pid` has in common with `by`, a Sharing
   bool operator==(const BirthStep&) const = default;
 };
 

@@ -23,6 +23,8 @@ enum class RecordType : std::uint16_t {
   MetadataEnd = 11,  // everything a restorer must know before the first process is made has been sent
   Pages = 12,
   OpenFiles = 13,
+  Ipc = 16,
+  IpcData = 17,  // content of a System V segment
   End = 0xffff,
 };
 

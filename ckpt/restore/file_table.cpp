@@ -81,13 +81,79 @@ void FileTable::make_fifo(const OpenFilesState& files, std::uint32_t number) {
   int unread = 0;
   if (::ioctl(fd.get(), FIONREAD, &unread) == 0 && unread > 0) filled_.insert(number);
   check(::fcntl(fd.get(), F_SETPIPE_SZ, static_cast<int>(object.size)), "F_SETPIPE_SZ", object.path);
-  if (takes_packets(files, number))
-    check(::fcntl(fd.get(), F_SETFL, O_NONBLOCK | O_DIRECT), "F_SETFL", object.path);
+  if (takes_packets(files, number)) check(::fcntl(fd.get(), F_SETFL, O_NONBLOCK | O_DIRECT), "F_SETFL", object.path);
   read_ends_[number].reset(check(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0), "dup", object.path));
   objects_.push_back(std::move(fd));
 }
 
-void FileTable::make_objects(const OpenFilesState& files) {
+// Made in its folder, and removed again at once. Its own name may be another one's by now.
+UniqueFd FileTable::make_gone_directory(const FileObject& object) {
+  constexpr int kMostNames = 100;
+  std::string path = object.path;
+  for (int i = 1; ::mkdir(path.c_str(), 0700) != 0; ++i) {
+    if (errno != EEXIST || i > kMostNames) {
+      refusal_ = Refusal{fmt::format("{} can't be made here: {}", object.path, error_text(errno))};
+      return {};
+    }
+    path = fmt::format("{}.{}", object.path, i);
+  }
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int error = errno;
+  ::rmdir(path.c_str());
+  if (!fd) throw SystemError("open", path, error);
+  if (::geteuid() == 0) check(::fchown(fd.get(), object.uid, object.gid), "chown", path);
+  check(::fchmod(fd.get(), object.mode & 07777), "chmod", path);
+  return fd;
+}
+
+// What is found here is not filled again.
+UniqueFd FileTable::make_tmpfs_file(const FileObject& object, std::uint32_t number, bool same_boot) {
+  UniqueFd fd = tmpfs_.place(object, same_boot);
+  if (fd) return fd;
+  filled_.insert(number);
+  return UniqueFd(::open(object.path.c_str(), O_PATH | O_CLOEXEC));
+}
+
+UniqueFd FileTable::make_file(const FileObject& object, std::uint32_t number, bool same_boot) {
+  switch (object.kind) {
+    case ObjectKind::Memfd:
+      return make_memfd(object);
+    case ObjectKind::Tmpfs:
+      return make_tmpfs_file(object, number, same_boot);
+    case ObjectKind::GoneDirectory:
+      return make_gone_directory(object);
+    case ObjectKind::Unlinked:
+    case ObjectKind::Pipe:
+      break;
+  }
+  return make_unlinked(object);
+}
+
+// Without any it need not be sealable: F_SEAL_SEAL is what a memfd has that was made so.
+void FileTable::add_seals(std::size_t number, const FileObject& object) {
+  if (object.kind == ObjectKind::Memfd && object.seals != 0)
+    check(::fcntl(objects_[number].get(), F_ADD_SEALS, static_cast<int>(object.seals)), "F_ADD_SEALS", object.path);
+}
+
+void FileTable::finish_objects(const OpenFilesState& files) {
+  for (std::size_t i = 0; i < files.objects.size(); ++i) {
+    const FileObject& object = files.objects[i];
+    // Sealing takes a writable descriptor, and running a program that there is none.
+    if (object.program) add_seals(i, object);
+    if (object.program) objects_[i] = open_again(objects_[i].get(), O_RDONLY);
+    if (object.kind == ObjectKind::Tmpfs) objects_[i].reset(::open(object.path.c_str(), O_PATH | O_CLOEXEC));
+  }
+  tmpfs_.finish();
+}
+
+void FileTable::close() {
+  objects_.clear();
+  descriptions_.clear();
+  read_ends_.clear();
+  terminals_.clear();
+}
+
+void FileTable::make_objects(const OpenFilesState& files, bool same_boot) {
   for (std::uint32_t i = 0; i < files.objects.size(); ++i) {
     const FileObject& object = files.objects[i];
     if (object.kind == ObjectKind::Pipe && !object.path.empty())
@@ -95,7 +161,7 @@ void FileTable::make_objects(const OpenFilesState& files) {
     else if (object.kind == ObjectKind::Pipe)
       make_pipe(files, i);
     else
-      objects_.push_back(object.kind == ObjectKind::Memfd ? make_memfd(object) : make_unlinked(object));
+      objects_.push_back(make_file(object, i, same_boot));
   }
 }
 
@@ -112,10 +178,7 @@ void FileTable::add_content(const FileDataState& piece) {
 
 void FileTable::seal(const OpenFilesState& files) {
   for (std::size_t i = 0; i < files.objects.size(); ++i) {
-    const FileObject& object = files.objects[i];
-    // Without any it need not be sealable: F_SEAL_SEAL is what a memfd has that was made so.
-    if (object.kind == ObjectKind::Memfd && object.seals != 0)
-      check(::fcntl(objects_[i].get(), F_ADD_SEALS, static_cast<int>(object.seals)), "F_ADD_SEALS", object.path);
+    if (!files.objects[i].program) add_seals(i, files.objects[i]);
   }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -12,16 +13,21 @@
 #include "ckpt/image/state/files.h"
 #include "ckpt/restore/restore.h"
 #include "ckpt/restore/terminals.h"
+#include "ckpt/restore/tmpfs_files.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
 class FileTable {
  public:
-  // Objects, which content can be put into then. Throws SystemError.
-  void make_objects(const OpenFilesState&);
+  // Objects, which content can be put into then. `same_boot`: as TmpfsFiles::place(). Throws SystemError.
+  void make_objects(const OpenFilesState&, bool same_boot);
+  // Why one of them can't be made.
+  const std::optional<Refusal>& refusal() const { return refusal_ ? refusal_ : tmpfs_.refusal(); }
   // Throws ImageError if there is no such object, or more content than it holds.
   void add_content(const FileDataState&);
+  // When all content is there.
+  void finish_objects(const OpenFilesState&);
   // Everything else.
   void open_all(const OpenFilesState&, const RestoreOptions&);
 
@@ -31,6 +37,11 @@ class FileTable {
   void settle_terminals(const OpenFilesState&);
   // The master of the terminal that the tree is given; empty if it has none.
   UniqueFd take_terminal(const OpenFilesState&);
+
+  // When the tree has inherited them.
+  void close();
+  // What has been made with a name stays; else it goes with this object.
+  void keep() { tmpfs_.keep(); }
 
   // In the order of OpenFilesState::files.
   const std::vector<UniqueFd>& descriptions() const { return descriptions_; }
@@ -48,11 +59,17 @@ class FileTable {
   void make_terminals(const OpenFilesState&);
   void make_pipe(const OpenFilesState&, std::uint32_t number);
   void make_fifo(const OpenFilesState&, std::uint32_t number);
+  UniqueFd make_file(const FileObject&, std::uint32_t number, bool same_boot);
+  UniqueFd make_tmpfs_file(const FileObject&, std::uint32_t number, bool same_boot);
+  UniqueFd make_gone_directory(const FileObject&);
+  void add_seals(std::size_t number, const FileObject&);
 
   std::vector<UniqueFd> objects_;
   std::vector<RestoredTerminal> terminals_;
   std::map<std::uint32_t, UniqueFd> read_ends_;  // of pipes
-  std::set<std::uint32_t> filled_;               // named pipes that somebody here holds with all that is in them
+  std::set<std::uint32_t> filled_;  // what is here with all that is in it: named pipes that somebody holds, files
+  TmpfsFiles tmpfs_;
+  std::optional<Refusal> refusal_;
   std::vector<UniqueFd> descriptions_;
   std::set<int> used_;          // ends of pipes that are some description already
   std::set<std::string> keys_;  // the same of external files

@@ -13,6 +13,11 @@ static HeldProcess& process_of(std::list<HeldProcess>& processes, std::int32_t p
   throw ImageError("damaged image: pages of an unknown process");
 }
 
+static bool has_own_pages(AreaKind kind) {
+  return kind != AreaKind::Vdso && kind != AreaKind::FileShared && kind != AreaKind::NamelessShared &&
+         kind != AreaKind::SystemV;
+}
+
 // Pages may only go where the program has memory with contents of its own, never into our working area.
 static void check_place(const HeldProcess& held, const PageRun& run, std::size_t& hint) {
   const auto& areas = held.image.memory.areas;
@@ -21,8 +26,7 @@ static void check_place(const HeldProcess& held, const PageRun& run, std::size_t
   while (hint > 0 && areas[hint].start > at) --hint;
   while (at < end) {
     while (hint < areas.size() && areas[hint].end <= at) ++hint;
-    const bool inside = hint < areas.size() && areas[hint].start <= at && areas[hint].kind != AreaKind::Vdso &&
-                        areas[hint].kind != AreaKind::FileShared && areas[hint].kind != AreaKind::NamelessShared;
+    const bool inside = hint < areas.size() && areas[hint].start <= at && has_own_pages(areas[hint].kind);
     if (!inside) throw ImageError("damaged image: pages outside of the program's memory");
     at = areas[hint].end;
   }

@@ -21,7 +21,7 @@ static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState&
       {kAreaDontDump, MADV_DONTDUMP},     {kAreaWipeOnFork, MADV_WIPEONFORK}, {kAreaMergeable, MADV_MERGEABLE}};
   held.make_room(batch, kEntryRoom);
   const bool writable_so_far = area.kind != AreaKind::FileShared && area.kind != AreaKind::NamelessShared;
-  if (writable_so_far && area.prot != (area.prot | PROT_READ | PROT_WRITE))
+  if (area.kind == AreaKind::SystemV || (writable_so_far && area.prot != (area.prot | PROT_READ | PROT_WRITE)))
     batch.must(fmt::format("mprotect {:#x}", area.start), SYS_mprotect, area.start, area.bytes(), area.prot);
   for (const auto& [flag, advice] : kAdvice) {
     if (area.flags & flag)
@@ -35,17 +35,21 @@ static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState&
 static void set_mm_fields(HeldProcess& held) {
   const MemoryState& m = held.image.memory;
   Batch batch = held.batch();
-  const std::string& program = m.files[m.executable].path;
-  batch.must("open " + program, SYS_openat, AT_FDCWD, batch.push_string(program), O_RDONLY | O_CLOEXEC, 0);
+  const bool deleted = m.executable_object >= 0;
+  if (!deleted) {
+    const std::string& program = m.files[m.executable].path;
+    batch.must("open " + program, SYS_openat, AT_FDCWD, batch.push_string(program), O_RDONLY | O_CLOEXEC, 0);
+  }
   prctl_mm_map map{};
   map.start_code = m.start_code, map.end_code = m.end_code, map.start_data = m.start_data, map.end_data = m.end_data;
   map.start_brk = m.start_brk, map.brk = m.brk, map.start_stack = m.start_stack;
   map.arg_start = m.arg_start, map.arg_end = m.arg_end, map.env_start = m.env_start, map.env_end = m.env_end;
   map.auxv = reinterpret_cast<__u64*>(batch.push(m.auxv));
   map.auxv_size = static_cast<__u32>(m.auxv.size());
-  map.exe_fd = 0;  // the lowest free number
+  // What has just been opened has the lowest free number.
+  map.exe_fd = deleted ? static_cast<__u32>(held.objects_fd + m.executable_object) : 0;
   batch.must("PR_SET_MM_MAP", SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, batch.push_value(map), sizeof map, 0);
-  batch.must("close", SYS_close, 0);
+  if (!deleted) batch.must("close", SYS_close, 0);
   held.run(batch);
 }
 

@@ -34,6 +34,8 @@ struct HeldProcess {
   int terminals_fd = 0;  // after these, the slaves of all terminals
   int free_fd = 0;       // and from here on nothing
 
+  const SharedState& shared() const { return image.process.shared; }
+  pid_t memory_holder() const { return shared().memory != 0 ? shared().memory : pid; }
   bool zombie() const { return image.process.zombie; }
   RemoteSyscalls& leader() { return *threads.front(); }
   Batch batch() const { return area.main_batch(); }
@@ -51,14 +53,26 @@ struct SharedObject {
   std::uint64_t address = 0, bytes = 0;
 };
 
+// A segment of System V shared memory, attached where all processes inherit it.
+struct SegmentKey {
+  std::uint32_t index = 0;  // into IpcState::segments
+  bool writable = true;     // else attached with SHM_RDONLY, which no mprotect(2) can change
+  bool operator<(const SegmentKey& other) const {
+    return index != other.index ? index < other.index : writable < other.writable;
+  }
+  static SegmentKey of(const AreaState& area) { return {area.file, (area.flags & kAreaMayWrite) != 0}; }
+};
+
 struct RestoredTree {
   ImageModel model;
   FileTable files;
+  IpcTable ipc;
   std::list<ProcessImage> helper_images;
   std::list<HeldProcess> processes;  // the root first, in the order of the image
   std::list<HeldProcess> helpers;    // ended again before the tree is let go
   std::map<std::uint32_t, SharedObject> shared_memory;
   bool other_vdso = false;  // than the one that the program has
+  std::map<SegmentKey, SharedObject> segments;
 
   HeldProcess& root() { return processes.front(); }
   bool has_filters() const {
@@ -78,27 +92,31 @@ void make_root(RestoredTree&, const RestoreOptions&);                           
 void make_tree(RestoredTree&);                                                                     // make_tree.cpp
 void take_controlling_terminal(HeldProcess& leader, const OpenFilesState&, std::int32_t session);  // terminals.cpp
 void map_memory(HeldProcess&, const RestoredTree&);                                                // map_memory.cpp
-void map_same_vdso(HeldProcess&);                                                                  // vdso.cpp
-void map_other_vdso(HeldProcess&);                                                                 // vdso.cpp
-void fill_pages(std::list<HeldProcess>&, ImageReader&);                                            // fill_pages.cpp
-void finish_memory(HeldProcess&);                                                                  // finish_memory.cpp
-void set_descriptors(HeldProcess&, const OpenFilesState&);                                         // open_files.cpp
-void take_locks(HeldProcess&);                                                                     // open_files.cpp
-void watch_files(HeldProcess&, const OpenFilesState&);                                             // open_files.cpp
-void set_process_attributes(HeldProcess&);               // process_attributes.cpp
-void make_threads(HeldProcess&, const RestoreOptions&);  // make_threads.cpp
-void end_zombies(RestoredTree&);                         // end_zombies.cpp
-void set_foreground_groups(RestoredTree&);               // terminals.cpp
-void restore_signals(HeldProcess&);                      // restore_signals.cpp
-void create_timers(HeldProcess&);                        // restore_timers.cpp
+void restore_semaphores(RestoredTree&);                     // restore_semaphores.cpp
+void enter_gone_directory(HeldProcess&);                    // open_files.cpp
+void map_same_vdso(HeldProcess&);                           // vdso.cpp
+void check_old_vdso(HeldProcess&);                          // vdso.cpp
+void map_other_vdso(HeldProcess&);                          // vdso.cpp
+void fill_pages(std::list<HeldProcess>&, ImageReader&);     // fill_pages.cpp
+void finish_memory(HeldProcess&);                           // finish_memory.cpp
+void set_descriptors(HeldProcess&, const OpenFilesState&);  // open_files.cpp
+void take_locks(HeldProcess&);                              // open_files.cpp
+void watch_files(HeldProcess&, const OpenFilesState&);      // open_files.cpp
+void set_process_attributes(HeldProcess&);                  // process_attributes.cpp
+void make_threads(HeldProcess&, const RestoreOptions&);     // make_threads.cpp
+void end_zombies(RestoredTree&);                            // end_zombies.cpp
+void set_foreground_groups(RestoredTree&);                  // terminals.cpp
+void restore_signals(HeldProcess&);                         // restore_signals.cpp
+void create_timers(HeldProcess&);                           // restore_timers.cpp
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);
 // `armed`: timerfds that a process before has armed; they may be shared.
 void arm_timers(HeldProcess&, const OpenFilesState&, std::set<std::uint32_t>& armed, std::int64_t passed_ns);
 // False if that can't be done, or there is nothing to it: then the timer is armed like any other.
 bool arm_with_overrun(HeldProcess&, const PosixTimer&, std::int64_t rest_ns);  // restore_overruns.cpp
-// Threads in their system calls, nothing of ours in the process any more: what is left is release_threads().
-std::vector<ThreadRelease> prepare_release(HeldProcess&, std::int64_t passed_ns, std::vector<KnownWait>&);
+// Threads in their system calls, nothing of ours in the process any more: what is left is release_threads(). `last`:
+// our area goes, since no other process needs it in the same memory.
+std::vector<ThreadRelease> prepare_release(HeldProcess&, std::int64_t passed_ns, bool last, std::vector<KnownWait>&);
 // Stops a process that was stopped, and tells its parent (if that is in the tree) no more than it knew.
 void release_stopped(HeldProcess&, HeldProcess* parent, std::span<const ThreadRelease>);
 

@@ -3,9 +3,11 @@
 #include <sys/socket.h>
 
 #include <cstddef>
+#include <map>
 #include <set>
 #include <string>
 
+#include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
 
 namespace drover {
@@ -17,22 +19,42 @@ static void require(bool sound, const char* what) {
   if (!sound) throw ImageError(std::string("damaged image: ") + what);
 }
 
-static void check_memory(const MemoryState& memory, const OpenFilesState& open_files) {
+static bool can_be_mapped(const FileObject& object) {
+  return object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd;
+}
+
+static void check_memory(const MemoryState& memory, const ImageModel& model, bool sharer) {
+  const OpenFilesState& open_files = model.open_files;
   std::uint64_t last = 0;
   for (const AreaState& area : memory.areas) {
     require(area.start >= last && area.end > area.start && area.end <= kAddressLimit && area.start % kPageBytes == 0 &&
                 area.end % kPageBytes == 0 && area.offset % kPageBytes == 0 && area.offset <= (std::uint64_t{1} << 62),
             "a memory area that can't be");
+    const unsigned huge = (area.flags & kAreaHugeMask) >> kAreaHugeShift;
+    require(huge == 0 || (area.kind == AreaKind::Anonymous && (huge == 21 || huge == 30) &&
+                          (area.start | area.end) % (std::uint64_t{1} << huge) == 0),
+            "huge pages that can't be");
     const bool of_file = area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared;
     require(!of_file || area.file < memory.files.size(), "a memory area of an unknown file");
-    require(area.kind <= AreaKind::NamelessPrivate, "a memory area of an unknown kind");
+    require(area.kind <= AreaKind::SystemV, "a memory area of an unknown kind");
+    if (area.kind == AreaKind::SystemV) {
+      require(model.ipc && area.file < model.ipc->segments.size(), "a memory area of an unknown segment");
+      const std::uint64_t bytes = model.ipc->segments[area.file].bytes;
+      require(area.offset < bytes && area.bytes() <= bytes - area.offset + kPageBytes - 1,
+              "a segment that is too short");
+    }
     const bool of_object = area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate;
-    require(
-        !of_object || (area.file < open_files.objects.size() && open_files.objects[area.file].kind != ObjectKind::Pipe),
-        "a memory area of an unknown object");
+    require(!of_object || (area.file < open_files.objects.size() && can_be_mapped(open_files.objects[area.file])),
+            "a memory area of an unknown object");
     last = area.end;
   }
-  require(memory.executable < memory.files.size(), "no program");
+  if (sharer)
+    return require(memory.areas.empty() && memory.files.empty(), "memory of a process that has none of its own");
+  const auto program = static_cast<std::size_t>(memory.executable_object);
+  if (memory.executable_object >= 0)
+    require(program < open_files.objects.size() && open_files.objects[program].program, "an unknown program");
+  else
+    require(memory.executable < memory.files.size(), "no program");
   require(memory.auxv.size() <= 4096, "an auxiliary vector that is too long");
 }
 
@@ -88,7 +110,11 @@ static void check_open_files(const OpenFilesState& open_files) {
   check_terminals(open_files);
   require(open_files.files.size() <= static_cast<std::size_t>(kMaxFd), "too many open files");
   for (const FileObject& object : open_files.objects) {
-    require(object.kind <= ObjectKind::Memfd && object.size <= (std::uint64_t{1} << 62), "an object that can't be");
+    require(object.kind <= ObjectKind::GoneDirectory && object.size <= (std::uint64_t{1} << 62),
+            "an object that can't be");
+    require(!object.program || object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd,
+            "a program that can't be");
+    require(object.mtime_ns >= 0, "a file's time that can't be");
     require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
   }
   for (const OpenFileState& file : open_files.files) {
@@ -99,11 +125,41 @@ static void check_open_files(const OpenFilesState& open_files) {
     if (file.socket) check_socket(*file.socket, open_files, &file - open_files.files.data());
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       require(file.object < open_files.objects.size(), "a file of an unknown object");
+      require(open_files.objects[file.object].kind != ObjectKind::Tmpfs, "a nameless file that has a name");
       const bool pipe = open_files.objects[file.object].kind == ObjectKind::Pipe;
       require(pipe == (file.kind == FileKind::Pipe), "a file of another kind than its object");
     }
     require(file.kind != FileKind::EventFd || file.counter <= 0xffffffff, "a counter that can't be");
     require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
+  }
+}
+
+static void check_ipc(const IpcState& ipc) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 46;
+  constexpr std::int32_t kMostValue = 32767;
+  const auto check_owner = [](const IpcOwnership& owner) {
+    require(owner.id >= 0 && owner.mode <= 0777, "a System V object that can't be");
+  };
+  for (const SegmentState& segment : ipc.segments) {
+    check_owner(segment.owner);
+    require(segment.bytes > 0 && segment.bytes <= kMostBytes, "a segment that can't be");
+  }
+  for (const SemaphoreSetState& set : ipc.semaphore_sets) {
+    check_owner(set.owner);
+    require(!set.semaphores.empty() && set.semaphores.size() <= 65536, "semaphores that can't be");
+    for (const SemaphoreState& semaphore : set.semaphores)
+      require(semaphore.value >= 0 && semaphore.value <= kMostValue, "a semaphore that can't be");
+  }
+  for (const SemaphoreAdjustment& adjustment : ipc.adjustments) {
+    require(adjustment.set < ipc.semaphore_sets.size() &&
+                adjustment.semaphore < ipc.semaphore_sets[adjustment.set].semaphores.size(),
+            "an adjustment of an unknown semaphore");
+    require(adjustment.value >= -kMostValue && adjustment.value <= kMostValue, "an adjustment that can't be");
+  }
+  for (const MessageQueueState& queue : ipc.queues) {
+    check_owner(queue.owner);
+    require(queue.max_bytes <= kMostBytes, "a message queue that can't be");
+    for (const MessageState& message : queue.messages) require(message.type > 0, "a message that can't be");
   }
 }
 
@@ -115,7 +171,21 @@ static void check_timers(const TimersState& timers) {
     require(timer.value_us >= 0 && timer.interval_us >= 0, "a timer that can't be");
 }
 
-static void check_process(const ProcessImage& image, const OpenFilesState& open_files) {
+// With whom a process shares has to come before it, and to have it itself.
+static void check_sharing(const ProcessImage& image, const std::map<std::int32_t, const ProcessState*>& before) {
+  const SharedState& shared = image.process.shared;
+  for (const auto what :
+       {&SharedState::memory, &SharedState::handlers, &SharedState::files, &SharedState::directories}) {
+    if (shared.*what == 0) continue;
+    const auto first = before.find(shared.*what);
+    require(!image.process.zombie && first != before.end() && first->second->shared.*what == 0,
+            "a process that shares with none");
+  }
+  require(shared.handlers == 0 || (shared.memory != 0 && image.signals.actions.empty()), "shared signal handlers");
+  require(shared.files == 0 || (image.files.descriptors.empty() && image.files.locks.empty()), "shared descriptors");
+}
+
+static void check_process(const ProcessImage& image, const ImageModel& model) {
   const std::int32_t pid = image.process.pid;
   require(pid > 0 && pid <= kMaxPid && image.process.limits.size() <= 64, "a process that can't be");
   require(image.process.exit_signal >= -1 && image.process.exit_signal <= 64 && image.process.name.size() < 16,
@@ -136,24 +206,31 @@ static void check_process(const ProcessImage& image, const OpenFilesState& open_
           !filter.program.empty() && filter.program.size() % 8 == 0 && filter.program.size() / 8 <= kMostInstructions,
           "a filter that can't be");
   }
+  const auto& objects = model.open_files.objects;
+  const auto cwd = static_cast<std::size_t>(image.process.cwd_object);
+  require(image.process.cwd_object < 0 || (cwd < objects.size() && objects[cwd].kind == ObjectKind::GoneDirectory),
+          "an unknown working directory");
   require(image.signals.actions.size() <= 64, "too many signal handlers");
   check_timers(image.timers);
-  check_memory(image.memory, open_files);
-  check_files(image.files, open_files);
+  check_memory(image.memory, model, image.process.shared.memory != 0);
+  check_files(image.files, model.open_files);
 }
 
 // Every id once: of processes and of threads.
 static void check_tree(const ImageModel& model) {
   std::set<std::int32_t> ids;
   require(!model.processes.empty() && !model.processes.front().process.zombie, "no process");
+  std::map<std::int32_t, const ProcessState*> living;
   for (const ProcessImage& image : model.processes) {
-    check_process(image, model.open_files);
+    check_process(image, model);
+    check_sharing(image, living);
+    if (!image.process.zombie) living[image.process.pid] = &image.process;
     if (image.process.zombie) require(ids.insert(image.process.pid).second, "two processes of one id");
     for (const ThreadState& thread : image.threads) require(ids.insert(thread.tid).second, "two threads of one id");
   }
 }
 
-static void read_one(ImageModel& model, const Record& record, FileTable* table) {
+static void read_one(ImageModel& model, const Record& record, ImageObjects* objects) {
   switch (record.type) {
     case RecordType::Host:
       model.host = record.decode<HostState>();
@@ -165,10 +242,19 @@ static void read_one(ImageModel& model, const Record& record, FileTable* table) 
       require(model.processes.empty(), "open files after a process");
       model.open_files = record.decode<OpenFilesState>();
       check_open_files(model.open_files);
-      if (table != nullptr) table->make_objects(model.open_files);
+      if (objects != nullptr) objects->files.make_objects(model.open_files, model.host.boot_id == read_boot_id());
       return;
     case RecordType::FileData:
-      if (const auto piece = record.decode<FileDataState>(); table != nullptr) table->add_content(piece);
+      if (const auto piece = record.decode<FileDataState>(); objects != nullptr) objects->files.add_content(piece);
+      return;
+    case RecordType::Ipc:
+      require(model.processes.empty() && !model.ipc, "System V IPC after a process");
+      model.ipc = record.decode<IpcState>();
+      check_ipc(*model.ipc);
+      if (objects != nullptr) objects->ipc.make(*model.ipc, objects->ipc_namespace);
+      return;
+    case RecordType::IpcData:
+      if (const auto piece = record.decode<IpcDataState>(); objects != nullptr) objects->ipc.add_content(piece);
       return;
     case RecordType::Process:
       require(model.processes.size() < 4096, "too many processes");
@@ -201,16 +287,17 @@ static void read_one(ImageModel& model, const Record& record, FileTable* table) 
   }
 }
 
-ImageModel read_metadata(ImageReader& reader, FileTable* files) {
+ImageModel read_metadata(ImageReader& reader, ImageObjects* objects) {
   ImageModel model;
   for (;;) {
     const Record record = reader.next();
     if (record.type == RecordType::MetadataEnd) break;
-    read_one(model, record, files);
+    read_one(model, record, objects);
   }
   require(model.host.xsave_bytes <= 64 * 1024, "processor state that is too long");
   require(model.host.host_boottime_ns >= 0 && model.host.realtime_ns >= 0, "clocks that can't be");
   check_tree(model);
+  if (objects != nullptr) objects->files.finish_objects(model.open_files);
   return model;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -55,6 +56,10 @@ static std::uint64_t find_free_address(const RestoredTree& tree, pid_t stub, std
 static void measure_shared_memory(RestoredTree& tree) {
   for (const ProcessImage& image : tree.model.processes) {
     for (const AreaState& area : image.memory.areas) {
+      if (area.kind == AreaKind::SystemV) {
+        const std::uint64_t bytes = tree.model.ipc->segments[area.file].bytes;
+        tree.segments[SegmentKey::of(area)].bytes = (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+      }
       if (area.kind != AreaKind::SharedAnonymous) continue;
       SharedObject& object = tree.shared_memory[area.file];
       object.bytes = std::max(object.bytes, area.offset + area.bytes());
@@ -70,6 +75,7 @@ static void make_area(RestoredTree& tree) {
   measure_shared_memory(tree);
   std::size_t all = bytes;
   for (const auto& [number, object] : tree.shared_memory) all += object.bytes;
+  for (const auto& [key, segment] : tree.segments) all += segment.bytes;
   const std::uint64_t address = find_free_address(tree, root.pid, all);
   // The stub was stopped before its first instruction, which is a `syscall`.
   RemoteSyscalls& leader = root.leader();
@@ -107,6 +113,13 @@ static void map_shared_memory(RestoredTree& tree) {
     next += object.bytes;
     batch.must("mmap shared memory", SYS_mmap, object.address, object.bytes, PROT_READ | PROT_WRITE,
                MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  }
+  for (auto& [key, segment] : tree.segments) {
+    root.make_room(batch, 1024);
+    segment.address = next;
+    next += segment.bytes;
+    const std::int32_t id = tree.model.ipc->segments[key.index].owner.id;
+    batch.must(fmt::format("shmat segment {}", id), SYS_shmat, id, segment.address, key.writable ? 0 : SHM_RDONLY);
   }
   root.run(batch);
 }

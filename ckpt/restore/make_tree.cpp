@@ -19,6 +19,11 @@ namespace drover {
 
 namespace {
 
+std::uint64_t clone_flags(unsigned shares) {
+  return ((shares & kShareMemory) != 0 ? CLONE_VM : 0) | ((shares & kShareHandlers) != 0 ? CLONE_SIGHAND : 0) |
+         ((shares & kShareFiles) != 0 ? CLONE_FILES : 0) | ((shares & kShareDirectories) != 0 ? CLONE_FS : 0);
+}
+
 class TreeMaker {
  public:
   explicit TreeMaker(RestoredTree& tree) : tree_(tree) {
@@ -66,7 +71,7 @@ class TreeMaker {
     const int exit_signal = child.image.process.exit_signal > 0 ? child.image.process.exit_signal : SIGCHLD;
     clone_args args{};
     Batch batch = maker.batch();
-    args.flags = sibling ? CLONE_PARENT : 0;
+    args.flags = (sibling ? CLONE_PARENT : 0) | clone_flags(step.shares);
     // A sibling's is that of its maker (clone(2)). Nobody shall hear of a helper's end.
     args.exit_signal = sibling || step.helper ? 0 : static_cast<unsigned>(exit_signal);
     args.set_tid = batch.push_value(step.pid);

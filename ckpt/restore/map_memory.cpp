@@ -43,12 +43,17 @@ static std::map<std::uint32_t, int> open_mapped_files(HeldProcess& held, Batch& 
 // What is in it comes with the file, and is not ours to write.
 static bool has_own_content(AreaKind kind) { return kind == AreaKind::FileShared || kind == AreaKind::NamelessShared; }
 
+static int huge_page_flags(const AreaState& area) {
+  const std::uint32_t size = area.flags & kAreaHugeMask;
+  return size == 0 ? 0 : static_cast<int>(size | MAP_HUGETLB);
+}
+
 static int map_flags(const AreaState& area) {
   const bool shared = area.kind == AreaKind::FileShared || area.kind == AreaKind::NamelessShared;
   const bool anonymous = area.kind == AreaKind::Anonymous;
   return (shared ? MAP_SHARED : MAP_PRIVATE) | (anonymous ? MAP_ANONYMOUS : 0) | MAP_FIXED_NOREPLACE |
          ((area.flags & kAreaGrowsDown) != 0 ? MAP_GROWSDOWN : 0) |
-         ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0);
+         ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0) | huge_page_flags(area);
 }
 
 static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int fd) {
@@ -63,18 +68,22 @@ static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int
 }
 
 // A part of a shared object is duplicated to its place (mremap(2) with an old size of 0); what was inherited goes.
-static void map_shared_memory(HeldProcess& held, const std::map<std::uint32_t, SharedObject>& objects) {
+static void map_shared_memory(HeldProcess& held, const RestoredTree& tree) {
   Batch batch = held.batch();
   for (const AreaState& area : held.image.memory.areas) {
-    if (area.kind != AreaKind::SharedAnonymous) continue;
+    if (area.kind != AreaKind::SharedAnonymous && area.kind != AreaKind::SystemV) continue;
+    const SharedObject& object =
+        area.kind == AreaKind::SystemV ? tree.segments.at(SegmentKey::of(area)) : tree.shared_memory.at(area.file);
     held.make_room(batch, kEntryRoom);
-    batch.must(fmt::format("mremap to {:#x}", area.start), SYS_mremap, objects.at(area.file).address + area.offset, 0,
-               area.bytes(), MREMAP_MAYMOVE | MREMAP_FIXED, area.start);
+    batch.must(fmt::format("mremap to {:#x}", area.start), SYS_mremap, object.address + area.offset, 0, area.bytes(),
+               MREMAP_MAYMOVE | MREMAP_FIXED, area.start);
   }
-  for (const auto& [number, object] : objects) {
+  const auto unmap = [&](const SharedObject& object) {
     held.make_room(batch, kEntryRoom);
     batch.must("munmap", SYS_munmap, object.address, object.bytes);
-  }
+  };
+  for (const auto& [number, object] : tree.shared_memory) unmap(object);
+  for (const auto& [key, segment] : tree.segments) unmap(segment);
   held.run(batch);
 }
 
@@ -105,7 +114,7 @@ void map_memory(HeldProcess& held, const RestoredTree& tree) {
   held.make_room(batch, kEntryRoom);
   batch.must("close_range", SYS_close_range, held.free_fd, held.free_fd + static_cast<int>(fds.size()), 0);
   held.run(batch);
-  map_shared_memory(held, tree.shared_memory);
+  map_shared_memory(held, tree);
   set_area_policies(held);
   if (tree.other_vdso) map_other_vdso(held);
 }

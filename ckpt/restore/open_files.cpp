@@ -27,6 +27,14 @@ static void open_pidfds(HeldProcess& held, const OpenFilesState& files) {
   held.run(batch);
 }
 
+// While its descriptor is there.
+void enter_gone_directory(HeldProcess& held) {
+  if (held.image.process.cwd_object < 0) return;
+  Batch batch = held.batch();
+  batch.must("fchdir " + held.image.process.cwd, SYS_fchdir, held.objects_fd + held.image.process.cwd_object);
+  held.run(batch);
+}
+
 void set_descriptors(HeldProcess& held, const OpenFilesState& files) {
   open_pidfds(held, files);
   Batch batch = held.batch();

@@ -28,14 +28,19 @@ static void set_limits(const HeldProcess& held, Batch& batch) {
   }
 }
 
+static void set_directories(const ProcessState& process, Batch& batch) {
+  // Both paths are as we see them, and a process may work outside of its root. One that is gone has been entered
+  // already.
+  if (process.cwd_object < 0) batch.must("chdir " + process.cwd, SYS_chdir, batch.push_string(process.cwd));
+  if (process.root != "/") batch.must("chroot " + process.root, SYS_chroot, batch.push_string(process.root));
+  batch.may(SYS_umask, process.umask);
+}
+
 void set_process_attributes(HeldProcess& held) {
   const ProcessState& process = held.image.process;
   set_oom_score(held);
   Batch batch = held.batch();
-  // Both paths are as we see them, and a process may work outside of its root.
-  batch.must("chdir " + process.cwd, SYS_chdir, batch.push_string(process.cwd));
-  if (process.root != "/") batch.must("chroot " + process.root, SYS_chroot, batch.push_string(process.root));
-  batch.may(SYS_umask, process.umask);
+  if (held.shared().directories == 0) set_directories(process, batch);
   batch.may(SYS_personality, process.personality);
   batch.may(SYS_prctl, PR_SET_THP_DISABLE, process.thp_disabled ? 1 : 0, 0, 0, 0);
   set_limits(held, batch);

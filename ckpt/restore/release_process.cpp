@@ -88,7 +88,8 @@ static ThreadRelease prepare(const HeldProcess& held, std::size_t index, std::in
   return release;
 }
 
-std::vector<ThreadRelease> prepare_release(HeldProcess& held, std::int64_t passed_ns, std::vector<KnownWait>& known) {
+std::vector<ThreadRelease> prepare_release(HeldProcess& held, std::int64_t passed_ns, bool last,
+                                           std::vector<KnownWait>& known) {
   std::vector<ThreadRelease> releases;
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
     releases.push_back(prepare(held, i, passed_ns, known));
@@ -96,8 +97,9 @@ std::vector<ThreadRelease> prepare_release(HeldProcess& held, std::int64_t passe
   }
   // The call returns into memory that is gone; the thread never gets there, its registers are exchanged at the exit
   // stop.
-  const long gone = held.leader().call_at(syscall_instruction(held), SYS_munmap, held.area.address,
-                                          RemoteArea::bytes(held.area.slots));
+  const long gone = !last ? 0
+                          : held.leader().call_at(syscall_instruction(held), SYS_munmap, held.area.address,
+                                                  RemoteArea::bytes(held.area.slots));
   if (gone != 0) throw SystemError("munmap working memory", {}, static_cast<int>(-gone));
   held.threads.clear();  // sets masks and registers
   return releases;

@@ -50,24 +50,36 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
   make_root(tree, options);
   // All of it while the processes are empty: parents, sessions and groups come with birth.
   make_tree(tree);
+  // By the processes themselves, and before they have threads, which share with them what their end will undo.
+  restore_semaphores(tree);
   for (HeldProcess& held : tree.processes) {
-    if (!held.zombie()) map_memory(held, tree);
+    if (!held.zombie() && held.shared().memory == 0) map_memory(held, tree);
   }
   tree.files.seal(tree.model.open_files);
   // As the stream delivers them, into areas that are all still writable.
   fill_pages(tree.processes, reader);
+  for (HeldProcess& held : tree.processes) {
+    if (tree.other_vdso && !held.zombie()) check_old_vdso(held);
+  }
   // When nobody joins a process group any more, and before signals: their ends raise some.
   end_zombies(tree);
   set_foreground_groups(tree);
   tree.files.settle_terminals(tree.model.open_files);
+  // In all processes before the next loop, since some may share their descriptors: what needs the parked ones, or low
+  // numbers for our own purposes.
   for (HeldProcess& held : tree.processes) {
     if (held.zombie()) continue;
     // Protections after contents; the program's file when no other program's file is mapped.
-    finish_memory(held);
-    // After the last use of low descriptor numbers for our own purposes.
-    set_descriptors(held, tree.model.open_files);
-    take_locks(held);
-    watch_files(held, tree.model.open_files);
+    if (held.shared().memory == 0) finish_memory(held);
+    if (held.shared().directories == 0) enter_gone_directory(held);
+  }
+  for (HeldProcess& held : tree.processes) {
+    if (held.zombie()) continue;
+    if (held.shared().files == 0) {
+      set_descriptors(held, tree.model.open_files);
+      take_locks(held);
+      watch_files(held, tree.model.open_files);
+    }
     // Limits and a changed root after all that they would hinder.
     set_process_attributes(held);
     // Threads after memory, which holds their rseq areas and alternate stacks.
@@ -84,8 +96,10 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   ImageReader reader(source);
   auto impl = std::make_unique<HeldTree::Impl>();
   RestoredTree& tree = impl->tree;
-  tree.model = read_metadata(reader, &tree.files);
+  ImageObjects objects{tree.files, tree.ipc, options.ipc_namespace};
+  tree.model = read_metadata(reader, &objects);
   impl->live = options.live;
+  if (tree.files.refusal()) return *tree.files.refusal();
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
   tree.other_vdso = options.other_vdso || tree.model.host.vdso != own_vdso();
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
@@ -93,7 +107,8 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
   run_stages(tree, reader, options);
   terminal = tree.files.take_terminal(tree.model.open_files);
-  tree.files = {};
+  tree.files.close();
+  tree.ipc.detach();
   return held;
 }
 
@@ -120,6 +135,13 @@ static HeldProcess* find_process(RestoredTree& tree, pid_t pid) {
   return nullptr;
 }
 
+// How many processes work for us in an address space; by who is first in it.
+static std::map<pid_t, int> count_users(const RestoredTree& tree) {
+  std::map<pid_t, int> users;
+  for (const HeldProcess& held : tree.processes) users[held.memory_holder()] += held.zombie() ? 0 : 1;
+  return users;
+}
+
 StillWaiting HeldTree::resume() {
   StillWaiting still;
   RestoredTree& tree = impl_->tree;
@@ -130,18 +152,25 @@ StillWaiting HeldTree::resume() {
   for (HeldProcess& held : tree.processes) {
     if (!held.zombie()) arm_timers(held, tree.model.open_files, armed, impl_->passed_ns());
   }
+  auto users = count_users(tree);
+  const auto prepare = [&](HeldProcess& held) {
+    const bool last = --users[held.memory_holder()] == 0;
+    return prepare_release(held, impl_->passed_ns(), last, still.known);
+  };
   // Stopped processes first, children before parents: these must still be held to be kept from hearing of it.
   for (auto held = tree.processes.rbegin(); held != tree.processes.rend(); ++held) {
     if (held->zombie() || held->image.process.stopped_by == 0) continue;
-    const auto releases = prepare_release(*held, impl_->passed_ns(), still.known);
+    const auto releases = prepare(*held);
     release_stopped(*held, find_process(tree, held->image.process.parent), releases);
   }
   std::vector<ThreadRelease> all;
   for (HeldProcess& held : tree.processes) {
     if (held.zombie() || held.image.process.stopped_by != 0) continue;
-    const auto releases = prepare_release(held, impl_->passed_ns(), still.known);
+    const auto releases = prepare(held);
     all.insert(all.end(), releases.begin(), releases.end());
   }
+  tree.ipc.keep();
+  tree.files.keep();
   // All at once: who runs may kill who does not yet.
   still.lingering = release_threads(all);
   impl_->over = true;

@@ -35,6 +35,9 @@ struct RestoreOptions {
   // tree was in a session that none of it leads, the calling process becomes the leader of a session with that
   // terminal; it must not lead a process group, and the tree is hung up when it ends.
   bool terminal = false;
+  // Where the image holds the IPC of a namespace (DumpOptions::own_ipc), make a new IPC namespace for it; else the
+  // caller is in one that is the tree's own, and empty. Needs CAP_SYS_ADMIN as above.
+  bool ipc_namespace = false;
   // The frozen time counts into both clocks (live migration), or only into BOOTTIME (an image that was at rest).
   bool live = true;
 };

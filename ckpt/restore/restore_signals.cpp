@@ -53,7 +53,7 @@ static void queue(HeldProcess& held, std::size_t index, const std::vector<Queued
 }
 
 void restore_signals(HeldProcess& held) {
-  set_actions(held);
+  if (held.shared().handlers == 0) set_actions(held);
   queue(held, 0, held.image.signals.pending, true);
   for (std::size_t i = 0; i < held.threads.size(); ++i) queue(held, i, held.image.threads[i].pending, false);
 }

@@ -5,8 +5,11 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 
 #include <algorithm>
+#include <cstring>
+#include <span>
 
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/error.h"
@@ -73,6 +76,44 @@ void map_other_vdso(HeldProcess& held) {
   batch.clear();
   batch.must("mprotect the old vdso", SYS_mprotect, code->start, code->bytes(), code->prot);
   held.run(batch);
+}
+
+// Is it an address behind the first instruction of a function, where the jump lies now?
+static bool inside_jump(std::uint64_t address, std::uint64_t vdso, const std::vector<VdsoFunction>& functions) {
+  return std::any_of(functions.begin(), functions.end(), [&](const VdsoFunction& function) {
+    return address - (vdso + function.offset) - 1 < kRedirectionBytes - 1;
+  });
+}
+
+// A signal handler may have interrupted the old code just there, and would return into the middle of the jump: the
+// address lies in the frame on the stack then. No call returns there.
+static void check_stack(const HeldProcess& held, std::uint64_t stack, std::uint64_t end, std::uint64_t vdso,
+                        const std::vector<VdsoFunction>& functions) {
+  constexpr std::uint64_t kMost = 8 * 1024 * 1024, kChunk = 64 * 1024;
+  std::vector<std::uint64_t> words(kChunk / sizeof(std::uint64_t));
+  for (std::uint64_t at = stack & ~std::uint64_t{7}; at < std::min(end, stack + kMost); at += kChunk) {
+    words.resize(std::min(kChunk, end - at) / sizeof(std::uint64_t));
+    if (!held.memory.try_read(at, std::as_writable_bytes(std::span(words)))) return;
+    for (const std::uint64_t word : words) {
+      if (word - vdso < held.host.vdso.size() && inside_jump(word, vdso, functions))
+        throw SystemError(fmt::format("go on in process {}, which a signal has interrupted in", held.pid),
+                          "the vdso of another kernel", EAGAIN);
+    }
+  }
+}
+
+void check_old_vdso(HeldProcess& held) {
+  const auto& areas = held.image.memory.areas;
+  const auto code = std::find_if(areas.begin(), areas.end(), is_code);
+  if (code == areas.end()) return;
+  const auto functions = vdso_functions(held.host.vdso);
+  for (const ThreadState& thread : held.image.threads) {
+    user_regs_struct registers{};
+    std::memcpy(&registers, thread.registers.data(), sizeof registers);
+    for (const AreaState& area : areas) {
+      if (registers.rsp - area.start < area.bytes()) check_stack(held, registers.rsp, area.end, code->start, functions);
+    }
+  }
 }
 
 }  // namespace drover

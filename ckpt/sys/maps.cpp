@@ -65,6 +65,8 @@ static void parse_detail(std::string_view line, Mapping& area) {
     if (begin != std::string_view::npos) area.flags = line.substr(begin);
   } else if (key == "Swap:") {
     area.swap_kib = to_number(next_word(line)).value_or(0);
+  } else if (key == "KernelPageSize:") {
+    area.page_kib = to_number(next_word(line)).value_or(0);
   } else if (key == "ProtectionKey:") {
     area.protection_key = static_cast<unsigned>(to_number(next_word(line)).value_or(0));
   }

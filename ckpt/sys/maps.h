@@ -22,6 +22,7 @@ struct Mapping {
   std::string flags;  // "rd wr mr mw me ac sd"
   std::uint64_t swap_kib = 0;
   unsigned protection_key = 0;
+  std::uint64_t page_kib = 0;  // KernelPageSize
 
   std::uint64_t bytes() const { return end - start; }
   bool has_flag(std::string_view flag) const { return flags.find(flag) != std::string::npos; }

@@ -63,8 +63,9 @@ std::vector<std::byte> own_vdso() {
 
 // jmp *0(%rip), followed by the address: changes no register.
 static std::vector<std::byte> jump_to(std::uint64_t address) {
-  std::vector<std::byte> code(6 + sizeof address);
+  std::vector<std::byte> code(kRedirectionBytes);
   constexpr std::array<unsigned char, 6> kJump{0xff, 0x25, 0, 0, 0, 0};
+  static_assert(kJump.size() + sizeof address == kRedirectionBytes);
   std::memcpy(code.data(), kJump.data(), kJump.size());
   std::memcpy(code.data() + kJump.size(), &address, sizeof address);
   return code;

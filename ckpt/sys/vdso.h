@@ -21,6 +21,9 @@ std::vector<VdsoFunction> vdso_functions(std::span<const std::byte> vdso);
 // The code of our own.
 std::vector<std::byte> own_vdso();
 
+// How many bytes of the beginning of each function redirect_vdso() may overwrite.
+inline constexpr std::size_t kRedirectionBytes = 14;
+
 // `old` as it lay in a program that has found its functions already, with jumps at the beginning of each to its counterpart
 // in `live`, which lies at `live_address`; functions that `live` lacks become system calls. Empty if that can't be done.
 std::vector<std::byte> redirect_vdso(std::span<const std::byte> old, std::span<const std::byte> live,

@@ -19,11 +19,12 @@ namespace {
 class Dumper {
  public:
   // `reaper`: of the tree's orphans, 0: nobody of ours.
-  Dumper(const DumpArguments& arguments, pid_t pid, pid_t reaper)
+  Dumper(const DumpArguments& arguments, pid_t pid, pid_t reaper, bool own_ipc)
       : arguments_(arguments), pid_(pid), reaper_(reaper), timing_(arguments.timing) {
     options_.locks = true;
     options_.terminal = true;
-    options_.namespaces_of = reaper;
+    options_.own_ipc = own_ipc;
+    options_.reaper = reaper;
   }
 
   // Calls `written` when the image is whole, before the tree ends. A refusal is printed.
@@ -74,13 +75,13 @@ int run_dump(const DumpArguments& arguments) {
   if (const auto inside = find_inside(arguments.pid)) {
     whole = run_inside(*inside, [&](const std::function<void()>& done) {
       try {
-        Dumper(arguments, inside->pid, 1).run(file.fd(), done);
+        Dumper(arguments, inside->pid, 1, inside->own_ipc).run(file.fd(), done);
       } catch (const std::exception& error) {
         fmt::print(stderr, "drover-ckpt: {}\n", error.what());
       }
     });
   } else {
-    Dumper(arguments, arguments.pid, 0).run(file.fd(), [&whole] { whole = true; });
+    Dumper(arguments, arguments.pid, 0, arguments.own_ipc).run(file.fd(), [&whole] { whole = true; });
   }
   if (whole) file.keep();
   return whole ? 0 : 1;

@@ -51,10 +51,10 @@ std::optional<Inside> find_inside(pid_t pid) {
   const auto status = try_read_text(proc_path(pid, "status"));
   const pid_t init = find_init(pid);
   if (!status || init == 0 || init == pid || !runs_our_program(init)) return std::nullopt;
-  return Inside{init, parse_task_status(*status).namespace_pids.back()};
+  return Inside{pid, parse_task_status(*status).namespace_pids.back(), !same_namespace(pid, "ipc")};
 }
 
-static void enter(const UniqueFd& init, pid_t pid) {
+static void enter(const UniqueFd& process, pid_t pid) {
   static constexpr std::pair<const char*, int> kKinds[] = {
       {"user", CLONE_NEWUSER}, {"pid", CLONE_NEWPID}, {"mnt", CLONE_NEWNS}, {"ipc", CLONE_NEWIPC}};
   int kinds = 0;
@@ -62,14 +62,14 @@ static void enter(const UniqueFd& init, pid_t pid) {
     if (!same_namespace(pid, name)) kinds |= kind;
   }
   // Of all at once, the user namespace first (setns(2), Linux >= 5.8).
-  check(::setns(init.get(), kinds), "setns", fmt::format("process {}", pid));
+  check(::setns(process.get(), kinds), "setns", fmt::format("process {}", pid));
   check(::prctl(PR_SET_DUMPABLE, 1), "PR_SET_DUMPABLE");  // else our own /proc files are root's
 }
 
 static int work_inside(const Inside& inside, const std::function<void(const std::function<void()>&)>& work, int done) {
   try {
-    const UniqueFd init(check(static_cast<int>(::syscall(SYS_pidfd_open, inside.init, 0)), "pidfd_open"));
-    enter(init, inside.init);
+    const UniqueFd process(check(static_cast<int>(::syscall(SYS_pidfd_open, inside.outside, 0)), "pidfd_open"));
+    enter(process, inside.outside);
     const pid_t worker = check(::fork(), "fork");  // only children are in the PID namespace
     if (worker == 0) {
       work([done] { check(::write(done, "d", 1), "write", "pipe"); });

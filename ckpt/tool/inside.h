@@ -9,8 +9,9 @@
 namespace drover {
 
 struct Inside {
-  pid_t init = 0;  // the `drover-ckpt restore` that is PID 1 there, in our PID namespace
-  pid_t pid = 0;   // of the tree's root, in that namespace
+  pid_t outside = 0;     // the tree's root in our PID namespace
+  pid_t pid = 0;         // and in that one, where a `drover-ckpt restore` is PID 1
+  bool own_ipc = false;  // it has an IPC namespace, too
 };
 
 // Empty if the process is in our own namespaces, or in somebody else's.

@@ -50,6 +50,7 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   options.terminal = !arguments.detach;
   options.live = false;
   options.time_namespace = true;
+  options.ipc_namespace = true;
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
     fmt::print(stderr, "drover-ckpt: can't restore: {}\n", refusal->reason);

@@ -36,6 +36,11 @@ static nlohmann::json describe_files(const FilesState& files, const OpenFilesSta
   return list;
 }
 
+static std::string program_of(const ProcessImage& image) {
+  if (image.process.shared.memory != 0) return fmt::format("that of process {}", image.process.shared.memory);
+  return image.memory.executable_object >= 0 ? "(deleted)" : image.memory.files[image.memory.executable].path;
+}
+
 static nlohmann::json describe(const ProcessImage& image, const OpenFilesState& open_files) {
   nlohmann::json place{{"pid", image.process.pid},
                        {"name", image.process.name},
@@ -51,7 +56,7 @@ static nlohmann::json describe(const ProcessImage& image, const OpenFilesState& 
   for (const ThreadState& thread : image.threads) threads.push_back({{"tid", thread.tid}, {"name", thread.name}});
   std::uint64_t mapped = 0;
   for (const AreaState& area : image.memory.areas) mapped += area.bytes();
-  place.update({{"program", image.memory.files[image.memory.executable].path},
+  place.update({{"program", program_of(image)},
                 {"cwd", image.process.cwd},
                 {"threads", threads},
                 {"areas", image.memory.areas.size()},

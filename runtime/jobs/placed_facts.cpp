@@ -84,6 +84,7 @@ void PlacedJobs::refresh_facts() {
     if (job.facts.pinned_here) continue;
     DumpOptions options;
     options.namespaces_of = job.init_pid;
+    options.own_ipc = true;
     const char* keys[] = {"stdin", "stdout", "stderr"};
     for (std::size_t i = 0; i < 3; ++i) options.external.push_back({job.pipe_device, job.pipe_inodes[i], keys[i]});
     const auto obstacle = find_obstacle(root, options);

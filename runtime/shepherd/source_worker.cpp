@@ -86,6 +86,7 @@ bool SourceWorker::dump_image() {
   options.context.assign(bytes.begin(), bytes.end());
   options.node_cpus.assign(task_.cpus.begin(), task_.cpus.end());
   options.compress = task_.order.compress;
+  options.own_ipc = task_.namespaces;
 
   RingSink sink(rank_, RingMemory(std::move(task_.ring), task_.order.ring),
                 [this](const Frame& frame) { stop_if_told(frame); });

@@ -7,6 +7,7 @@
 #include "ckpt/image/reader.h"
 #include "ckpt/image/state/files.h"
 #include "ckpt/image/state/host.h"
+#include "ckpt/image/state/ipc.h"
 #include "ckpt/image/state/memory.h"
 #include "ckpt/image/state/process.h"
 #include "ckpt/image/state/signals.h"
@@ -30,7 +31,7 @@ void decode(std::span<const std::byte> bytes) {
 }
 
 void feed(std::uint8_t choice, std::span<const std::byte> bytes) {
-  switch (choice % 12) {
+  switch (choice % 14) {
     case 0:
       return decode<HostState>(bytes);
     case 1:
@@ -55,6 +56,10 @@ void feed(std::uint8_t choice, std::span<const std::byte> bytes) {
       return;
     case 10:
       return decode<OpenFilesState>(bytes);
+    case 11:
+      return decode<IpcState>(bytes);
+    case 12:
+      return decode<IpcDataState>(bytes);
     default:
       return read_image(bytes);
   }

@@ -8,16 +8,19 @@
 // moves happen between the two; `--until-exit` is for ordinary programs: they are moved N times while they run. Exits
 // with the program's code. `--one-worker`: a single worker does it all, and must not grow: its descriptors, its memory
 // and the processes there are stay as many as they were after the first moves. `--other-vdso`: as if each node
-// had another kernel. `--kill N`: instead of moving, N workers
-// that freeze and dump are killed at random moments, and the program must not notice. 99 when a move fails, and says
-// why. /proc is compared before and after each move.
+// had another kernel. `--other-shm`: after each dump /dev/shm is another, empty one, as on another node. `--kill N`:
+// instead of moving, N workers that freeze and dump are killed at random moments, and the program must not notice. 99
+// when a move fails, and says why. /proc is compared before and after each move.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,6 +39,7 @@
 #include "ckpt/image/fd_stream.h"
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/clocks.h"
+#include "ckpt/sys/sysvipc.h"
 #include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
@@ -66,6 +70,7 @@ DumpOptions dump_options(const Job& job) {
   options.context = {std::byte{1}, std::byte{2}};
   options.namespaces_of = ::getppid();
   options.locks = true;
+  options.own_ipc = true;
   return options;
 }
 
@@ -313,7 +318,22 @@ void reap_all_but(pid_t worker) {
     }
     if (!left) return;
   }
+  for (const pid_t child : list_children(::getpid())) {
+    for (const char* name : {"status", "wchan", "syscall"})
+      fmt::print(stderr, "{}\n", try_read_text(proc_path(child, name)).value_or("-"));
+  }
   fail("the old tree does not end");
+}
+
+void mount_empty_shm() {
+  check(::mount("drover-test", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"), "mount", "/dev/shm");
+}
+
+// As the end of its namespace would at the source.
+void remove_ipc_objects() {
+  for (const SysvEntry& entry : parse_sysvipc(read_text("/proc/sysvipc/shm"))) ::shmctl(entry.id, IPC_RMID, nullptr);
+  for (const SysvEntry& entry : parse_sysvipc(read_text("/proc/sysvipc/sem"))) ::semctl(entry.id, 0, IPC_RMID);
+  for (const SysvEntry& entry : parse_sysvipc(read_text("/proc/sysvipc/msg"))) ::msgctl(entry.id, IPC_RMID, nullptr);
 }
 
 // False when the program has ended by itself.
@@ -326,6 +346,8 @@ bool move_once(const Settings& settings, Job& job, std::unique_ptr<Worker>& work
   if (settings.leave_running) return true;
   ::waitpid(job.pid, nullptr, __WALL);
   reap_all_but(worker->pid());
+  remove_ipc_objects();
+  if (settings.other_shm) mount_empty_shm();
   if (settings.at_rest) pause_ms(50);
   if (!settings.one_worker) {
     worker.reset();  // before the next one inherits its pipes
@@ -401,6 +423,7 @@ int main(int argc, char** argv) try {
     check(::mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"),
           "mount", "/dev/pts");
     int code = 99;
+    mount_empty_shm();  // what a test leaves there goes with it
     try {
       code = run_job(settings);
     } catch (const std::exception& error) {

@@ -16,7 +16,7 @@ struct Settings {
   int every_ms = 0;
   int kills = 0;
   bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
-       timing = false, one_worker = false, other_vdso = false;
+       timing = false, one_worker = false, other_vdso = false, other_shm = false;
   std::string directory = "/tmp";
   std::vector<char*> command;
 };
@@ -56,6 +56,8 @@ inline Settings parse_settings(int argc, char** argv) {
       settings.other_vdso = true;
     else if (option == "--timing")
       settings.timing = true;
+    else if (option == "--other-shm")
+      settings.other_shm = true;
     else if (option == "--directory")
       settings.directory = argv[++i];
     else

@@ -21,8 +21,11 @@ static void add_maps(pid_t pid, ProcState& state) {
     const bool deleted = m.path.find("(deleted)") != std::string::npos;
     if (m.inode != 0 && deleted) m.inode = 0;
     // An unlinked file is made anew in its folder, under no name.
-    const bool named = m.path.compare(0, 7, "/memfd:") == 0 || m.path.compare(0, 5, "/dev/") == 0;
-    if (deleted && !named) m.path = m.path.substr(0, m.path.rfind('/'));
+    const bool named = m.path.compare(0, 7, "/memfd:") == 0 || m.path.compare(0, 9, "/dev/zero") == 0;
+    // A semaphore was opened by a name that it has no longer.
+    const bool semaphore = m.path.compare(0, 13, "/dev/shm/sem.") == 0;
+    if (semaphore) m.inode = 0;
+    if ((deleted && !named) || semaphore) m.path = m.path.substr(0, m.path.rfind('/'));
     std::string flags;  // "me" and its kind do not change; "sd" (soft-dirty) and "gu" (there may have been a guard) do
     std::string_view rest = m.flags;
     for (auto word = next_word(rest); !word.empty(); word = next_word(rest)) {
@@ -81,9 +84,14 @@ ProcState read_proc_state(pid_t pid) try {
   add_maps(pid, state);
   for (const pid_t tid : list_threads(pid)) add_thread(pid, tid, state);
   add_files(pid, state);
-  for (const char* name : {"cwd", "root", "exe"}) state[name] = read_link(proc_path(pid, name));
   const TaskStat stat = parse_task_stat(read_text(proc_path(pid, "stat")));
   state["terminal"] = fmt::format("{} {}", stat.terminal, stat.foreground_group);
+  for (const char* name : {"cwd", "root", "exe"}) {
+    std::string link = read_link(proc_path(pid, name));
+    // A program that is gone comes back without a name, as unlinked files do.
+    if (link.find(" (deleted)") != std::string::npos) link = link.substr(0, link.rfind('/')) + " (deleted)";
+    state[name] = link;
+  }
   for (const char* name : {"cmdline", "environ", "auxv", "limits"}) state[name] = read_text(proc_path(pid, name));
   return state;
 } catch (const SystemError& error) {

@@ -87,7 +87,48 @@ refused 'a lease on .*/lease, fd 3' 'import fcntl; open("lease", "w").close(); f
 refused 'a file of unknown path .* by inotify, fd 3' 'import ctypes; c = ctypes.CDLL(None); f = c.inotify_init(); c.inotify_add_watch(f, b"/etc/passwd", 2)'
 refused 'a pidfd of process 1, which is not in the tree' 'import os; f = os.pidfd_open(1)'
 refused 'a named pipe that is gone, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR); os.unlink("fifo")'
-refused 'working directory is gone' 'import os; out = os.getcwd(); os.mkdir("cwd"); os.chdir("cwd"); os.rmdir(out + "/cwd"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
+refused 'a POSIX message queue, fd 3' 'import ctypes; c = ctypes.CDLL(None); q = c.mq_open(b"/drover-test", 0o102, 0o600, None); c.mq_unlink(b"/drover-test")'
+refused 'uses System V shared memory' 'import ctypes; c = ctypes.CDLL(None); i = c.shmget(0, 4096, 0o600); c.shmat(i, None, 0); c.shmctl(i, 0, None)'
+refused 'adjusts System V semaphores' 'import ctypes; c = ctypes.CDLL(None); i = c.semget(0, 1, 0o600); c.semop(i, (ctypes.c_short * 3)(0, 1, 0o10000), 1); open("semaphores", "w").write(str(i))'
+ipcrm -s "$(cat semaphores)"
+refused 'working directory is gone with the folder' 'import os; out = os.getcwd(); os.makedirs("a/cwd"); os.chdir("a/cwd"); os.rmdir(out + "/a/cwd"); os.rmdir(out + "/a"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
+
+# A file in memory is put back where it is gone; where another has its name the restore is refused, and nothing stays of one that fails.
+shm=/dev/shm/drover-test-$$
+echo content >$shm
+start "f = open('$shm', 'r+'); g = open('kept', 'w')"
+expect 0 '^$' "$ckpt" dump "$(cat pid)" shm-image
+rm $shm && mv kept moved
+expect 1 "can't restore: .*/kept is not here" "$ckpt" restore --new-pid-namespace shm-image
+[ -e $shm ] && { echo "FAILED: a restore that failed left $shm"; failures=$((failures + 1)); }
+mv moved kept
+echo other >$shm
+expect 1 "can't restore: $shm is another file here" "$ckpt" restore --new-pid-namespace shm-image
+rm $shm
+expect 7 '^$' "$ckpt" restore --new-pid-namespace shm-image
+[ "$(cat $shm)" = content ] || { echo "FAILED: $shm has not come back"; failures=$((failures + 1)); }
+rm -f $shm
+
+# An IPC namespace that the program has to itself goes along, into a new one.
+ipc='
+import ctypes, sys, time
+c = ctypes.CDLL(None)
+q = c.msgget(0x7d, 0o1600)
+c.msgsnd(q, (ctypes.c_char * 20)(3, *bytes(7), *b"word"), 4, 0)
+open("ready", "w").close()
+time.sleep(1.2)
+text = (ctypes.c_char * 20)()
+sys.exit(9 if c.msgget(0x7d, 0) == q and c.msgrcv(q, text, 12, 0, 0) == 4 and text.raw[8:12] == b"word" else 1)'
+if unshare -i true 2>/dev/null; then
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  setsid unshare -i bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+    echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$ipc" </dev/null >out 2>&1 &
+  for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
+  expect 1 'is in a IPC namespace of its own' "$ckpt" dump "$(cat pid)" ipc-image
+  expect 0 '^$' nsenter -i -t "$(cat pid)" "$ckpt" dump --own-ipc "$(cat pid)" ipc-image
+  expect 9 '^$' "$ckpt" restore --new-pid-namespace ipc-image
+  expect 9 '^$' "$ckpt" restore ipc-image
+fi
 
 [ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0
 echo "kept $dir"

@@ -36,6 +36,8 @@ enum class ObjectKind : std::uint8_t {
   Unlinked = 0,  // a regular file; `path`: the folder that it was in
   Pipe = 1,      // both ends are in the tree, or closed; `size`: what it can hold; `path`: of a named one (fifo(7))
   Memfd = 2,     // `path`: its name
+  Tmpfs = 3,     // a regular file in memory with a name, `path`: put there where it is not; opened by its name
+  GoneDirectory = 4,  // removed, and still somebody's working directory or open; `path`: the one that it had
 };
 
 struct FileObject {
@@ -44,9 +46,15 @@ struct FileObject {
   std::uint32_t mode = 0;
   std::uint64_t size = 0;
   std::uint32_t seals = 0;  // of a memfd (fcntl(2), F_GET_SEALS)
+  bool program = false;     // some process runs it: nobody may have it open for writing
+  // Tmpfs only, the last two also GoneDirectory:
+  bool written = false;  // the tree may write to it: its time may lag behind
+  std::int64_t mtime_ns = 0;
+  std::uint64_t device = 0, inode = 0;  // on the machine and boot of the image
+  std::uint32_t uid = 0, gid = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& kind& path& mode& size& seals;
+    a& kind& path& mode& size& seals& program& written& mtime_ns& device& inode& uid& gid;
   }
 };
 

@@ -19,6 +19,7 @@ enum class AreaKind : std::uint8_t {
   Vdso = 4,             // put there by the kernel: code and data of the vdso
   NamelessShared = 5,   // of a file without a name: `file` is an index into OpenFilesState::objects
   NamelessPrivate = 6,  // the same, and pages that were written to travel besides
+  SystemV = 7,          // shared memory: `file` is an index into IpcState::segments; content travels with that
 };
 
 // Advice and limits of an area, madvise(2) and mlock(2).
@@ -36,6 +37,11 @@ enum AreaFlag : std::uint32_t {
   kAreaLocked = 1 << 10,
   kAreaMayWrite = 1 << 11,  // may be made writable later; of a shared area it means a file open for writing
 };
+
+// Of an area in huge pages that were reserved for it (MAP_HUGETLB): the binary logarithm of their size, as mmap(2) has
+// it in its flags; 0: in ordinary pages.
+inline constexpr unsigned kAreaHugeShift = 26;
+inline constexpr std::uint32_t kAreaHugeMask = 0x3fU << kAreaHugeShift;
 
 struct AreaState {
   std::uint64_t start = 0, end = 0;
@@ -84,7 +90,8 @@ struct MemoryState {
   std::uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0;
   std::uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
   std::vector<std::byte> auxv;
-  std::uint32_t executable = 0;  // index into files
+  std::uint32_t executable = 0;         // index into files
+  std::int32_t executable_object = -1;  // of a deleted one, which `files` lacks: index into OpenFilesState::objects
   std::vector<FileIdentity> files;
   std::vector<AreaState> areas;
   std::vector<AreaName> names;
@@ -95,7 +102,7 @@ struct MemoryState {
   template <class A>
   void serialize(A& a, unsigned) {
     a& process& start_code& end_code& start_data& end_data& start_brk& brk& start_stack& arg_start& arg_end& env_start&
-        env_end& auxv& executable& files& areas& names& guards& policies& content_pages;
+        env_end& auxv& executable& executable_object& files& areas& names& guards& policies& content_pages;
   }
 };
 

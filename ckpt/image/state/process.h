@@ -16,6 +16,16 @@ struct LimitState {
   }
 };
 
+// What is not the process's own (clone(2)): the first process of the image that has the same one; 0: its own, or it is
+// the first. Whoever comes later has nothing of it in its own records.
+struct SharedState {
+  std::int32_t memory = 0, handlers = 0, files = 0, directories = 0;  // CLONE_VM, _SIGHAND, _FILES, _FS
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& memory& handlers& files& directories;
+  }
+};
+
 // Of a zombie only the first block and `name` count, and no other record speaks of it.
 struct ProcessState {
   bool zombie = false;
@@ -33,12 +43,15 @@ struct ProcessState {
   bool child_subreaper = false;
   bool thp_disabled = false;
   std::string cwd, root;
+  std::int32_t cwd_object = -1;    // index into OpenFilesState::objects of one that is gone; -1: `cwd` is there
   std::vector<LimitState> limits;  // by RLIMIT_*
+  SharedState shared;
 
   template <class A>
   void serialize(A& a, unsigned) {
     a& zombie& exit_status& name& pid& parent& process_group& session& exit_signal& stopped_by& stop_reported&
-        thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& limits;
+        thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& cwd_object&
+            limits& shared;
   }
 };
 

@@ -22,11 +22,18 @@ ProcessState subreaper(ProcessState state) {
   return state;
 }
 
+ProcessState sharing(ProcessState state, SharedState shared) {
+  state.shared = shared;
+  return state;
+}
+
 // What the kernel would make of the steps.
 class World {
  public:
   struct Person {
     pid_t parent, group, session;
+    // Whose were they first.
+    pid_t memory = 0, handlers = 0, files = 0, directories = 0;
     bool operator==(const Person&) const = default;
   };
 
@@ -35,10 +42,10 @@ class World {
       case BirthAct::Make:
         people_[step.pid] = step.by == 0 ? Person{kAbove, kOutside, kOutside}
                                          : Person{step.by, people_.at(step.by).group, people_.at(step.by).session};
-        return;
+        return share(step);
       case BirthAct::MakeSibling:
         people_[step.pid] = {people_.at(step.by).parent, people_.at(step.by).group, people_.at(step.by).session};
-        return;
+        return share(step);
       case BirthAct::NewSession:
         EXPECT_FALSE(has_group(step.pid));
         people_.at(step.pid).group = people_.at(step.pid).session = step.pid;
@@ -61,6 +68,15 @@ class World {
   static constexpr pid_t kAbove = 1, kOutside = 900;
 
  private:
+  void share(const BirthStep& step) {
+    Person& born = people_.at(step.pid);
+    const Person maker = step.by == 0 ? Person{} : people_.at(step.by);
+    born.memory = (step.shares & kShareMemory) != 0 ? maker.memory : step.pid;
+    born.handlers = (step.shares & kShareHandlers) != 0 ? maker.handlers : step.pid;
+    born.files = (step.shares & kShareFiles) != 0 ? maker.files : step.pid;
+    born.directories = (step.shares & kShareDirectories) != 0 ? maker.directories : step.pid;
+    EXPECT_TRUE((step.shares & kShareHandlers) == 0 || (step.shares & kShareMemory) != 0) << "clone(2): EINVAL";
+  }
   bool has_group(pid_t group) const {
     return std::any_of(people_.begin(), people_.end(), [group](const auto& p) { return p.second.group == group; });
   }
@@ -93,7 +109,13 @@ void expect_born(const std::vector<ProcessState>& tree) {
     world.obey(step);
   }
   std::map<pid_t, World::Person> wanted;
-  for (const ProcessState& state : tree) wanted[state.pid] = {state.parent, state.process_group, state.session};
+  for (const ProcessState& state : tree) {
+    const auto first = [&](std::int32_t other) { return other != 0 ? other : state.pid; };
+    const SharedState& shared = state.shared;
+    wanted[state.pid] = {
+        state.parent,        state.process_group,      state.session, first(shared.memory), first(shared.handlers),
+        first(shared.files), first(shared.directories)};
+  }
   for (const auto& [pid, person] : world.people_)
     EXPECT_TRUE(wanted.count(pid) != 0 && wanted[pid] == person)
         << pid << ": parent " << person.parent << ", group " << person.group << ", session " << person.session;
@@ -144,6 +166,29 @@ TEST(Births, OrphansAreSiblingsOfTheRoot) {
 TEST(Births, ASubreaperTakesIn) {
   expect_born(
       {process(10, 1, 10, 10), subreaper(process(11, 10, 10, 10)), process(12, 11, 50, 50), process(13, 12, 50, 50)});
+}
+
+TEST(Births, TablesOfTheParentOrOfASibling) {
+  const ProcessState root = process(10, 1, 10, 10);
+  expect_born({root, sharing(process(11, 10, 10, 10), {.files = 10, .directories = 10}),
+               sharing(process(12, 10, 10, 10), {.memory = 10, .handlers = 10}),
+               sharing(process(13, 12, 13, 10), {.memory = 10, .files = 12})});
+  expect_born({root, process(11, 10, 10, 10), sharing(process(12, 10, 10, 10), {.files = 11, .directories = 11}),
+               sharing(process(13, 10, 10, 10), {.files = 11})});
+  // A sibling of the root, and one in a session that its sibling has begun.
+  expect_born({root, sharing(process(11, 1, 10, 10), {.memory = 10})});
+  expect_born({root, process(11, 10, 11, 11), process(12, 11, 11, 11),
+               sharing(process(13, 11, 11, 11), {.memory = 12, .handlers = 12, .files = 12, .directories = 12})});
+}
+
+TEST(Births, TablesOfSomebodyElseAreRefused) {
+  const ProcessState root = process(10, 1, 10, 10);
+  EXPECT_EQ(refusal({root, process(11, 10, 10, 10), sharing(process(12, 11, 10, 10), {.files = 10})}),
+            "process 12 shares its descriptors with process 10, which is neither its parent nor a sibling that could "
+            "have made it");
+  // Of two makers each has a part of it only.
+  EXPECT_NE(
+      refusal({root, process(11, 10, 10, 10), sharing(process(12, 10, 10, 10), {.files = 10, .directories = 11})}), "");
 }
 
 TEST(Births, WhatCannotBeIsRefused) {

@@ -12,6 +12,7 @@
 #include "ckpt/sys/maps.h"
 #include "ckpt/sys/numa_maps.h"
 #include "ckpt/sys/posix_timers.h"
+#include "ckpt/sys/sysvipc.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 
@@ -56,6 +57,32 @@ TEST(NumaMaps, TellsTheAreasThatHaveAPolicy) {
       "7ffd00001000 interleave:0-3 stack anon=3\n");
   EXPECT_EQ(starts, (std::vector<std::uint64_t>{0x7f00000000, 0x7ffd00001000}));
   EXPECT_TRUE(parse_numa_maps("").empty());
+}
+
+TEST(SysvIpc, TellsKeysIdsAndSwap) {
+  const auto segments = parse_sysvipc(
+      "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      "
+      "dtime      ctime                   rss                  swap\n"
+      "      4660          0   600                  4096  8397     0      0 65534 65534 65534 65534          0         "
+      " "
+      "0 1795398830                     0                  8192\n"
+      "-559038737      65539  1600                 16384  8397  8397      8 65534 65534 65534 65534 1795398830         "
+      " "
+      "0 1795398830                  4096                     0\n");
+  ASSERT_EQ(segments.size(), 2U);
+  EXPECT_EQ(segments[0].key, 4660);
+  EXPECT_EQ(segments[0].swap_bytes, 8192U);
+  EXPECT_EQ(segments[1].key, -559038737);
+  EXPECT_EQ(segments[1].id, 65539);
+  EXPECT_EQ(segments[1].swap_bytes, 0U);
+}
+
+TEST(SysvIpc, QueuesHaveNoSwapAndRubbishIsRefused) {
+  const auto queues = parse_sysvipc("key msqid perms cbytes qnum\n 1 2 600 0 0\n");
+  ASSERT_EQ(queues.size(), 1U);
+  EXPECT_EQ(queues[0].swap_bytes, 0U);
+  EXPECT_TRUE(parse_sysvipc("").empty());
+  EXPECT_THROW(parse_sysvipc("key msqid\nrubbish\n"), std::invalid_argument);
 }
 
 TEST(Maps, SmapsCarriesFlagsSwapAndKey) {
