@@ -86,8 +86,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
   }
   if (auto refusal = find_sharing_obstacle(pids)) return refusal;
-  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects), tree.files)) return refusal;
-  if (auto refusal = copy_queues(tree.files)) return refusal;
+  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, true), tree.files)) return refusal;
   for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));
   tree.processes.resize(pids.size());
   for (std::size_t i = 0; i < pids.size(); ++i) {

@@ -35,6 +35,9 @@ struct DumpOptions {
   // Locks on files come back only if nobody takes them in between, and can't while the dumped tree still holds them: a
   // live migration refuses them.
   bool locks = false;
+  // So do ports and abstract names of sockets: whoever dumps for a live migration leaves this off, and a tree that
+  // holds one is refused.
+  bool network_names = false;
   // Pages as LZ4 blocks where that makes them smaller. Worth it only where the link is slower than LZ4: the caller
   // measures.
   bool compress = false;

@@ -16,6 +16,7 @@
 #include "ckpt/image/state/files.h"
 #include "ckpt/image/state/memory.h"
 #include "ckpt/sys/maps.h"
+#include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
@@ -62,12 +63,11 @@ struct FilePlan {
     int fd;
   };
   std::vector<Place> places;
+  std::vector<UniqueFd> in_flight;  // what is on its way through sockets; those that nobody else has are in `places`
 };
+// Looks into the queues of the tree's sockets only when the tree is frozen.
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions&,
-                        TreeObjects&);
-
-// What lies in the queues of the sockets among them; a Refusal if something does that can't be carried.
-std::optional<Refusal> copy_queues(FilePlan&);
+                        TreeObjects&, bool frozen);
 
 // What processes may share besides memory that is mapped shared: found by kcmp(2).
 std::optional<Refusal> find_sharing_obstacle(std::span<const pid_t> processes);

@@ -11,6 +11,7 @@
 
 #include "ckpt/image/state/files.h"
 #include "ckpt/restore/restore.h"
+#include "ckpt/restore/socket_names.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
@@ -21,8 +22,8 @@ class FileTable {
   void make_objects(const OpenFilesState&);
   // Throws ImageError if there is no such object, or more content than it holds.
   void add_content(const FileDataState&);
-  // Everything else.
-  void open_all(const OpenFilesState&, const RestoreOptions&);
+  // Everything else. `names` must live until the tree is let go.
+  void open_all(const OpenFilesState&, const RestoreOptions&, SocketNames& names);
 
   // When all that is mapped has been mapped: some seals forbid it.
   void seal(const OpenFilesState&);
@@ -36,7 +37,6 @@ class FileTable {
   UniqueFd open_one(const OpenFileState&, const OpenFilesState&, const RestoreOptions&);
   UniqueFd open_external(const OpenFileState&, const RestoreOptions&);
   UniqueFd open_pipe(const OpenFileState&, const FileObject&);
-  void open_socket(const OpenFilesState&, std::size_t index);
   void make_pipe(const FileObject&, std::uint32_t number);
   void make_fifo(const FileObject&, std::uint32_t number);
 

@@ -52,6 +52,7 @@ struct SharedObject {
 struct RestoredTree {
   ImageModel model;
   FileTable files;
+  SocketNames socket_names;
   std::list<ProcessImage> helper_images;
   std::list<HeldProcess> processes;  // the root first, in the order of the image
   std::list<HeldProcess> helpers;    // ended again before the tree is let go

@@ -15,6 +15,7 @@ namespace drover {
 static DumpOptions dump_options() {
   DumpOptions options;
   options.locks = true;
+  options.network_names = true;
   return options;
 }
 

@@ -62,6 +62,7 @@ DumpOptions dump_options(const Job& job) {
   options.context = {std::byte{1}, std::byte{2}};
   options.namespaces_of = ::getppid();
   options.locks = true;
+  options.network_names = true;
   return options;
 }
 
