@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 
 #include "ckpt/dump/sockets.h"
 
@@ -41,6 +41,25 @@ class PeekMode {
   const UniqueFd& socket_;
   int before_;
   bool of_unix_, wanted_sender_;
+};
+
+// Memory with an end behind which nobody can write.
+class Buffer {
+ public:
+  Buffer() : memory_(::mmap(nullptr, kLongest + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    if (memory_ == MAP_FAILED || ::mprotect(end(), kPage, PROT_NONE) != 0)
+      throw SystemError("mmap", "a buffer for a socket's queue", errno);
+  }
+  ~Buffer() { ::munmap(memory_, kLongest + kPage); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  std::byte* start() const { return static_cast<std::byte*>(memory_); }
+  std::byte* end() const { return start() + kLongest; }
+
+ private:
+  static constexpr std::size_t kPage = 4096;
+  void* memory_;  // only what is used is ever touched
 };
 
 struct Peeked {
@@ -91,18 +110,15 @@ static Peeked peek(const UniqueFd& socket, std::byte* to, std::size_t most) {
   return peeked;
 }
 
-// Descriptors lie with one byte of a stream, before which others may have been sent without. Each look that touches the
-// piece they came with shows them: the shortest one ends with its first byte.
-static std::size_t bytes_before_rights(const UniqueFd& socket, PeekMode& mode, std::byte* to, std::size_t offset,
+// Descriptors come with a piece of a stream, before which others may have been sent without. How many bytes those have
+// no look tells: it goes on to the next piece, and shows its descriptors, even where there is no room for more of it
+// (unix_stream_read_generic(), MSG_PEEK). But a piece that can't be copied as a whole is not counted and ends the look.
+static std::size_t bytes_before_rights(const UniqueFd& socket, PeekMode& mode, const Buffer& buffer, std::size_t offset,
                                        std::size_t bytes) {
-  std::size_t without = 0, with = bytes;
-  while (with - without > 1) {
-    const std::size_t middle = (without + with) / 2;
-    mode.set_offset(static_cast<int>(offset));
-    (peek(socket, to, middle).rights.empty() ? without : with) = middle;
-  }
+  mode.set_offset(static_cast<int>(offset));
+  const Peeked others = peek(socket, buffer.end() - (bytes - 1), bytes);
   mode.set_offset(static_cast<int>(offset + bytes));
-  return with - 1;
+  return others.bytes > 0 ? static_cast<std::size_t>(others.bytes) : 0;
 }
 
 static std::optional<Refusal> find_message_obstacle(const Peeked& peeked, const std::string& name) {
@@ -135,9 +151,9 @@ std::optional<Refusal> copy_queue(const UniqueFd& socket, const std::string& nam
   std::size_t offset = 0, end = SIZE_MAX;
   if (auto refusal = find_error(socket, name, state, end)) return refusal;
   PeekMode mode(socket, state);
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kLongest);  // only what is used is ever touched
+  const Buffer buffer;
   while (offset < end) {
-    Peeked peeked = peek(socket, buffer.get(), kLongest);
+    Peeked peeked = peek(socket, buffer.start(), kLongest);
     const int error = peeked.bytes < 0 ? errno : 0;
     if (error == EAGAIN || error == ENOTCONN || error == EINVAL || error == ECONNRESET) return std::nullopt;
     if (error != 0) throw SystemError("look into the queue of", name, error);
@@ -147,7 +163,7 @@ std::optional<Refusal> copy_queue(const UniqueFd& socket, const std::string& nam
     if (peeked.bytes == 0 && (state.shut_down & 1) != 0) return std::nullopt;
     const auto bytes = static_cast<std::size_t>(peeked.bytes);
     if (state.type == SOCK_STREAM && !peeked.rights.empty()) {
-      const std::size_t before = bytes_before_rights(socket, mode, buffer.get(), offset, bytes);
+      const std::size_t before = bytes_before_rights(socket, mode, buffer, offset, bytes);
       SocketMessage plain{{}, {}, {}, peeked.message.sender};
       auto& all = peeked.message.bytes;
       plain.bytes.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(before));
