@@ -44,7 +44,7 @@ std::set<std::string> SocketFileFinder::folders_of(const std::string& path) {
   std::set<std::string> folders;
   const std::string parent = path.substr(0, path.rfind('/') + 1);
   const auto add = [&](const std::string& base) {
-    if (auto folder = resolve(base + "/" + parent); !folder.empty()) folders.insert(std::move(folder));
+    if (auto folder = resolve(fmt::format("{}/{}", base, parent)); !folder.empty()) folders.insert(std::move(folder));
   };
   for (const pid_t pid : processes_) {
     if (const auto base = try_read_link(proc_path(pid, path[0] == '/' ? "root" : "cwd"))) add(*base);
