@@ -83,7 +83,7 @@ int main(void) {
   pass_one(loop[0], "loop", again);
   // A socket that listens, with somebody who waits.
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  snprintf(address.sun_path, sizeof address.sun_path, "/tmp/drover-flight-%d", getpid());
+  snprintf(address.sun_path, sizeof address.sun_path, "%s.socket", name);
   int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
   CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 3) == 0);
   CHECK(connect(client, (struct sockaddr *)&address, sizeof address) == 0);
@@ -119,7 +119,7 @@ int main(void) {
   CHECK(take(packets[1], 199, "files", fds) == 3);
   expect(fds[0], "unlinked");
   struct stat info;
-  CHECK(fstat(fds[0], &info) == 0 && info.st_nlink == 0 && read(fds[1], name, 1) == 1 && write(fds[2], "x", 1) == 1);
+  CHECK(fstat(fds[0], &info) == 0 && info.st_nlink == 0 && read(fds[1], &info, 1) == 1 && write(fds[2], "x", 1) == 1);
   int got_inner = take_one(packets[1], "inner"), got_innermost = take_one(got_inner, "in inner");
   expect(got_innermost, "innermost");
   CHECK(write(got_inner, "hello", 5) == 5);

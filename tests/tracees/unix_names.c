@@ -104,7 +104,7 @@ int main(void) {
   int packets = connect_from(socket(AF_UNIX, SOCK_SEQPACKET, 0), path("inner/relative")), packets_server = accept(relative_listener, NULL, NULL);
   CHECK(send(packets, "one", 3, 0) == 3 && send(packets, "two", 3, 0) == 3);
   // Abstract, with four who wait: the second has said that it will send nothing.
-  snprintf(text, sizeof text, "%cdrover names %d", 0, getpid());
+  snprintf(text, sizeof text, "%c%s", 0, folder);
   struct name abstract = make_name(text, 1 + strlen(text + 1));
   int abstract_listener = listening(SOCK_STREAM, abstract, 5), waiting[4];
   for (int i = 0; i < 4; ++i) {
