@@ -55,18 +55,27 @@ class Connector {
     return {who, status.uid[1], status.gid[1]};
   }
 
+  // While the tree runs somebody is about to accept it, as a rule. What a closed one had sent can't be seen, nor that
+  // it sent nothing.
+  std::optional<Refusal> find_pending_obstacle(std::uint32_t inode, const PlannedSocket* client,
+                                               std::uint32_t listener) const {
+    if (inode != 0 && client == nullptr && !plan_.unknown_rights)
+      return refuse("has a connection from outside that waits to be accepted", listener);
+    if (!plan_.frozen) return std::nullopt;
+    if (inode == 0) return refuse("has a connection that was closed before it was accepted", listener);
+    if (client->info.unread_by_peer == 0) return std::nullopt;
+    return refuse("has a connection that sent something before it was accepted", listener);
+  }
+
   std::optional<Refusal> add_pending(const PlannedSocket& listener) {
     if (!listener.info.listening) return std::nullopt;
     listening_.insert(state(listener.index).name);
     for (const std::uint32_t inode : listener.info.pending) {
-      // What it had sent can't be seen, nor that it sent nothing.
-      if (inode == 0) return refuse("has a connection that was closed before it was accepted", listener.index);
       const auto client = plan_.sockets.find(inode);
-      if (client == plan_.sockets.end() && plan_.unknown_rights) continue;
-      if (client == plan_.sockets.end())
-        return refuse("has a connection from outside that waits to be accepted", listener.index);
-      if (client->second.info.unread_by_peer != 0)
-        return refuse("has a connection that sent something before it was accepted", listener.index);
+      const bool known = inode != 0 && client != plan_.sockets.end();
+      if (auto refusal = find_pending_obstacle(inode, known ? &client->second : nullptr, listener.index))
+        return refusal;
+      if (!known) continue;
       waiting_.insert(inode);
       const std::uint32_t index = client->second.index;
       state(listener.index).pending.push_back({index, holder_of(index)});

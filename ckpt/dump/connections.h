@@ -22,6 +22,7 @@ struct SocketPlan {
   std::map<ino_t, PlannedSocket> sockets;  // unix sockets, by inode
   // Something is on its way through a socket that has not been looked into: what seems to lead outside may not.
   bool unknown_rights = false;
+  bool frozen = false;
 };
 
 // Completes the states of unix sockets. `processes`: of the tree; `names`: of the open files, for refusals.

@@ -57,7 +57,7 @@ namespace {
 class FilePlanner {
  public:
   FilePlanner(const DumpOptions& options, TreeObjects& objects, bool frozen)
-      : options_(options), objects_(objects), frozen_(frozen) {}
+      : options_(options), objects_(objects), sockets_{{}, false, frozen} {}
 
   std::optional<Refusal> add_process(pid_t pid) {
     FilesState& table = plan_.tables.emplace_back();
@@ -76,7 +76,7 @@ class FilePlanner {
       if (auto refusal = find_or_add(*d, index)) return refusal;
       if (auto refusal = add_locks(*d, index == known, table)) return refusal;
       table.descriptors.push_back({fd, (d->detail.flags & O_CLOEXEC) != 0, index});
-      sockets_.unknown_rights |= !frozen_ && d->detail.rights_in_flight != 0;
+      sockets_.unknown_rights |= !sockets_.frozen && d->detail.rights_in_flight != 0;
     }
     return std::nullopt;
   }
@@ -209,7 +209,6 @@ class FilePlanner {
   std::vector<Descriptor> first_;  // of each open file
   std::map<std::pair<dev_t, ino_t>, std::vector<std::uint32_t>> by_inode_;
   TreeObjects& objects_;
-  bool frozen_;
   SocketPlan sockets_;
   std::set<std::tuple<pid_t, dev_t, ino_t, std::int64_t, std::int64_t>> posix_locks_;
 };

@@ -59,7 +59,7 @@ std::optional<SocketFile> SocketFileFinder::search_all(const std::string& path, 
   const auto folders = folders_of(path);
   const std::string last = path.substr(path.rfind('/') + 1);
   for (const std::string& folder : folders) {
-    if (auto file = look_at(folder + "/" + last, inode)) return file;
+    if (auto file = look_at(fmt::format("{}/{}", folder, last), inode)) return file;
   }
   for (const std::string& folder : folders) {
     if (auto file = search(folder, inode)) return file;
