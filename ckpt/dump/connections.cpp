@@ -63,7 +63,7 @@ class Connector {
       return refuse("has a connection from outside that waits to be accepted", listener);
     if (!plan_.frozen) return std::nullopt;
     if (inode == 0) return refuse("has a connection that was closed before it was accepted", listener);
-    if (client->info.unread_by_peer == 0) return std::nullopt;
+    if (client == nullptr || client->info.unread_by_peer == 0) return std::nullopt;
     return refuse("has a connection that sent something before it was accepted", listener);
   }
 
