@@ -147,8 +147,8 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
   }
   const auto sharing = find_sharing(pids);
-  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, sharing), tree.files)) return refusal;
-  if (auto refusal = copy_queues(tree.files)) return refusal;
+  if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, true, sharing), tree.files))
+    return refusal;
   if (auto refusal = collect_terminals(tree.files)) return refusal;
   if (auto refusal = look_at_ipc(options, tree)) return refusal;
   for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));

@@ -43,6 +43,9 @@ struct DumpOptions {
   // The tree may have one terminal whose master is outside, such as the one it was started from: the restorer gets
   // another one for it (HeldTree::take_terminal()).
   bool terminal = false;
+  // So do ports and abstract names of sockets: whoever dumps for a live migration leaves this off, and a tree that
+  // holds one is refused.
+  bool network_names = false;
   // Pages as LZ4 blocks where that makes them smaller. Worth it only where the link is slower than LZ4: the caller
   // measures.
   bool compress = false;

@@ -100,7 +100,7 @@ static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) 
     }
     living.push_back(pid);
   }
-  auto files = plan_files(living, ended, options, objects);
+  auto files = plan_files(living, ended, options, objects, false);
   if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;
   return std::nullopt;
 }

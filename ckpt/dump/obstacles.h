@@ -18,6 +18,7 @@
 #include "ckpt/image/state/memory.h"
 #include "ckpt/image/state/process.h"
 #include "ckpt/sys/maps.h"
+#include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
@@ -81,13 +82,12 @@ struct FilePlan {
     Place master{0, -1}, slave{0, -1};
   };
   std::vector<TerminalPlace> terminals;
+  std::vector<UniqueFd> in_flight;  // what is on its way through sockets; those that nobody else has are in `places`
 };
-// `sharing`: as find_sharing() gives it, in the order of `processes`; empty: not known.
+// Looks into the queues of the tree's sockets only when the tree is frozen. `sharing`: as find_sharing() gives it, in
+// the order of `processes`; empty: not known.
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions&,
-                        TreeObjects&, std::span<const SharedState> sharing = {});
-
-// What lies in the queues of the sockets among them; a Refusal if something does that can't be carried.
-std::optional<Refusal> copy_queues(FilePlan&);
+                        TreeObjects&, bool frozen, std::span<const SharedState> sharing = {});
 
 // Modes, sizes and contents of the terminals among them, of a frozen tree.
 std::optional<Refusal> collect_terminals(FilePlan&);

@@ -16,6 +16,7 @@
 namespace drover {
 
 std::string Descriptor::name() const {
+  if (!through.empty()) return "on its way through " + through;
   return of_root ? fmt::format("fd {}", fd) : fmt::format("fd {} of process {}", fd, process);
 }
 
@@ -187,12 +188,12 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
   return Refusal{fmt::format("holds {}, {}", d.link, d.name())};
 }
 
-static std::optional<Refusal> plan_socket(const Descriptor& d, OpenFileState& file, ino_t& peer) {
-  const UniqueFd socket = borrow(d.process, d.fd);
-  const std::string kind = socket_kind(socket);
-  if (kind != "a unix socket") return Refusal{fmt::format("holds {}, {}", kind, d.name())};
-  file.kind = FileKind::UnixSocket;
-  return plan_unix_socket(socket, d.info.st_ino, d.name(), file.socket.emplace(), peer);
+// What belongs to the processes that have it is set when they are there; nobody has what is only on its way.
+static std::optional<Refusal> find_in_flight_obstacle(const Descriptor& d, const OpenFileState& file) {
+  const bool bound_to_process = file.kind == FileKind::Epoll || file.kind == FileKind::Pidfd ||
+                                (file.kind == FileKind::TimerFd && file.value_ns != 0) || !d.detail.locks.empty();
+  if (!bound_to_process) return std::nullopt;
+  return Refusal{fmt::format("has a timer, an epoll, a pidfd or a lock {} ({})", d.name(), d.link)};
 }
 
 static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& file) {
@@ -204,8 +205,29 @@ static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& fil
   return std::nullopt;
 }
 
+static std::optional<Refusal> plan_by_kind(const Descriptor& d, const DumpOptions& options, OpenFileState& file,
+                                           UnixSocketInfo& info) {
+  switch (d.info.st_mode & S_IFMT) {
+    case S_IFREG:
+      return plan_regular(d, file);
+    case S_IFDIR:
+      return plan_directory(d, file);
+    case S_IFCHR:
+      return plan_device(d, file);
+    case S_IFIFO:
+      return plan_pipe(d, file);
+    case S_IFSOCK:
+      file.kind = FileKind::Socket;
+      return plan_socket(borrow(d.process, d.fd), d.info.st_ino, d.name(), options, file.socket.emplace(), info);
+    case S_IFBLK:
+      return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
+    default:
+      return plan_anonymous(d, file);
+  }
+}
+
 std::optional<Refusal> plan_descriptor(const Descriptor& d, const DumpOptions& options, OpenFileState& file,
-                                       ino_t& peer) {
+                                       UnixSocketInfo& info) {
   file.flags = d.detail.flags & ~O_CLOEXEC;
   file.position = d.detail.position;
   for (const ExternalFile& external : options.external) {
@@ -218,27 +240,13 @@ std::optional<Refusal> plan_descriptor(const Descriptor& d, const DumpOptions& o
     if (lock.kind == LockKind::Lease) return Refusal{fmt::format("holds a lease on {}, {}", d.link, d.name())};
   }
   if (d.detail.flags & O_ASYNC) return Refusal{fmt::format("wants signals for input (O_ASYNC), {}", d.name())};
-  if (d.detail.pidfd_target) return plan_pidfd(d, file);
-  switch (d.info.st_mode & S_IFMT) {
-    case S_IFREG:
-      return plan_regular(d, file);
-    case S_IFDIR:
-      return plan_directory(d, file);
-    case S_IFCHR:
-      return plan_device(d, file);
-    case S_IFIFO:
-      return plan_pipe(d, file);
-    case S_IFSOCK:
-      return plan_socket(d, file, peer);
-    case S_IFBLK:
-      return Refusal{fmt::format("holds a block device, {} ({})", d.name(), d.link)};
-    default:
-      return plan_anonymous(d, file);
-  }
+  auto refusal = d.detail.pidfd_target ? plan_pidfd(d, file) : plan_by_kind(d, options, file, info);
+  if (!refusal && !d.through.empty()) refusal = find_in_flight_obstacle(d, file);
+  return refusal;
 }
 
 std::optional<Descriptor> look_at_descriptor(pid_t pid, int fd, bool of_root) {
-  Descriptor d{pid, fd, of_root, {}, {}, {}};
+  Descriptor d{pid, fd, of_root, {}, {}, {}, {}};
   const auto link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd));
   const auto info = try_read_text(fmt::format("/proc/{}/fdinfo/{}", pid, fd));
   if (!link || !info || ::stat(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), &d.info) != 0) return std::nullopt;

@@ -11,6 +11,7 @@
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/state/files.h"
 #include "ckpt/sys/fdinfo.h"
+#include "ckpt/sys/unix_diag.h"
 
 namespace drover {
 
@@ -21,14 +22,15 @@ struct Descriptor {
   std::string link;
   struct stat info;
   FdInfo detail;
+  std::string through = {};  // on its way through this socket; `process` is we
   std::string name() const;  // for refusals: "fd 7", or "fd 7 of process 4711" if that is not the root
 };
 
 // Empty if it has been closed since it was listed.
 std::optional<Descriptor> look_at_descriptor(pid_t pid, int fd, bool of_root);
 
-// `peer`: the inode of a unix socket's peer, 0: none.
-std::optional<Refusal> plan_descriptor(const Descriptor&, const DumpOptions&, OpenFileState&, ino_t& peer);
+// `info`: of a unix socket.
+std::optional<Refusal> plan_descriptor(const Descriptor&, const DumpOptions&, OpenFileState&, UnixSocketInfo& info);
 
 // What FileKind::Nameless and Pipe are descriptions of.
 FileObject describe_object(const Descriptor&);

@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 #include <tuple>
 
+#include "ckpt/dump/connections.h"
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/plan_descriptor.h"
 #include "ckpt/dump/plan_terminals.h"
@@ -56,7 +58,8 @@ namespace {
 
 class FilePlanner {
  public:
-  FilePlanner(const DumpOptions& options, TreeObjects& objects) : options_(options), objects_(objects) {}
+  FilePlanner(const DumpOptions& options, TreeObjects& objects, bool frozen)
+      : options_(options), objects_(objects), sockets_{{}, false, frozen} {}
 
   std::optional<Refusal> add_process(pid_t pid) {
     FilesState& table = plan_.tables.emplace_back();
@@ -75,6 +78,22 @@ class FilePlanner {
       if (auto refusal = find_or_add(*d, index)) return refusal;
       if (auto refusal = add_locks(*d, index == known, table)) return refusal;
       table.descriptors.push_back({fd, (d->detail.flags & O_CLOEXEC) != 0, index});
+      sockets_.unknown_rights |= !sockets_.frozen && d->detail.rights_in_flight != 0;
+    }
+    return std::nullopt;
+  }
+
+  // What lies in queues, and in the queues of what is found there, and so on.
+  std::optional<Refusal> look_into_queues() {
+    for (std::uint32_t i = 0; i < first_.size(); ++i) {
+      int unread = 0;
+      const OpenFileState& file = plan_.state.files[i];
+      const Descriptor& d = first_[i];
+      if (file.kind == FileKind::Inotify && ::ioctl(borrow(d.process, d.fd).get(), FIONREAD, &unread) == 0 &&
+          unread != 0)
+        return Refusal{"has events of inotify that it has not read, " + d.name()};
+      if (!file.socket) continue;
+      if (auto refusal = look_into_queue(i)) return refusal;
     }
     return std::nullopt;
   }
@@ -87,14 +106,10 @@ class FilePlanner {
   Or<FilePlan> finish(std::span<const pid_t> living, std::span<const pid_t> all) {
     std::vector<std::string> names;
     for (const Descriptor& d : first_) names.push_back(fmt::format("{} ({})", d.name(), d.link));
-    if (auto refusal = find_pipe_to_outside(plan_, names)) return *refusal;
-    for (const auto& [inode, socket] : sockets_) {
-      if (socket.peer == 0) continue;
-      const auto peer = sockets_.find(socket.peer);
-      if (peer == sockets_.end() || peer->second.peer != inode)
-        return Refusal{fmt::format("holds a unix socket that leads outside, {}", names[socket.index])};
-      plan_.state.files[socket.index].socket->peer = static_cast<std::int32_t>(peer->second.index);
+    if (!sockets_.unknown_rights) {
+      if (auto refusal = find_pipe_to_outside(plan_, names)) return *refusal;
     }
+    if (auto refusal = connect_sockets(sockets_, living, names, options_, plan_)) return *refusal;
     for (std::size_t i = 0; i < first_.size(); ++i) {
       if (plan_.state.files[i].kind == FileKind::Epoll && plan_.state.files[i].watcher == 0)
         return Refusal{fmt::format("watches a file that it has closed, epoll {}", names[i])};
@@ -105,6 +120,33 @@ class FilePlanner {
   }
 
  private:
+  std::optional<Refusal> look_into_queue(std::uint32_t index) {
+    const std::string name = first_[index].name();
+    SocketState socket = *plan_.state.files[index].socket;
+    std::vector<std::vector<UniqueFd>> rights;
+    if (auto refusal = copy_queue(borrow(first_[index].process, first_[index].fd), name, socket, rights))
+      return refusal;
+    for (std::size_t i = 0; i < rights.size(); ++i) {
+      for (UniqueFd& fd : rights[i]) {
+        if (auto refusal = add_in_flight(std::move(fd), "a unix socket, " + name, socket.queue[i])) return refusal;
+      }
+    }
+    plan_.state.files[index].socket = std::move(socket);
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> add_in_flight(UniqueFd fd, const std::string& through, SocketMessage& message) {
+    auto d = look_at_descriptor(::getpid(), fd.get(), false);
+    if (!d) throw SystemError("look at what is on its way through", through, ENOENT);
+    d->through = through;
+    const std::size_t known = first_.size();
+    std::uint32_t index = 0;
+    if (auto refusal = find_or_add(*d, index)) return refusal;
+    message.descriptors.push_back(index);
+    if (index == known) plan_.in_flight.push_back(std::move(fd));
+    return std::nullopt;
+  }
+
   std::optional<Refusal> find_targets(std::span<const pid_t> living, std::span<const pid_t> all,
                                       const std::vector<std::string>& names) {
     std::optional<std::set<std::string>> paths;
@@ -153,12 +195,13 @@ class FilePlanner {
       return std::nullopt;
     }
     OpenFileState file;
-    ino_t peer = 0;
-    if (auto refusal = plan_descriptor(d, options_, file, peer)) return refusal;
+    UnixSocketInfo info;
+    if (auto refusal = plan_descriptor(d, options_, file, info)) return refusal;
     if (file.kind == FileKind::Terminal) {
       if (auto refusal = terminals_.add(d, file)) return refusal;
     }
-    if (file.kind == FileKind::UnixSocket) sockets_[d.info.st_ino] = {static_cast<std::uint32_t>(first_.size()), peer};
+    if (file.socket && file.socket->domain == AF_UNIX)
+      sockets_.sockets[d.info.st_ino] = {static_cast<std::uint32_t>(first_.size()), std::move(info)};
     const bool written = (d.detail.flags & O_ACCMODE) != O_RDONLY;
     if (file.kind == FileKind::Regular) {
       if (auto refusal = plan_tmpfs_file(d.link, d.info, written, d.name(), objects_)) return refusal;
@@ -188,33 +231,15 @@ class FilePlanner {
   std::map<std::pair<dev_t, ino_t>, std::vector<std::uint32_t>> by_inode_;
   TreeObjects& objects_;
   TerminalPlanner terminals_;
-  struct Socket {
-    std::uint32_t index;
-    ino_t peer;  // inode, 0: none
-  };
-  std::map<ino_t, Socket> sockets_;
+  SocketPlan sockets_;
   std::set<std::tuple<pid_t, dev_t, ino_t, std::int64_t, std::int64_t>> posix_locks_;
 };
 
 }  // namespace
 
-std::optional<Refusal> copy_queues(FilePlan& plan) {
-  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
-    OpenFileState& file = plan.state.files[i];
-    const auto& [process, fd] = plan.places[i];
-    int unread = 0;
-    if (file.kind == FileKind::Inotify && ::ioctl(borrow(process, fd).get(), FIONREAD, &unread) == 0 && unread != 0)
-      return Refusal{fmt::format("has events of inotify that it has not read, fd {} of process {}", fd, process)};
-    if (file.kind != FileKind::UnixSocket) continue;
-    if (auto refusal = copy_queue(borrow(process, fd), fmt::format("fd {} of process {}", fd, process), *file.socket))
-      return refusal;
-  }
-  return std::nullopt;
-}
-
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions& options,
-                        TreeObjects& objects, std::span<const SharedState> sharing) {
-  FilePlanner planner(options, objects);
+                        TreeObjects& objects, bool frozen, std::span<const SharedState> sharing) {
+  FilePlanner planner(options, objects, frozen);
   const auto holder = [&](std::size_t i) { return i < sharing.size() ? sharing[i].files : 0; };
   for (std::size_t i = 0; i < processes.size(); ++i) {
     if (holder(i) != 0) planner.know_sharer(processes[i], holder(i));
@@ -224,6 +249,9 @@ Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t>
       planner.add_nothing(processes[i]);
     else if (auto refusal = planner.add_process(processes[i]))
       return *refusal;
+  }
+  if (frozen) {
+    if (auto refusal = planner.look_into_queues()) return *refusal;
   }
   std::vector<pid_t> all(processes.begin(), processes.end());
   all.insert(all.end(), zombies.begin(), zombies.end());

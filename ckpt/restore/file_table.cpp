@@ -17,7 +17,8 @@
 #include <array>
 
 #include "ckpt/image/error.h"
-#include "ckpt/restore/sockets.h"
+#include "ckpt/restore/inet_sockets.h"
+#include "ckpt/restore/unix_sockets.h"
 #include "ckpt/sys/error.h"
 
 namespace drover {
@@ -229,16 +230,13 @@ UniqueFd FileTable::take_terminal(const OpenFilesState& files) {
   return {};
 }
 
-void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options) {
+void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options, SocketNames& names) {
   make_terminals(files);
   descriptions_.resize(files.files.size());
   for (std::size_t i = 0; i < files.files.size(); ++i) {
     const OpenFileState& file = files.files[i];
     UniqueFd& fd = descriptions_[i];
-    if (file.kind == FileKind::UnixSocket) {
-      open_socket(files, i);
-      continue;
-    }
+    if (file.kind == FileKind::Socket) continue;
     fd = open_one(file, files, options);
     const bool has_position =
         file.kind == FileKind::Regular || file.kind == FileKind::Nameless || file.kind == FileKind::Directory;
@@ -248,6 +246,9 @@ void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& opti
   for (std::size_t i = 0; i < files.terminals.size(); ++i) {
     if (files.terminals[i].hung_up) terminals_[i].master.reset();
   }
+  // Sockets after all others, which may be on their way through them.
+  make_inet_sockets(files, descriptions_);
+  UnixSockets(files, descriptions_, names).make();
 }
 
 UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& files, const RestoreOptions& options) {
@@ -280,7 +281,7 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
     case FileKind::ControllingTerminal:
     case FileKind::Pidfd:  // keep the place until there are processes
       return open_path("/dev/null", O_RDONLY);
-    case FileKind::UnixSocket:
+    case FileKind::Socket:
     case FileKind::Regular:
     case FileKind::Directory:
     case FileKind::Device:
@@ -307,29 +308,6 @@ UniqueFd FileTable::open_external(const OpenFileState& file, const RestoreOption
   if (((flags ^ file.flags) & kStatusFlags) != 0)
     check(::fcntl(fd.get(), F_SETFL, file.flags & kStatusFlags), "F_SETFL", file.key);
   return fd;
-}
-
-// The second of a pair finds itself made; each is filled through the other.
-void FileTable::open_socket(const OpenFilesState& files, std::size_t index) {
-  const SocketState& socket = *files.files[index].socket;
-  if (descriptions_[index]) return;
-  if (!socket.connected) {
-    descriptions_[index] = make_socket(socket.type);
-    set_up_socket(descriptions_[index].get(), files.files[index]);
-    return;
-  }
-  auto [one, other] = make_socket_pair(socket.type, socket.peer_pid);
-  fill_socket(other.get(), socket);
-  if (socket.peer >= 0) {
-    const auto peer = static_cast<std::size_t>(socket.peer);
-    fill_socket(one.get(), *files.files[peer].socket);
-    set_up_socket(other.get(), files.files[peer]);
-    descriptions_[peer] = std::move(other);
-  } else {
-    other.reset();  // a peer that was closed closes when what it had sent is there
-  }
-  set_up_socket(one.get(), files.files[index]);
-  descriptions_[index] = std::move(one);
 }
 
 // The first description of each end is the one that pipe() made: one opened through /proc has O_LARGEFILE besides.

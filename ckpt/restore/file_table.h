@@ -12,6 +12,7 @@
 
 #include "ckpt/image/state/files.h"
 #include "ckpt/restore/restore.h"
+#include "ckpt/restore/socket_names.h"
 #include "ckpt/restore/terminals.h"
 #include "ckpt/restore/tmpfs_files.h"
 #include "ckpt/sys/unique_fd.h"
@@ -28,8 +29,8 @@ class FileTable {
   void add_content(const FileDataState&);
   // When all content is there.
   void finish_objects(const OpenFilesState&);
-  // Everything else.
-  void open_all(const OpenFilesState&, const RestoreOptions&);
+  // Everything else. `names` must live until the tree is let go.
+  void open_all(const OpenFilesState&, const RestoreOptions&, SocketNames& names);
 
   // When all that is mapped has been mapped: some seals forbid it.
   void seal(const OpenFilesState&);
@@ -55,7 +56,6 @@ class FileTable {
   UniqueFd open_external(const OpenFileState&, const RestoreOptions&);
   UniqueFd open_terminal_master(const OpenFileState&);
   UniqueFd open_pipe(const OpenFileState&, const FileObject&);
-  void open_socket(const OpenFilesState&, std::size_t index);
   void make_terminals(const OpenFilesState&);
   void make_pipe(const OpenFilesState&, std::uint32_t number);
   void make_fifo(const OpenFilesState&, std::uint32_t number);

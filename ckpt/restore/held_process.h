@@ -67,6 +67,7 @@ struct RestoredTree {
   ImageModel model;
   FileTable files;
   IpcTable ipc;
+  SocketNames socket_names;
   std::list<ProcessImage> helper_images;
   std::list<HeldProcess> processes;  // the root first, in the order of the image
   std::list<HeldProcess> helpers;    // ended again before the tree is let go

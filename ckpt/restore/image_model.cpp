@@ -1,12 +1,11 @@
 #include "ckpt/restore/image_model.h"
 
-#include <sys/socket.h>
-
 #include <cstddef>
 #include <map>
 #include <set>
 #include <string>
 
+#include "ckpt/restore/image_sockets.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
 
@@ -66,18 +65,6 @@ static void check_files(const FilesState& files, const OpenFilesState& open_file
   }
 }
 
-// Two that are connected name each other.
-static void check_socket(const SocketState& socket, const OpenFilesState& open_files, std::ptrdiff_t index) {
-  require(socket.type == SOCK_STREAM || socket.type == SOCK_DGRAM || socket.type == SOCK_SEQPACKET,
-          "a socket of an unknown type");
-  require(socket.peer >= -1 && socket.peer < static_cast<std::ptrdiff_t>(open_files.files.size()) &&
-              socket.peer != index && (socket.connected || (socket.peer < 0 && socket.queue.empty())),
-          "a socket of an unknown peer");
-  if (socket.peer < 0) return;
-  const auto& peer = open_files.files[static_cast<std::size_t>(socket.peer)].socket;
-  require(peer && peer->peer == index && peer->connected && peer->type == socket.type, "a socket of another's peer");
-}
-
 static void check_terminals(const OpenFilesState& open_files) {
   constexpr std::size_t kModesBytes = 44, kMostTyped = 256 * 1024;  // struct termios2; twice what the kernel holds
   require(open_files.terminals.size() <= 4096, "too many terminals");
@@ -121,8 +108,6 @@ static void check_open_files(const OpenFilesState& open_files) {
     require(file.kind <= FileKind::ControllingTerminal, "a file of an unknown kind");
     for (const WatchState& watch : file.watches)
       require(watch.descriptor > 0 && watch.descriptor <= 100'000, "a watch that can't be");
-    require((file.kind == FileKind::UnixSocket) == file.socket.has_value(), "a socket without its state");
-    if (file.socket) check_socket(*file.socket, open_files, &file - open_files.files.data());
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
       require(file.object < open_files.objects.size(), "a file of an unknown object");
       require(open_files.objects[file.object].kind != ObjectKind::Tmpfs, "a nameless file that has a name");
@@ -132,6 +117,7 @@ static void check_open_files(const OpenFilesState& open_files) {
     require(file.kind != FileKind::EventFd || file.counter <= 0xffffffff, "a counter that can't be");
     require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
   }
+  check_sockets(open_files);
 }
 
 static void check_ipc(const IpcState& ipc) {

@@ -45,7 +45,7 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
   // Before the first process: a namespace's offsets are fixed when somebody enters it.
   if (options.time_namespace) enter_time_namespace(tree.model.host, options.live);
   // Also before: whoever is born later inherits them, and that is how they are shared.
-  tree.files.open_all(tree.model.open_files, options);
+  tree.files.open_all(tree.model.open_files, options, tree.socket_names);
   find_own_session(tree);
   make_root(tree, options);
   // All of it while the processes are empty: parents, sessions and groups come with birth.
@@ -145,6 +145,8 @@ static std::map<pid_t, int> count_users(const RestoredTree& tree) {
 StillWaiting HeldTree::resume() {
   StillWaiting still;
   RestoredTree& tree = impl_->tree;
+  // Until now the names have led to the source, if that was still there.
+  tree.socket_names.commit();
   for (HeldProcess& held : tree.processes) {
     if (!held.zombie()) restore_credentials(held);
   }

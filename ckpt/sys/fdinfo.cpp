@@ -91,6 +91,8 @@ FdInfo parse_fdinfo(std::string_view text) {
       info.epoll_targets.push_back(parse_epoll_target(rest));
     else if (key == "Pid:")
       info.pidfd_target = static_cast<pid_t>(to_signed(next_word(rest)).value_or(-1));
+    else if (key == "scm_fds:")
+      info.rights_in_flight = to_number(next_word(rest)).value_or(0);
     else if (key == "inotify")
       info.watches.push_back(parse_watch(rest));
     else if (key == "clockid:")

@@ -43,6 +43,7 @@ struct FdInfo {
   std::vector<InotifyWatch> watches;
   std::optional<pid_t> pidfd_target;         // -1: gone
   std::optional<std::uint64_t> signal_mask;  // of a signalfd
+  std::uint64_t rights_in_flight = 0;        // descriptors in the queue of a unix socket
   // timerfd:
   int clock_id = -1;
   int timer_settime_flags = 0;

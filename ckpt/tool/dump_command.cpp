@@ -22,6 +22,7 @@ class Dumper {
   Dumper(const DumpArguments& arguments, pid_t pid, pid_t reaper, bool own_ipc)
       : arguments_(arguments), pid_(pid), reaper_(reaper), timing_(arguments.timing) {
     options_.locks = true;
+    options_.network_names = true;
     options_.terminal = true;
     options_.own_ipc = own_ipc;
     options_.reaper = reaper;

@@ -71,6 +71,7 @@ DumpOptions dump_options(const Job& job) {
   options.namespaces_of = ::getppid();
   options.locks = true;
   options.own_ipc = true;
+  options.network_names = true;
   return options;
 }
 
@@ -80,7 +81,8 @@ bool exited(pid_t pid) {
 }
 
 // 2: the program has ended.
-int dump_job(const Settings& settings, const Job& job, const std::string& image, StillWaiting& still) {
+int dump_job(const Settings& settings, const Job& job, const std::string& image, StillWaiting& still, int attempt = 1) {
+  constexpr int kAttempts = 10;
   if (const auto obstacle = find_obstacle(job.pid, dump_options(job))) {
     if (exited(job.pid)) return 2;
     throw std::runtime_error("refused: " + obstacle->reason);
@@ -96,6 +98,11 @@ int dump_job(const Settings& settings, const Job& job, const std::string& image,
   DumpOptions options = dump_options(job);
   options.compress = settings.compress;
   const DumpResult result = dump(tree, sink, options);
+  if (result.refused && settings.until_exit && attempt < kAttempts) {  // what is so now may pass, as for droverd
+    still = tree.thaw();
+    pause_ms(2);
+    return dump_job(settings, job, image, still, attempt + 1);
+  }
   if (result.refused) throw std::runtime_error("dump refused: " + result.refused->reason);
   if (settings.leave_running)
     still = tree.thaw();

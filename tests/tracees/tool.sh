@@ -74,6 +74,37 @@ tree() {  # tree OPTIONS...: of restore
 tree --new-pid-namespace
 [ "$(id -u)" -ne 0 ] || tree
 
+# Names of sockets: gone, a leftover, somebody else's, taken.
+listen='import socket; l = socket.socket(socket.AF_UNIX); l.bind("name"); l.listen(); l2 = socket.socket(socket.AF_UNIX); l2.bind("\0drover-tool"); t = socket.create_server(("127.0.0.1", 0)); open("port", "w").write(str(t.getsockname()[1]))'
+restore_named() {  # restore_named CODE PATTERN: its output must be as long as it was
+  : >out
+  expect "$1" "$2" "$ckpt" restore --new-pid-namespace named-image
+}
+start "$listen"
+expect 0 '^$' "$ckpt" dump "$(cat pid)" named-image
+restore_named 7 '^$'
+[ -S name ] || { echo "FAILED: the socket's name is gone"; failures=$((failures + 1)); }
+rm -f name
+restore_named 7 '^$'
+[ -S name ] || { echo "FAILED: the socket's name was not made again"; failures=$((failures + 1)); }
+rm -f name && echo text >name
+restore_named 1 'name is no socket here'
+held() {  # held PYTHON PATTERN: what a program has that the restored one needs
+  /usr/bin/python3 -c "$1
+open('holding', 'w').close()
+import time; time.sleep(20)" &
+  local holder=$!
+  for _ in $(seq 500); do [ -e holding ] && break; sleep 0.01; done
+  restore_named 1 "$2"
+  kill "$holder"
+  wait "$holder" 2>/dev/null
+  rm -f holding name
+}
+rm -f name
+held 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("name")' 'name is the name of another socket here'
+held 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\0drover-tool")' 'the abstract name @drover-tool can.t be had here'
+held 'import socket; s = socket.create_server(("127.0.0.1", int(open("port").read())))' 'the TCP port 127.0.0.1:[0-9]* can.t be had here'
+
 refused() {  # refused PATTERN CODE
   start "$2"
   expect 1 "$1" "$ckpt" dump "$(cat pid)" refused-image
@@ -81,8 +112,12 @@ refused() {  # refused PATTERN CODE
   [ -e refused-image ] && { echo "FAILED: '$1' left an image"; failures=$((failures + 1)); }
   kill "$(cat pid)"
 }
-refused 'a TCP socket, fd 3' 'import socket; s = socket.socket()'
-refused 'a unix socket with a name, fd 3' 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\0drover-test")'
+refused 'a TCP socket that is connected, fd 4' 'import socket; l = socket.create_server(("127.0.0.1", 0)); c = socket.create_connection(l.getsockname()); s = l.accept()'
+refused 'a connection that waits to be accepted, of a TCP socket, fd 3' 'import socket; l = socket.create_server(("127.0.0.1", 0)); c = socket.socket(); c.connect(l.getsockname()); c.close()'
+refused 'a connection that sent something before it was accepted, fd 3' 'import socket; l = socket.socket(socket.AF_UNIX); l.bind("\0drover-test"); l.listen(); c = socket.socket(socket.AF_UNIX); c.connect("\0drover-test"); c.send(b"x")'
+refused 'a connection that was closed before it was accepted, fd 3' 'import socket; l = socket.socket(socket.AF_UNIX); l.bind("\0drover-test"); l.listen(); c = socket.socket(socket.AF_UNIX); c.connect("\0drover-test"); c.close()'
+refused 'an unread datagram from .*, which can.t be sent again, fd 3' 'import socket, subprocess; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 0)); a = [a for a in subprocess.check_output(["hostname", "-I"], text=True).split() if ":" not in a][0]; c = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); c.sendto(b"x", (a, s.getsockname()[1]))'
+refused 'a raw socket, fd 3' 'import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'
 refused 'a lease on .*/lease, fd 3' 'import fcntl; open("lease", "w").close(); f = open("lease"); fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)'
 refused 'a file of unknown path .* by inotify, fd 3' 'import ctypes; c = ctypes.CDLL(None); f = c.inotify_init(); c.inotify_add_watch(f, b"/etc/passwd", 2)'
 refused 'a pidfd of process 1, which is not in the tree' 'import os; f = os.pidfd_open(1)'

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ckpt/image/state/file_identity.h"
+#include "ckpt/image/state/sockets.h"
 #include "ckpt/image/state/terminal.h"
 
 namespace drover {
@@ -23,8 +24,8 @@ enum class FileKind : std::uint8_t {
   TimerFd = 7,
   Pipe = 8,  // of an object that is a pipe
   SignalFd = 9,
-  UnixSocket = 10,  // without a name; its peer, if it has one, is in the tree
-  Pidfd = 11,       // `counter`: the process, which is in the tree
+  Socket = 10,
+  Pidfd = 11,  // `counter`: the process, which is in the tree
   Inotify = 12,
   TerminalMaster = 13,       // these three: `object` is an index into OpenFilesState::terminals
   Terminal = 14,             // its slave
@@ -78,24 +79,6 @@ struct WatchState {  // of inotify(7)
   }
 };
 
-struct SocketState {
-  std::int32_t type = 1;        // SOCK_*
-  bool connected = false;       // it has or had a peer
-  std::int32_t peer = -1;       // index into OpenFilesState::files; -1: closed, if connected
-  std::uint32_t shut_down = 0;  // 1: receiving, 2: sending (RCV_SHUTDOWN and SEND_SHUTDOWN of the kernel)
-  std::int32_t peer_pid = 0;    // SO_PEERCRED
-  std::uint32_t send_bytes = 0, receive_bytes = 0;  // SO_SNDBUF and SO_RCVBUF, as they are told
-  std::int32_t low_water = 1, peek_offset = -1;
-  bool pass_credentials = false;
-  std::int64_t send_timeout_us = 0, receive_timeout_us = 0;
-  std::vector<std::vector<std::byte>> queue;  // messages not yet received; pieces of a stream
-  template <class A>
-  void serialize(A& a, unsigned) {
-    a& type& connected& peer& shut_down& peer_pid& send_bytes& receive_bytes& low_water& peek_offset& pass_credentials&
-        send_timeout_us& receive_timeout_us& queue;
-  }
-};
-
 struct OpenFileState {
   FileKind kind = FileKind::Regular;
   std::int32_t flags = 0;  // O_* without O_CLOEXEC
@@ -109,7 +92,7 @@ struct OpenFileState {
   std::vector<EpollEntry> watched;
   std::int32_t clock_id = 0, settime_flags = 0;
   std::int64_t value_ns = 0, interval_ns = 0;
-  std::optional<SocketState> socket;  // UnixSocket
+  std::optional<SocketState> socket;  // Socket
   std::vector<WatchState> watches;    // Inotify
 
   template <class A>
