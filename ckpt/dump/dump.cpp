@@ -135,6 +135,7 @@ static std::optional<Refusal> find_birth_obstacle(const TreeDump& tree) {
 
 static std::optional<Refusal> look_at_ipc(const DumpOptions& options, TreeDump& tree) {
   tree.objects.own_ipc = options.own_ipc;
+  tree.objects.with_program = options.with_program;
   if (options.own_ipc) return take(collect_ipc(tree.objects), tree.ipc.emplace());
   tree.foreign_semaphores = list_foreign_semaphores();
   return std::nullopt;

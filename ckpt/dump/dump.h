@@ -37,6 +37,9 @@ struct DumpOptions {
   // The tree has its IPC namespace to itself, as jobs have: all that is in it travels, and dump() must be called in it.
   // Else System V shared memory is refused.
   bool own_ipc = false;
+  // The program and all that it maps privately travel as content, what of it is mapped: for nodes that have other
+  // versions.
+  bool with_program = false;
   // Locks on files come back only if nobody takes them in between, and can't while the dumped tree still holds them: a
   // live migration refuses them.
   bool locks = false;

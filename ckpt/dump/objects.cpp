@@ -91,20 +91,63 @@ static bool all_zero(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
-// Page by page, from the memory of those that map it. What a process has written to privately is not the file's.
-static void write_mapped(const TreeObjects::Mapped& m, const std::vector<PageRun>& own, FileDataState piece,
-                         ImageWriter& writer) {
-  const RemoteMemory memory(m.process);
-  piece.bytes.resize(kPageBytes);
-  auto run = own.begin();
-  for (std::uint64_t at = m.start; at < m.end; at += kPageBytes) {
-    while (run != own.end() && run->address + run->pages * kPageBytes <= at) ++run;
-    const bool is_own = !m.shared && run != own.end() && run->address <= at;
-    if (is_own || !memory.try_read(at, piece.bytes) || all_zero(piece.bytes)) continue;
-    piece.offset = m.offset + (at - m.start);
-    writer.add(RecordType::FileData, piece);
+namespace {
+
+// The pages of a file without a descriptor, from the memory of those that map it: what a process has written to
+// privately is not the file's, and what one has shown no other needs to.
+class MappedWriter {
+ public:
+  MappedWriter(FileDataState piece, ImageWriter& writer) : piece_(std::move(piece)), writer_(writer) {}
+
+  void write(const TreeObjects::Mapped& m, const std::vector<PageRun>& own) {
+    const RemoteMemory memory(m.process);
+    auto run = own.begin();
+    for (std::uint64_t at = m.start; at < m.end; at += kPageBytes) {
+      while (run != own.end() && run->address + run->pages * kPageBytes <= at) ++run;
+      const bool is_own = !m.shared && run != own.end() && run->address <= at;
+      const std::size_t page = (m.offset + (at - m.start)) / kPageBytes;
+      if (done_.size() <= page) done_.resize(page + 1);
+      if (is_own || done_[page]) continue;
+      if (at < ahead_at_ || at + kPageBytes > ahead_at_ + ahead_.size()) read_ahead(memory, at, m.end);
+      if (ahead_.empty()) continue;
+      done_[page] = true;
+      add(page, std::span(ahead_).subspan(at - ahead_at_, kPageBytes));
+    }
+    ahead_.clear();
   }
-}
+
+  void flush() {
+    if (!piece_.bytes.empty()) writer_.add(RecordType::FileData, piece_);
+    piece_.bytes.clear();
+  }
+
+ private:
+  // Behind the end of a file nothing can be read: then page by page.
+  void read_ahead(const RemoteMemory& memory, std::uint64_t at, std::uint64_t end) {
+    ahead_at_ = at;
+    for (const std::uint64_t wanted : {std::uint64_t{kPieceBytes}, std::uint64_t{kPageBytes}}) {
+      ahead_.resize(std::min(wanted, end - at));
+      if (memory.try_read(at, ahead_)) return;
+    }
+    ahead_.clear();
+  }
+
+  void add(std::size_t page, std::span<const std::byte> bytes) {
+    const std::uint64_t offset = page * kPageBytes;
+    if (all_zero(bytes)) return;
+    if (piece_.offset + piece_.bytes.size() != offset || piece_.bytes.size() >= kPieceBytes) flush();
+    if (piece_.bytes.empty()) piece_.offset = offset;
+    piece_.bytes.insert(piece_.bytes.end(), bytes.begin(), bytes.end());
+  }
+
+  FileDataState piece_;
+  ImageWriter& writer_;
+  std::vector<bool> done_;  // by page of the file
+  std::vector<std::byte> ahead_;
+  std::uint64_t ahead_at_ = 0;
+};
+
+}  // namespace
 
 void write_objects(const TreeObjects& all, const std::map<pid_t, const std::vector<PageRun>*>& pages,
                    ImageWriter& writer) {
@@ -120,7 +163,9 @@ void write_objects(const TreeObjects& all, const std::map<pid_t, const std::vect
         write_file(fd.get(), piece, writer);
       continue;
     }
-    for (const TreeObjects::Mapped& m : source.mapped) write_mapped(m, *pages.at(m.process), piece, writer);
+    MappedWriter mapped(piece, writer);
+    for (const TreeObjects::Mapped& m : source.mapped) mapped.write(m, *pages.at(m.process));
+    mapped.flush();
   }
 }
 

@@ -88,6 +88,7 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
 static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) {
   TreeObjects objects;
   objects.own_ipc = options.own_ipc;
+  objects.with_program = options.with_program;
   std::vector<pid_t> living, ended;
   for (const pid_t pid : list_tree(root, options.reaper != 0 ? options.reaper : options.namespaces_of)) {
     if (pid != root && has_ended(pid)) {

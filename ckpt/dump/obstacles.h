@@ -53,7 +53,8 @@ struct TreeObjects {
   };
   std::vector<Source> sources;
 
-  bool own_ipc = false;  // DumpOptions::own_ipc
+  bool own_ipc = false;       // DumpOptions::own_ipc
+  bool with_program = false;  // DumpOptions::with_program
   struct Segment {
     std::uint32_t index;  // into IpcState::segments
     std::int32_t key;     // that it was made with

@@ -83,7 +83,8 @@ class MemoryPlanner {
   std::optional<Refusal> add_executable(pid_t pid) {
     const std::string path = read_link(proc_path(pid, "exe"));
     struct stat info {};
-    if (const auto name = without_deleted(path)) return add_deleted_executable(path, *name);
+    if (const auto name = without_deleted(path)) return add_carried_executable(path, *name);
+    if (objects_.with_program) return add_carried_executable(path, path);
     if (::stat(path.c_str(), &info) != 0) return Refusal{fmt::format("its program {} is out of reach", path)};
     state.executable = file_index(path, info, false);
     return std::nullopt;
@@ -93,12 +94,12 @@ class MemoryPlanner {
 
  private:
   // As a rule some of it is mapped.
-  std::optional<Refusal> add_deleted_executable(const std::string& path, const std::string& name) {
+  std::optional<Refusal> add_carried_executable(const std::string& path, const std::string& name) {
     const std::string link = proc_path(pid_, "exe");
     struct stat info {};
     if (::stat(link.c_str(), &info) != 0) return Refusal{fmt::format("its program {} is out of reach", path)};
     if (static_cast<std::uint64_t>(info.st_size) > kMaxCarriedBytes)
-      return Refusal{fmt::format("its program has been deleted and is too large, {}", path)};
+      return Refusal{fmt::format("its program can only travel itself, and is too large, {}", path)};
     const auto mapped = nameless_.find(path);
     const std::uint32_t number =
         mapped != nameless_.end() ? mapped->second : objects_.number_of({info.st_dev, info.st_ino}, nameless(name));
@@ -145,6 +146,7 @@ class MemoryPlanner {
     if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
     if (!S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
     if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
+    if (objects_.with_program && !m.shared) return add_carried(m, info, area);
     area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
     const bool written = m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw"));
     area.file = file_index(m.path, info, written);
@@ -191,6 +193,17 @@ class MemoryPlanner {
     FileObject& known = objects_.objects[area.file];
     if (objects_.sources[area.file].fd < 0 && objects_.sources[area.file].path.empty())
       known.size = std::max(known.size, object.size);
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> add_carried(const Mapping& m, const struct stat& info, AreaState& area) {
+    FileObject object = nameless(m.path);
+    object.mode = info.st_mode;
+    object.size = static_cast<std::uint64_t>(info.st_size);
+    area.kind = AreaKind::NamelessPrivate;
+    area.file = objects_.number_of({m.device, m.inode}, object);
+    nameless_[m.path] = area.file;
+    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, false});
     return std::nullopt;
   }
 

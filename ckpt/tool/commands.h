@@ -11,7 +11,7 @@ namespace drover {
 struct DumpArguments {
   pid_t pid = 0;
   std::string image;
-  bool leave_running = false, own_ipc = false, timing = false;
+  bool leave_running = false, own_ipc = false, with_program = false, timing = false;
 };
 int run_dump(const DumpArguments&);
 

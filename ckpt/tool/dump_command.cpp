@@ -25,6 +25,7 @@ class Dumper {
     options_.network_names = true;
     options_.terminal = true;
     options_.own_ipc = own_ipc;
+    options_.with_program = arguments.with_program;
     options_.reaper = reaper;
   }
 

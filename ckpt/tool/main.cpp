@@ -34,6 +34,8 @@ int main(int argc, char** argv) try {
   dump_command->add_flag("--leave-running", dump.leave_running, "Let the tree go on afterwards");
   dump_command->add_flag("--own-ipc", dump.own_ipc,
                          "The tree has its IPC namespace, which this program is in, to itself: all in it goes along");
+  dump_command->add_flag("--with-program", dump.with_program,
+                         "Let the program and its libraries travel, too: for where they are of another version");
   dump_command->add_flag("--timing", dump.timing, "Print where the time went");
   auto* restore_command = app.add_subcommand("restore", "Make a tree from an image, and wait for the end of its root");
   restore_command->add_option("IMAGE", restore.image, "The file to read, - for standard input")->required();

@@ -150,7 +150,11 @@ class LeakCheck {
     const std::uint64_t kib = resident_kib();
     fmt::print(stderr, "move: {} descriptors, were {}; {} processes, were {}; {} KiB, were {}\n", descriptors,
                descriptors_, processes, processes_, kib, kib_);
+#ifdef __SANITIZE_ADDRESS__
+    constexpr std::uint64_t kSlackKib = 256 * 1024;  // freed memory is kept back
+#else
     constexpr std::uint64_t kSlackKib = 512;  // a page of the heap here and there
+#endif
     return descriptors > descriptors_ || processes > processes_ || kib > kib_ + kSlackKib ? 1 : 0;
   }
 

@@ -44,7 +44,9 @@ class Terminal:
                 os.setgroups([])
                 os.setgid(user.pw_gid)
                 os.setuid(user.pw_uid)
-            os.execvpe(command[0], command, {"PATH": os.environ["PATH"], "PS1": "$ ", "TERM": "dumb", "HISTFILE": "/dev/null"})
+            sanitizers = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+            own = {"PATH": os.environ["PATH"], "PS1": "$ ", "TERM": "dumb", "HISTFILE": "/dev/null"}
+            os.execvpe(command[0], command, own | sanitizers)
         os.close(slave)
         self.text = ""
 

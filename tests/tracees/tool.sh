@@ -1,7 +1,11 @@
 #!/bin/bash
 # drover-ckpt from the command line: dump, show, verify, restore in a new PID namespace, exit codes, refusals by name, damaged
-# images. Run as tool.sh DROVER-CKPT; a failing run keeps its directory.
+# images. Run as tool.sh DROVER-CKPT [USER]; a failing run keeps its directory.
 ckpt=$1
+if [ "${2:-root}" != root ]; then
+  [ "$(id -u)" -eq 0 ] || { echo "SKIPPED: needs root to become $2"; exit 77; }
+  exec setpriv --reuid "$2" --regid "$(id -g "$2")" --clear-groups "$0" "$1"
+fi
 dir=$(mktemp -d /tmp/drover-test-XXXXXX) && cd "$dir" || exit 1
 failures=0
 expect() {  # expect CODE PATTERN COMMAND...: exit code and a pattern in what it prints
@@ -105,6 +109,32 @@ held 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("name")' 'name is
 held 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\0drover-tool")' 'the abstract name @drover-tool can.t be had here'
 held 'import socket; s = socket.create_server(("127.0.0.1", int(open("port").read())))' 'the TCP port 127.0.0.1:[0-9]* can.t be had here'
 
+# A program, and a library of it, that are others by the time of the restore.
+cp /usr/bin/python3 program && cp "$(ldd /usr/bin/python3 | awk '$1 ~ /^libz[.]/ { print $3 }')" . || exit 1
+foreign() {  # foreign OPTIONS...: of dump
+  rm -f pid
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  LD_LIBRARY_PATH=$PWD setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+    echo $$ >pid; exec ./program -c "$0"' 'import zlib, time, sys
+open("ready", "w").close()
+time.sleep(0.5)
+print(zlib.decompress(zlib.compress(b"program and library")).decode(), flush=True)
+sys.exit(8)' </dev/null >out 2>&1 &
+  for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
+  rm -f ready
+  sleep 0.05
+  expect 0 '^$' "$ckpt" dump "$@" "$(cat pid)" foreign-image
+  for file in program libz.*; do cp "$file" "$file.was" && echo "no program" >"$file.new" && chmod 755 "$file.new" && mv "$file.new" "$file"; done
+}
+back() { for file in *.was; do mv "$file" "${file%.was}"; done; }
+foreign --with-program
+expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
+grep -qx 'program and library' out || { echo "FAILED: the restored program wrote $(cat out)"; failures=$((failures + 1)); }
+back
+foreign
+expect 1 '/(program|libz.*) differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+back
+
 refused() {  # refused PATTERN CODE
   start "$2"
   expect 1 "$1" "$ckpt" dump "$(cat pid)" refused-image
@@ -117,7 +147,7 @@ refused 'a connection that waits to be accepted, of a TCP socket, fd 3' 'import 
 refused 'a connection that sent something before it was accepted, fd 3' 'import socket; l = socket.socket(socket.AF_UNIX); l.bind("\0drover-test"); l.listen(); c = socket.socket(socket.AF_UNIX); c.connect("\0drover-test"); c.send(b"x")'
 refused 'a connection that was closed before it was accepted, fd 3' 'import socket; l = socket.socket(socket.AF_UNIX); l.bind("\0drover-test"); l.listen(); c = socket.socket(socket.AF_UNIX); c.connect("\0drover-test"); c.close()'
 refused 'an unread datagram from .*, which can.t be sent again, fd 3' 'import socket, subprocess; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 0)); a = [a for a in subprocess.check_output(["hostname", "-I"], text=True).split() if ":" not in a][0]; c = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); c.sendto(b"x", (a, s.getsockname()[1]))'
-refused 'a raw socket, fd 3' 'import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'
+[ "$(id -u)" -ne 0 ] || refused 'a raw socket, fd 3' 'import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'
 refused 'a lease on .*/lease, fd 3' 'import fcntl; open("lease", "w").close(); f = open("lease"); fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)'
 refused 'a file of unknown path .* by inotify, fd 3' 'import ctypes; c = ctypes.CDLL(None); f = c.inotify_init(); c.inotify_add_watch(f, b"/etc/passwd", 2)'
 refused 'a pidfd of process 1, which is not in the tree' 'import os; f = os.pidfd_open(1)'
