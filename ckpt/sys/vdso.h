@@ -1,5 +1,5 @@
-// The vdso (vdso(7)): a small shared object that the kernel puts into every process, so that asking for the time needs no
-// system call. Its code and the data that it reads belong to one kernel on one kind of processor.
+// The vdso (vdso(7)): a small shared object that the kernel puts into every process, so that asking for the time needs
+// no system call. Its code and the data that it reads belong to one kernel on one kind of processor.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,9 @@ std::vector<std::byte> own_vdso();
 // How many bytes of the beginning of each function redirect_vdso() may overwrite.
 inline constexpr std::size_t kRedirectionBytes = 14;
 
-// `old` as it lay in a program that has found its functions already, with jumps at the beginning of each to its counterpart
-// in `live`, which lies at `live_address`; functions that `live` lacks become system calls. Empty if that can't be done.
+// `old` as it lay in a program that has found its functions already, with jumps at the beginning of each to its
+// counterpart in `live`, which lies at `live_address`; functions that `live` lacks become system calls. Empty if that
+// can't be done.
 std::vector<std::byte> redirect_vdso(std::span<const std::byte> old, std::span<const std::byte> live,
                                      std::uint64_t live_address);
 

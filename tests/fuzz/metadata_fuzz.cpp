@@ -1,6 +1,6 @@
-// Feeds a restorer's reading of metadata, with all its checks for sense. The input is a list of records, of which the outer
-// form is made here, since no mutation gets a checksum right: type (16), number of bytes (24), bytes. Whatever comes, the answer
-// is a model or an ImageError. seeds.py makes such a list of an image.
+// Feeds a restorer's reading of metadata, with all its checks for sense. The input is a list of records, of which the
+// outer form is made here, since no mutation gets a checksum right: type (16), number of bytes (24), bytes. Whatever
+// comes, the answer is a model or an ImageError. seeds.py makes such a list of an image.
 #include <cstdint>
 
 #include "ckpt/image/reader.h"

@@ -43,6 +43,7 @@
 #include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
+#include "tests/tracees/leak_check.h"
 #include "tests/tracees/move_settings.h"
 #include "tests/tracees/proc_state.h"
 
@@ -136,38 +137,6 @@ int restore_job(const Settings& settings, const Job& job, const std::string& ima
                static_cast<double>(clock_ns(CLOCK_MONOTONIC) - held) / 1e6);
   return 0;
 }
-
-// What must not grow with the number of moves.
-class LeakCheck {
- public:
-  // The first call takes the measure.
-  int look() {
-    const std::size_t descriptors = list_numbers("/proc/self/fd").size(), processes = list_numbers("/proc").size();
-    if (descriptors_ == 0) {
-      descriptors_ = descriptors, processes_ = processes, kib_ = resident_kib();
-      return 0;
-    }
-    const std::uint64_t kib = resident_kib();
-    fmt::print(stderr, "move: {} descriptors, were {}; {} processes, were {}; {} KiB, were {}\n", descriptors,
-               descriptors_, processes, processes_, kib, kib_);
-#ifdef __SANITIZE_ADDRESS__
-    constexpr std::uint64_t kSlackKib = 256 * 1024;  // freed memory is kept back
-#else
-    constexpr std::uint64_t kSlackKib = 512;  // a page of the heap here and there
-#endif
-    return descriptors > descriptors_ || processes > processes_ || kib > kib_ + kSlackKib ? 1 : 0;
-  }
-
- private:
-  static std::uint64_t resident_kib() {
-    const std::string text = read_text("/proc/self/statm");
-    std::string_view rest = text;
-    next_word(rest);
-    return to_number(next_word(rest)).value_or(0) * 4;
-  }
-  std::size_t descriptors_ = 0, processes_ = 0;
-  std::uint64_t kib_ = 0;
-};
 
 // A process that dumps ('D') and restores ('R') as it is told, or looks for leaks ('L'). Who has restored also dumps
 // the next time: it may hold threads that nobody else can stop, and knows when waits end.
