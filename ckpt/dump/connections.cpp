@@ -46,6 +46,11 @@ class Connector {
     return Refusal{fmt::format("{}, {}", what, names_[index])};
   }
 
+  static Refusal passing(Refusal refusal) {
+    refusal.passing = true;
+    return refusal;
+  }
+
   // Nothing tells who called connect() until the connection is accepted: whoever holds it, as a rule.
   SocketUser holder_of(std::uint32_t index) const {
     const pid_t pid = files_.places[index].process;
@@ -62,9 +67,9 @@ class Connector {
     if (inode != 0 && client == nullptr && !plan_.unknown_rights)
       return refuse("has a connection from outside that waits to be accepted", listener);
     if (!plan_.frozen) return std::nullopt;
-    if (inode == 0) return refuse("has a connection that was closed before it was accepted", listener);
+    if (inode == 0) return passing(refuse("has a connection that was closed before it was accepted", listener));
     if (client == nullptr || client->info.unread_by_peer == 0) return std::nullopt;
-    return refuse("has a connection that sent something before it was accepted", listener);
+    return passing(refuse("has a connection that sent something before it was accepted", listener));
   }
 
   std::optional<Refusal> add_pending(const PlannedSocket& listener) {

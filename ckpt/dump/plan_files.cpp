@@ -91,7 +91,7 @@ class FilePlanner {
       const Descriptor& d = first_[i];
       if (file.kind == FileKind::Inotify && ::ioctl(borrow(d.process, d.fd).get(), FIONREAD, &unread) == 0 &&
           unread != 0)
-        return Refusal{"has events of inotify that it has not read, " + d.name()};
+        return Refusal{"has events of inotify that it has not read, " + d.name(), true};
       if (!file.socket) continue;
       if (auto refusal = look_into_queue(i)) return refusal;
     }

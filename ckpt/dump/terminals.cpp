@@ -48,7 +48,8 @@ static std::optional<Refusal> collect_own(const FilePlan::TerminalPlace& place, 
   pollfd ask{master.get(), POLLPRI, 0};
   if (state.packet_mode && ::poll(&ask, 1, 0) == 1 && (ask.revents & POLLPRI) != 0)
     return Refusal{fmt::format("has not read what packet mode tells of its terminal, fd {} of process {}",
-                               place.master.fd, place.master.process)};
+                               place.master.fd, place.master.process),
+                   true};
   const UniqueFd slave = place.slave.fd >= 0 ? open_slave(place, state) : open_pty_peer(master.get());
   state.exclusive = get_flag(slave.get(), TIOCGEXCL);
   struct stat info {};

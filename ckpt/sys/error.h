@@ -22,7 +22,8 @@ class SystemError : public std::runtime_error {
 
 // Why something that was asked for can't be done faithfully. Nothing has been changed when one is returned.
 struct Refusal {
-  std::string reason;  // one line without a full stop, naming the object: "holds a raw socket, fd 7"
+  std::string reason;    // one line without a full stop, naming the object: "holds a raw socket, fd 7"
+  bool passing = false;  // it is likely to be over in a moment: worth another try
 };
 
 // Throws SystemError with the present errno when `result` is negative, else returns it.

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -33,15 +34,28 @@ class Dumper {
   void run(int fd, const std::function<void()>& written) {
     if (const auto obstacle = find_obstacle(pid_, options_)) return refuse(obstacle->reason);
     timing_.phase("check");
-    auto frozen = FrozenTree::freeze(pid_, nullptr, reaper_);
-    if (const auto* refusal = std::get_if<Refusal>(&frozen)) return refuse(refusal->reason);
-    timing_.phase("freeze");
-    FrozenTree& tree = std::get<FrozenTree>(frozen);
-    FdSink sink(fd);
-    const DumpResult result = dump(tree, sink, options_);
-    if (result.refused) return refuse(result.refused->reason);
-    timing_.phase("dump");
-    if (arguments_.timing) print(result.stats);
+    StillWaiting still;
+    for (int attempt = 1; attempt <= kAttempts; ++attempt) {
+      auto frozen = FrozenTree::freeze(pid_, &still, reaper_);
+      if (const auto* refusal = std::get_if<Refusal>(&frozen)) return refuse(refusal->reason);
+      timing_.phase("freeze");
+      FrozenTree& tree = std::get<FrozenTree>(frozen);
+      FdSink sink(fd);
+      const DumpResult result = dump(tree, sink, options_);
+      timing_.phase("dump");
+      if (!result.refused) return finish(tree, result.stats, written);
+      if (!result.refused->passing || attempt == kAttempts) return refuse(result.refused->reason);
+      still = tree.thaw();
+      const timespec moment{0, attempt * 2'000'000};
+      ::nanosleep(&moment, nullptr);
+    }
+  }
+
+ private:
+  static constexpr int kAttempts = 10;
+
+  void finish(FrozenTree& tree, const DumpStats& stats, const std::function<void()>& written) {
+    if (arguments_.timing) print(stats);
     written();
     StillWaiting still;
     if (arguments_.leave_running)
@@ -51,7 +65,6 @@ class Dumper {
     timing_.phase(arguments_.leave_running ? "thaw" : "kill");
   }
 
- private:
   void refuse(const std::string& reason) const {
     fmt::print(stderr, "drover-ckpt: process {} can't be dumped: {}\n", arguments_.pid, reason);
   }

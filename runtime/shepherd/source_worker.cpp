@@ -1,5 +1,6 @@
 // The source's side of a move: freeze, dump, then wait for who has won.
 #include <poll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <optional>
@@ -25,7 +26,7 @@ class SourceWorker {
   // Gives back what is still to be waited for if the job goes on here.
   StillWaiting run() {
     try {
-      if (!freeze() || !dump_image()) return std::move(still_);
+      if (!freeze_and_dump()) return std::move(still_);
     } catch (const std::exception& error) {
       give_up(error.what());
       return std::move(still_);
@@ -36,8 +37,10 @@ class SourceWorker {
   }
 
  private:
-  bool freeze();  // false, of both: it has been given up
-  bool dump_image();
+  // False, of all three: it has been given up.
+  bool freeze_and_dump();
+  bool freeze();
+  bool dump_image(bool last_attempt);
   void give_up(const std::string& reason);
   void thaw(const std::string& reason);
   void end_copy();
@@ -52,7 +55,25 @@ class SourceWorker {
   StillWaiting still_;
   std::optional<FrozenTree> tree_;
   PhaseTimes times_;
+  std::optional<RingSink> sink_;
+  bool try_again_ = false;
 };
+
+// What is in the way for a moment only, such as a connection that is just being accepted, is waited for while the job
+// runs.
+bool SourceWorker::freeze_and_dump() {
+  constexpr int kAttempts = 6;
+  for (int attempt = 1; attempt <= kAttempts; ++attempt) {
+    if (!freeze()) return false;
+    if (dump_image(attempt == kAttempts)) return true;
+    if (!try_again_) return false;
+    still_ = tree_->thaw();
+    tree_.reset();
+    const timespec moment{0, attempt * 2'000'000};
+    ::nanosleep(&moment, nullptr);
+  }
+  return false;
+}
 
 bool SourceWorker::freeze() {
   times_.frozen_at_ns = monotonic_ns();
@@ -69,7 +90,7 @@ bool SourceWorker::freeze() {
   return true;
 }
 
-bool SourceWorker::dump_image() {
+bool SourceWorker::dump_image(bool last_attempt) {
   Stopwatch watch;
   const std::uint64_t frozen_realtime_ns = realtime_ns();
   tell(init_, Channel::Snapshot, Text{});
@@ -88,9 +109,13 @@ bool SourceWorker::dump_image() {
   options.compress = task_.order.compress;
   options.own_ipc = task_.namespaces;
 
-  RingSink sink(rank_, RingMemory(std::move(task_.ring), task_.order.ring),
-                [this](const Frame& frame) { stop_if_told(frame); });
-  const DumpResult result = dump(*tree_, sink, options);
+  // Of a dump that is refused nothing is written: the next attempt uses the same ring.
+  if (!sink_)
+    sink_.emplace(rank_, RingMemory(std::move(task_.ring), task_.order.ring),
+                  [this](const Frame& frame) { stop_if_told(frame); });
+  const DumpResult result = dump(*tree_, *sink_, options);
+  try_again_ = result.refused && result.refused->passing && !last_attempt;
+  if (try_again_) return false;
   if (result.refused) {
     give_up(result.refused->reason);
     return false;
@@ -104,7 +129,7 @@ bool SourceWorker::dump_image() {
   // register, so from before that moment this copy must die rather than run if its worker dies.
   tree_->die_with_tracer();
   tell(init_, Channel::EndSent, Text{});
-  sink.finish();
+  sink_->finish();
   tell_rank(rank_, Type::DumpDone, pack(times_));
   return true;
 }

@@ -91,7 +91,8 @@ def shepherd(directory):
     child = subprocess.Popen(spec["argv"], cwd=spec["cwd"], env=dict(e.split("=", 1) for e in spec["env"]),
                              stdin=subprocess.PIPE, stdout=open_for("out", spec["stdout"]), stderr=open_for("err", spec["stderr"]),
                              start_new_session=True)
-    (directory / "pid").write_text(str(child.pid))
+    (directory / "pid.new").write_text(str(child.pid))
+    (directory / "pid.new").rename(directory / "pid")  # whoever sees it can read it
 
     def feed():
         sent = 0

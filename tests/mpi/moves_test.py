@@ -136,6 +136,40 @@ class MovesTest(WorldTest):
         self.assert_moved(number, 6)
         self.assertEqual(self.log_of(number).split(), ["/dev/pts/0", "ready", "0", "0", "in", "/dev/pts/0"])
 
+    def test_server_on_a_unix_socket(self):
+        """Its name must lead to it on every node, and clients connect all the time."""
+        number = self.submit(PYTHON, "-uc", """if True:
+            import os, socket
+            server = socket.socket(socket.AF_UNIX)
+            server.bind('sock')
+            server.listen(5)
+            def ask(text):
+                client = socket.socket(socket.AF_UNIX)
+                client.connect('sock')
+                client.send(text)
+                return client.recv(100)
+            if os.fork() == 0:
+                asked = 0
+                while not os.path.exists('stop'):
+                    assert ask(b'%d' % asked) == b'<%d>' % asked
+                    asked += 1
+                    if asked == 1: print('ready')
+                print(asked > 10, ask(b'end'))
+                os._exit(0)
+            text = b''
+            while text != b'end':
+                connection, _ = server.accept()
+                text = connection.recv(100)
+                connection.send(b'<' + text + b'>')
+            os.wait()
+            print(server.getsockname())
+            """)
+        wait_for(lambda: "ready" in self.log_of(number), "the program to be ready")
+        self.move_round(number, 8)
+        (self.directory / "stop").touch()
+        self.assert_moved(number, 8)
+        self.assertEqual(self.log_of(number), "ready\nTrue b'<end>'\nsock\n")
+
     def test_tree_that_forks_all_the_time(self):
         """Pipelines made and ended while they are moved; an orphan that writes on after its parent has gone."""
         script = ("((while [ ! -e stop ]; do sleep 0.05; done; echo orphan saw it; touch seen) &); echo ready\n"

@@ -99,7 +99,7 @@ int dump_job(const Settings& settings, const Job& job, const std::string& image,
   DumpOptions options = dump_options(job);
   options.compress = settings.compress;
   const DumpResult result = dump(tree, sink, options);
-  if (result.refused && settings.until_exit && attempt < kAttempts) {  // what is so now may pass, as for droverd
+  if (result.refused && result.refused->passing && attempt < kAttempts) {
     still = tree.thaw();
     pause_ms(2);
     return dump_job(settings, job, image, still, attempt + 1);
