@@ -26,8 +26,11 @@ static std::uint64_t find_syscall_instruction(const FrozenProcess& process) {
     if (found != code.end()) return m.start + static_cast<std::uint64_t>(found - code.begin());
   }
   for (const FrozenThread& thread : process.threads) {
-    const std::uint64_t before = thread.registers.rip - 2;
-    if (process.memory.load<std::array<std::byte, 2>>(before) == kSyscall) return before;
+    // Or at it, if the call is to be issued again.
+    const std::uint64_t rip = thread.registers.rip;
+    for (const std::uint64_t at : {rip - 2, rip}) {
+      if (process.memory.load<std::array<std::byte, 2>>(at) == kSyscall) return at;
+    }
   }
   throw SystemError("find a system call instruction in", "pid " + std::to_string(process.pid), ENOENT);
 }

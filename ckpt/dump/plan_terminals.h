@@ -18,8 +18,9 @@ namespace drover {
 
 class TerminalPlanner {
  public:
-  // Empty if it is no terminal at all; else the file is one, or there is a reason against it.
+  // Either side of one, or /dev/tty.
   static bool is_terminal(const Descriptor&);
+  // Which terminal it is, and which side of it; or a reason against it.
   std::optional<Refusal> add(const Descriptor&, OpenFileState&);
 
   // When all descriptors are known. `names`: of all files, for refusals.

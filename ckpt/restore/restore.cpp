@@ -101,7 +101,8 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   impl->live = options.live;
   if (tree.files.refusal()) return *tree.files.refusal();
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
-  tree.other_vdso = options.other_vdso || tree.model.host.vdso != own_vdso();
+  const auto& vdso = tree.model.host.vdso;  // empty: the root has unmapped it
+  tree.other_vdso = options.other_vdso || (!vdso.empty() && vdso != own_vdso());
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
   UniqueFd& terminal = impl->terminal;
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
