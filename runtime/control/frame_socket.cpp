@@ -70,26 +70,33 @@ bool FrameSocket::write_some() {
   return true;
 }
 
-bool FrameSocket::read_some() {
+FrameSocket::Read FrameSocket::read_some() {
   char bytes[65536];
   const ssize_t n = receive_with_fds(fd_.get(), bytes, received_fds_);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+  if (n < 0 && errno == EINTR) return Read::Some;
+  if (n < 0 && errno == EAGAIN) return Read::Nothing;
   if (n <= 0) {
     close(n == 0 || errno == ECONNRESET ? "" : error_text(errno));
-    return false;
+    return Read::Closed;
   }
   const auto alive = alive_;
   try {
     decoder_.feed({bytes, static_cast<std::size_t>(n)});
     while (auto frame = decoder_.next()) {
       handlers_.frame(std::move(*frame));
-      if (!*alive || !fd_) return false;
+      if (!*alive || !fd_) return Read::Closed;
     }
   } catch (const std::exception& error) {  // whatever it is, it is about this peer: the others must not feel it
     close(error.what());
-    return false;
+    return Read::Closed;
   }
-  return true;
+  return Read::Some;
+}
+
+void FrameSocket::receive_rest() {
+  if (!fd_) return;
+  while (read_some() == Read::Some) {
+  }
 }
 
 void FrameSocket::on_events(std::uint32_t events) {
@@ -102,7 +109,7 @@ void FrameSocket::on_events(std::uint32_t events) {
       if (!*alive || !fd_) return;
     }
   }
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0 && !read_some()) return;
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0 && read_some() == Read::Closed) return;
   update_interest();
 }
 

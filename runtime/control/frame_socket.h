@@ -35,6 +35,9 @@ class FrameSocket {
   void pause_reading(bool pause);
   // The oldest descriptor that arrived and was not taken; empty if there is none.
   UniqueFd take_fd();
+  // Hands over at once what a peer that has ended has said, and nothing of any other descriptor. May close, as the loop
+  // does.
+  void receive_rest();
   uid_t peer_uid() const;
   // Blocking, for processes about to exit: writes what is queued. False if the peer is gone.
   bool flush_blocking();
@@ -44,8 +47,9 @@ class FrameSocket {
     std::string bytes;
     std::vector<UniqueFd> fds;
   };
+  enum class Read { Some, Nothing, Closed };  // Closed: handlers were told
   void on_events(std::uint32_t events);
-  bool read_some();   // false: closed (handlers were told)
+  Read read_some();
   bool write_some();  // false: peer gone
   void update_interest();
   void close(const std::string& why);

@@ -214,14 +214,10 @@ void Init::running_here(const ResumedHere& resumed) {
 }
 
 void Init::on_worker_exit() {
-  // What the worker said last is still in the channel.
-  for (;;) {
-    const Stage before = stage_;
-    const bool told = moved_away_ || past_end_;
-    loop_.run_once(Nanoseconds::zero());
-    if (stage_ == before && told == (moved_away_ || past_end_)) break;
-  }
-  if (channel_) channel_.reset();
+  // What the worker said last is still in the channel. Nothing else is looked at meanwhile: an order to dump would fork
+  // the next worker, and this one's end be taken for its.
+  channel_->receive_rest();
+  channel_.reset();
   if (stage_ == Stage::Running && waiting_dump_) {
     const auto task = std::move(waiting_dump_);
     return begin_dump(std::move(*task));

@@ -3,6 +3,7 @@ import os
 import json
 import pathlib
 import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -183,6 +184,28 @@ class FaultTest(WorldTest):
             return mark in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         except OSError:
             return False
+
+    def test_next_dump_as_a_worker_ends(self):
+        """Init hears of its last worker's end and of the order to dump again in one moment: the end is not that of the next worker."""
+        self.start_ticker()
+        worker, init = self.stopped_at("node1", "destination.resumed")
+        self.mover.join()
+        self.assertEqual(self.result.returncode, 0, self.result.stderr)
+        os.kill(init, signal.SIGSTOP)
+        os.kill(worker, signal.SIGCONT)
+        wait_for(lambda: " Z " in pathlib.Path(f"/proc/{worker}/stat").read_text(), "the worker's end")
+        back = self.popen("migrate", self.number, "node2", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_for(lambda: self.unread_bytes(init), "the order to have arrived")
+        os.kill(init, signal.SIGCONT)
+        said, error = back.communicate()
+        self.assertEqual(back.returncode, 0, said + error)
+        self.finish()
+
+    def unread_bytes(self, pid):
+        """In the unix sockets of a process."""
+        sockets = {link[8:-1] for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir() if (link := os.readlink(fd)).startswith("socket:[")}
+        rows = (row.split() for row in subprocess.check_output(["ss", "-xaH"], text=True).splitlines())
+        return sum(int(row[2]) for row in rows if row[5] in sockets)
 
     def test_destination_init_after_ready(self):
         self.start_ticker()

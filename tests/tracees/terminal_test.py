@@ -93,19 +93,25 @@ class Terminal:
         os.close(self.master)
 
 
-def foreground_program(shell):
-    with open(f"/proc/{shell}/stat") as file:
-        group = file.read().rpartition(")")[2].split()[5]
+def stat_of(pid):
+    """From the state on: proc(5)."""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def foreground_runs(shell, name):
     try:
+        group = stat_of(shell)[5]
         with open(f"/proc/{group}/comm") as file:
-            return file.read().strip()
+            return file.read().strip() == name and stat_of(group)[0] != "T"
     except FileNotFoundError:
-        return None
+        return False
 
 
 def wait_busy(terminal, shell):
-    """Until the shell has given its terminal to a program, and that runs: before exec it ignores keys as the shell does."""
-    terminal.wait_until("busy", lambda: foreground_program(shell) == "sleep")
+    """Until the shell has given its terminal to a program, and that runs. Before exec it ignores keys as the shell does; and `fg`
+    gives the terminal away before it sends SIGCONT, which takes back a stop that has come too early."""
+    terminal.wait_until("busy", lambda: foreground_runs(shell, "sleep"))
 
 
 class TerminalTest(unittest.TestCase):
