@@ -25,6 +25,7 @@ struct ProcessDump {
 
 // What the processes share.
 struct TreeDump {
+  explicit TreeDump(const DumpOptions& options) : objects(options) {}
   FilePlan files;
   TreeObjects objects;
   SharedPages shared_pages;
@@ -134,7 +135,6 @@ static std::optional<Refusal> find_birth_obstacle(const TreeDump& tree) {
 }
 
 static std::optional<Refusal> look_at_ipc(const DumpOptions& options, TreeDump& tree) {
-  tree.objects.own_ipc = options.own_ipc;
   if (options.own_ipc) return take(collect_ipc(tree.objects), tree.ipc.emplace());
   tree.foreign_semaphores = list_foreign_semaphores();
   return std::nullopt;
@@ -146,7 +146,6 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     pids.push_back(process.pid);
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
   }
-  tree.objects.with_program = options.with_program;
   const auto sharing = find_sharing(pids);
   if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, true, sharing), tree.files))
     return refusal;
@@ -199,7 +198,7 @@ static void write_metadata(ImageWriter& writer, const TreeDump& tree) {
 
 DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   DumpResult result;
-  TreeDump all;
+  TreeDump all(options);
   if ((result.refused = look_at_all(tree.impl(), options, all))) return result;
   flush(all);
 

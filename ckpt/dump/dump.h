@@ -40,6 +40,9 @@ struct DumpOptions {
   // The program and all that it maps privately travel as content, what of it is mapped: for nodes that have other
   // versions.
   bool with_program = false;
+  // Paths of files that travel as content, too, if the tree only reads them: what of them is mapped, all of an open
+  // one. For a node that has refused them as others (Refusal::differing).
+  std::vector<std::string> carry;
   // Locks on files come back only if nobody takes them in between, and can't while the dumped tree still holds them: a
   // live migration refuses them.
   bool locks = false;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "ckpt/sys/features.h"
@@ -46,7 +47,8 @@ static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
     }, here{};
     const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&
                       there.st_dev == here.st_dev && there.st_ino == here.st_ino;
-    TreeObjects unused;
+    const DumpOptions options;
+    TreeObjects unused(options);
     std::optional<std::uint32_t> object;
     if (!same && link == std::string_view("cwd"))
       return plan_gone_directory(path, there, "working directory", unused, object);
@@ -73,6 +75,10 @@ static bool has_ended(pid_t pid) {
   return !try_read_link(proc_path(pid, "exe")) && errno == ENOENT;  // without memory already, on its way out
 }
 
+bool is_carried(const DumpOptions& options, const std::string& path) {
+  return std::find(options.carry.begin(), options.carry.end(), path) != options.carry.end();
+}
+
 // Only the root must be there: the others come and go while we look.
 static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpOptions& options,
                                                TreeObjects& objects) try {
@@ -86,9 +92,7 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
 }
 
 static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) {
-  TreeObjects objects;
-  objects.own_ipc = options.own_ipc;
-  objects.with_program = options.with_program;
+  TreeObjects objects(options);
   std::vector<pid_t> living, ended;
   for (const pid_t pid : list_tree(root, options.reaper != 0 ? options.reaper : options.namespaces_of)) {
     if (pid != root && has_ended(pid)) {

@@ -26,6 +26,9 @@ namespace drover {
 template <class T>
 using Or = std::variant<T, Refusal>;
 
+// DumpOptions::carry
+bool is_carried(const DumpOptions&, const std::string& path);
+
 // Credentials, namespaces, seccomp: what concerns the process as a whole.
 std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of = 0);
 
@@ -53,8 +56,8 @@ struct TreeObjects {
   };
   std::vector<Source> sources;
 
-  bool own_ipc = false;       // DumpOptions::own_ipc
-  bool with_program = false;  // DumpOptions::with_program
+  explicit TreeObjects(const DumpOptions& of) : options(of) {}
+  const DumpOptions& options;
   struct Segment {
     std::uint32_t index;  // into IpcState::segments
     std::int32_t key;     // that it was made with

@@ -38,7 +38,8 @@ static std::optional<Refusal> plan_nameless(const Descriptor& d) {
   if (::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
     return Refusal{fmt::format("holds a file of huge pages, {}", d.name())};
   if (static_cast<std::uint64_t>(d.info.st_size) > kMaxCarriedBytes && !is_memfd(d))
-    return Refusal{fmt::format("holds an unlinked file of {} MiB, {}", d.info.st_size >> 20, d.name())};
+    return Refusal{
+        fmt::format("holds a file of {} MiB that can only travel itself, {}", d.info.st_size >> 20, d.name())};
   return std::nullopt;
 }
 
@@ -76,7 +77,7 @@ static bool is_message_queue(const Descriptor& d) {
   return ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == kMqueueMagic;
 }
 
-static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& file) {
+static std::optional<Refusal> plan_regular(const Descriptor& d, const DumpOptions& options, OpenFileState& file) {
   if (is_message_queue(d)) return Refusal{fmt::format("holds a POSIX message queue, {} ({})", d.name(), d.link)};
   file.file = identity_of(d.link, d.info, d.detail.flags);
   if (d.info.st_nlink == 0) {
@@ -91,7 +92,9 @@ static std::optional<Refusal> plan_regular(const Descriptor& d, OpenFileState& f
   struct stat now {};
   if (::stat(d.link.c_str(), &now) != 0 || !same_inode(now, d.info))
     return Refusal{fmt::format("holds {}, which has been moved or replaced, {}", d.link, d.name())};
-  return std::nullopt;
+  if (!is_carried(options, d.link) || file.file.written) return std::nullopt;
+  file.kind = FileKind::Nameless;
+  return plan_nameless(d);
 }
 
 static std::optional<Refusal> plan_directory(const Descriptor& d, OpenFileState& file) {
@@ -209,7 +212,7 @@ static std::optional<Refusal> plan_by_kind(const Descriptor& d, const DumpOption
                                            UnixSocketInfo& info) {
   switch (d.info.st_mode & S_IFMT) {
     case S_IFREG:
-      return plan_regular(d, file);
+      return plan_regular(d, options, file);
     case S_IFDIR:
       return plan_directory(d, file);
     case S_IFCHR:

@@ -84,7 +84,7 @@ class MemoryPlanner {
     const std::string path = read_link(proc_path(pid, "exe"));
     struct stat info {};
     if (const auto name = without_deleted(path)) return add_carried_executable(path, *name);
-    if (objects_.with_program) return add_carried_executable(path, path);
+    if (objects_.options.with_program || is_carried(objects_.options, path)) return add_carried_executable(path, path);
     if (::stat(path.c_str(), &info) != 0) return Refusal{fmt::format("its program {} is out of reach", path)};
     state.executable = file_index(path, info, false);
     return std::nullopt;
@@ -146,9 +146,10 @@ class MemoryPlanner {
     if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
     if (!S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
     if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
-    if (objects_.with_program && !m.shared) return add_carried(m, info, area);
-    area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
     const bool written = m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw"));
+    if ((objects_.options.with_program && !m.shared) || (is_carried(objects_.options, m.path) && !written))
+      return add_carried(m, info, area);
+    area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
     area.file = file_index(m.path, info, written);
     if (!m.shared) return std::nullopt;
     return plan_tmpfs_file(m.path, info, written, m.path, objects_);
@@ -156,7 +157,7 @@ class MemoryPlanner {
 
   // "/SYSV0000162e (deleted)": the key that it was made with; the inode is its id (ipc/shm.c, newseg()).
   std::optional<Refusal> add_segment(const Mapping& m, AreaState& area) {
-    if (!objects_.own_ipc) return Refusal{"uses System V shared memory, " + at(m)};
+    if (!objects_.options.own_ipc) return Refusal{"uses System V shared memory, " + at(m)};
     const auto key = to_number(m.path.substr(5, 8), 16);
     const auto id = static_cast<std::int32_t>(m.inode);
     const auto fresh = static_cast<std::uint32_t>(objects_.segments.size());
@@ -200,10 +201,10 @@ class MemoryPlanner {
     FileObject object = nameless(m.path);
     object.mode = info.st_mode;
     object.size = static_cast<std::uint64_t>(info.st_size);
-    area.kind = AreaKind::NamelessPrivate;
+    area.kind = m.shared ? AreaKind::NamelessShared : AreaKind::NamelessPrivate;
     area.file = objects_.number_of({m.device, m.inode}, object);
     nameless_[m.path] = area.file;
-    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, false});
+    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, m.shared});
     return std::nullopt;
   }
 

@@ -79,14 +79,37 @@ static std::optional<Refusal> check_file(const FileIdentity& file) {
   return std::nullopt;
 }
 
-static std::optional<Refusal> check_open_files(const ImageModel& model, const RestoreOptions& options) {
+namespace {
+
+// Refuses at once what only this node could mend; files that the dumper can take along are gathered first.
+class FileChecks {
+ public:
+  std::optional<Refusal> check(const FileIdentity& file, bool can_travel) {
+    auto refusal = check_file(file);
+    if (!refusal || !can_travel) return refusal;
+    if (!differing_) differing_ = *refusal;
+    auto& paths = differing_->differing;
+    if (std::find(paths.begin(), paths.end(), file.path) == paths.end()) paths.push_back(file.path);
+    return std::nullopt;
+  }
+  const std::optional<Refusal>& differing() const { return differing_; }
+
+ private:
+  std::optional<Refusal> differing_;
+};
+
+}  // namespace
+
+static std::optional<Refusal> check_open_files(const ImageModel& model, const RestoreOptions& options,
+                                               FileChecks& files) {
   for (const TerminalState& terminal : model.open_files.terminals) {
     if (terminal.given && !options.terminal)
       return Refusal{fmt::format("nobody holds the other side of its terminal /dev/pts/{} here", terminal.number)};
   }
   for (const OpenFileState& file : model.open_files.files) {
     if (file.kind == FileKind::Regular || file.kind == FileKind::Directory || file.kind == FileKind::Device) {
-      if (auto refusal = check_file(file.file)) return refusal;
+      const bool can_travel = file.kind == FileKind::Regular && !file.file.written;
+      if (auto refusal = files.check(file.file, can_travel)) return refusal;
     }
     if (file.kind == FileKind::External && options.external.count(file.key) == 0)
       return Refusal{fmt::format("nobody holds the other end of \"{}\" here", file.key)};
@@ -94,9 +117,9 @@ static std::optional<Refusal> check_open_files(const ImageModel& model, const Re
   return std::nullopt;
 }
 
-static std::optional<Refusal> check_files(const ProcessImage& image) {
+static std::optional<Refusal> check_files(const ProcessImage& image, FileChecks& files) {
   for (const FileIdentity& file : image.memory.files) {
-    if (auto refusal = check_file(file)) return refusal;
+    if (auto refusal = files.check(file, !file.written)) return refusal;
   }
   const bool cwd_is_gone = image.process.cwd_object >= 0;
   for (const std::string& folder : {cwd_is_gone ? "/" : image.process.cwd, image.process.root}) {
@@ -173,14 +196,15 @@ std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const Rest
   if (auto refusal = check_vdso(model, options)) return refusal;
   if (auto refusal = check_memory(model)) return refusal;
   if (auto refusal = check_huge_pages(model)) return refusal;
-  if (auto refusal = check_open_files(model, options)) return refusal;
+  FileChecks files;
+  if (auto refusal = check_open_files(model, options, files)) return refusal;
   if (auto refusal = find_socket_obstacle(model.open_files, options.live)) return refusal;
   for (const ProcessImage& image : model.processes) {
     if (image.process.zombie) {
       if (auto refusal = check_pid(image.process.pid)) return refusal;
       continue;
     }
-    if (auto refusal = check_files(image)) return refusal;
+    if (auto refusal = check_files(image, files)) return refusal;
     if (auto refusal = check_limits(image)) return refusal;
     for (const ThreadState& thread : image.threads) {
       if (!thread.seccomp.empty() && !may_suspend_seccomp())
@@ -188,7 +212,7 @@ std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const Rest
       if (auto refusal = check_pid(thread.tid)) return refusal;
     }
   }
-  return std::nullopt;
+  return files.differing();
 }
 
 }  // namespace drover

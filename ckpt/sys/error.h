@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace drover {
 
@@ -24,6 +25,9 @@ class SystemError : public std::runtime_error {
 struct Refusal {
   std::string reason;    // one line without a full stop, naming the object: "holds a raw socket, fd 7"
   bool passing = false;  // it is likely to be over in a moment: worth another try
+  // Paths: all that is in the way is that these files are others where it is to be restored, and a dump could take them
+  // along (DumpOptions::carry).
+  std::vector<std::string> differing = {};
 };
 
 // Throws SystemError with the present errno when `result` is negative, else returns it.

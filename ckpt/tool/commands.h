@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 namespace drover {
 
@@ -12,6 +13,7 @@ struct DumpArguments {
   pid_t pid = 0;
   std::string image;
   bool leave_running = false, own_ipc = false, with_program = false, timing = false;
+  std::vector<std::string> with_files;
 };
 int run_dump(const DumpArguments&);
 

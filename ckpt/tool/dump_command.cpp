@@ -27,6 +27,7 @@ class Dumper {
     options_.terminal = true;
     options_.own_ipc = own_ipc;
     options_.with_program = arguments.with_program;
+    options_.carry = arguments.with_files;
     options_.reaper = reaper;
   }
 

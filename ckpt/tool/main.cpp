@@ -36,6 +36,11 @@ int main(int argc, char** argv) try {
                          "The tree has its IPC namespace, which this program is in, to itself: all in it goes along");
   dump_command->add_flag("--with-program", dump.with_program,
                          "Let the program and its libraries travel, too: for where they are of another version");
+  dump_command
+      ->add_option("--with-file", dump.with_files,
+                   "Let this file travel, too, if it is only read; may be given more than once")
+      ->type_name("PATH")
+      ->allow_extra_args(false);
   dump_command->add_flag("--timing", dump.timing, "Print where the time went");
   auto* restore_command = app.add_subcommand("restore", "Make a tree from an image, and wait for the end of its root");
   restore_command->add_option("IMAGE", restore.image, "The file to read, - for standard input")->required();

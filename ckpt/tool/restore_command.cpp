@@ -53,7 +53,9 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   options.ipc_namespace = true;
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
-    fmt::print(stderr, "drover-ckpt: can't restore: {}\n", refusal->reason);
+    const bool can_travel = !refusal->differing.empty();
+    fmt::print(stderr, "drover-ckpt: can't restore: {}{}\n", refusal->reason,
+               can_travel ? " (dump with --with-program or --with-file takes it along)" : "");
     return {};
   }
   timing.phase("restore");

@@ -209,9 +209,10 @@ struct MoveOffer {
 struct MoveWord {
   std::uint32_t transfer = 0;
   std::string text;
+  std::vector<std::string> differing = {};  // MoveFailed: files that the source can send along in another attempt
   template <class A>
   void serialize(A& a, unsigned) {
-    a& transfer& text;
+    a& transfer& text& differing;
   }
 };
 

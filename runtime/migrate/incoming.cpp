@@ -173,9 +173,12 @@ void IncomingMoves::on_worker(Key key, Frame&& frame) {
     case Type::Ready:
       move->ready = true;
       return tell_source(*move, Msg::MoveReady);
-    case Type::WorkerFailed:
-      move->failure = unpack<shepherd::Text>(frame.payload).text;
+    case Type::WorkerFailed: {
+      auto failure = unpack<shepherd::WorkerFailure>(frame.payload);
+      move->failure = std::move(failure.reason);
+      move->differing = std::move(failure.differing);
       return;
+    }
     case Type::LostRegister:
       move->failure = "the register went to the source";
       return;
@@ -205,7 +208,7 @@ void IncomingMoves::running(PlacedJob& job, const shepherd::PhaseTimes& times) {
 
 void IncomingMoves::fail(Move& move, const std::string& reason) {
   spdlog::info("job {} could not be restored here: {}", move.job, reason);
-  tell_source(move, Msg::MoveFailed, reason);
+  context_.cluster.send(move.key.first, Msg::MoveFailed, MoveWord{move.key.second, reason, move.differing});
   move.dead = true;  // the source answers with how many chunks it has sent
 }
 

@@ -42,7 +42,8 @@ class OutgoingMoves {
   explicit OutgoingMoves(MoveContext context) : context_(std::move(context)) {}
 
   // Begins to move `job` to rank `to`. A report goes to `asker` (if request != 0) and to the job's origin in any case.
-  void begin(int asker, const MoveRequest& request);
+  // `carry`: files that go along as content.
+  void begin(int asker, const MoveRequest& request, std::vector<std::string> carry = {});
   void handle(int from, Msg type, const std::string& payload);
   bool progress();    // MPI; true if anything happened
   bool bulk() const;  // chunks are in flight
@@ -69,6 +70,7 @@ class OutgoingMoves {
     int to = -1, asker = -1;
     std::uint64_t request = 0;
     std::string reason, error;
+    std::vector<std::string> carry, differing;  // files that go along; that the destination has others of
     Stage stage = Stage::Offered;
     std::string reached = "offer";
     std::unique_ptr<RingMemory> ring;
@@ -93,6 +95,7 @@ class OutgoingMoves {
   void verdict(Move& move, shepherd::VerdictKind kind, const std::string& reason);
   void notice(const Move& move, const char* state, const std::string& text);
   void finish(Move& move, bool ok);
+  void try_again(Move& move);
   void settle_orphan(std::uint32_t transfer);
   void report_orphan_ended(const Move& move);
   nlohmann::json describe(const Move& move, bool ok) const;
@@ -137,6 +140,7 @@ class IncomingMoves {
     std::optional<std::uint64_t> expected;  // chunks in all, once known
     bool aborted = false, ready = false, resumed = false, dead = false;
     std::string failure;
+    std::vector<std::string> differing;  // Refusal::differing of that
   };
 
   Move* find(const Key& key);

@@ -71,7 +71,7 @@ void OutgoingMoves::report_refusal(int asker, const MoveRequest& request, const 
     context_.cluster.send(asker, Msg::MoveReport, MoveReportMsg{request.job, request.request, event});
 }
 
-void OutgoingMoves::begin(int asker, const MoveRequest& request) {
+void OutgoingMoves::begin(int asker, const MoveRequest& request, std::vector<std::string> carry) {
   Cluster& cluster = context_.cluster;
   PlacedJob* job = context_.placed.find(request.job);
   if (job == nullptr || job->stage != shepherd::Stage::Running)
@@ -94,6 +94,7 @@ void OutgoingMoves::begin(int asker, const MoveRequest& request) {
   move.asker = asker;
   move.request = request.request;
   move.reason = request.reason;
+  move.carry = std::move(carry);
   move.began_ns = monotonic_ns();
   job->moving_out = true;
   MoveOffer offer{move.transfer, job->facts, move.epoch, job->resident_kib, kImageRing, request.request != 0};
@@ -130,8 +131,12 @@ void OutgoingMoves::accepted(Move& move) {
   std::vector<UniqueFd> fds;
   fds.emplace_back(pair[1]);
   fds.emplace_back(check(::dup(move.ring->fd()), "dup", "ring"));
-  const shepherd::Dump order{move.epoch, move.ring->shape(), context_.links.compression_pays(move.to),
-                             context_.cluster.self_name(), context_.cluster.node_name(move.to)};
+  const shepherd::Dump order{move.epoch,
+                             move.ring->shape(),
+                             context_.links.compression_pays(move.to),
+                             context_.cluster.self_name(),
+                             context_.cluster.node_name(move.to),
+                             move.carry};
   context_.placed.tell(*job, Type::Dump, pack(order), std::move(fds));
   notice(move, "moving", {});
 }
@@ -155,7 +160,7 @@ void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
       });
       return;
     case Type::WorkerFailed: {
-      const std::string why = unpack<shepherd::Text>(frame.payload).text;
+      const std::string why = unpack<shepherd::WorkerFailure>(frame.payload).reason;
       move.error = why;
       PlacedJob* job = context_.placed.find(move.job);
       if (job != nullptr) job->facts.pinned = job->obstacle = why;
@@ -272,6 +277,7 @@ void OutgoingMoves::handle(int from, Msg type, const std::string& payload) {
       return;
     case Msg::MoveFailed:
       move->error = word.text;
+      move->differing = word.differing;
       if (move->stage == Stage::EndSent) return verdict(*move, VerdictKind::PeerFailed, word.text);
       if (move->stage == Stage::Orphaned) {
         report_orphan_ended(*move);
@@ -298,7 +304,21 @@ void OutgoingMoves::thawed(PlacedJob& job, const std::string& why) {
   if (move == nullptr) return;
   if (move->error.empty()) move->error = why;
   abort(*move, why);
+  const bool may_help = std::any_of(move->differing.begin(), move->differing.end(), [&](const std::string& path) {
+    return std::find(move->carry.begin(), move->carry.end(), path) == move->carry.end();
+  });
+  if (may_help) return try_again(*move);
   finish(*move, false);
+}
+
+// With what the destination has others of. Who asked for the move hears of the last attempt only.
+void OutgoingMoves::try_again(Move& move) {
+  const MoveRequest request{move.job, move.to, std::exchange(move.request, 0), move.reason};
+  std::vector<std::string> carry = std::move(move.carry);
+  carry.insert(carry.end(), move.differing.begin(), move.differing.end());
+  const int asker = move.asker;
+  finish(move, false);
+  begin(asker, request, std::move(carry));
 }
 
 void OutgoingMoves::worker_gone(PlacedJob& job) {

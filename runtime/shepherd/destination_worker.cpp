@@ -25,7 +25,7 @@ class DestinationWorker {
     try {
       restore_image();
     } catch (const std::exception& error) {
-      tell_rank(rank_, Type::WorkerFailed, pack(Text{error.what()}));
+      tell_rank(rank_, Type::WorkerFailed, pack(WorkerFailure{error.what(), {}}));
       return {};
     }
     if (!tree_) return {};
@@ -33,7 +33,7 @@ class DestinationWorker {
       if (!commit()) return {};
       return resume();
     } catch (const std::exception& error) {  // our end is what hands the job back; this only says why
-      tell_rank(rank_, Type::WorkerFailed, pack(Text{error.what()}));
+      tell_rank(rank_, Type::WorkerFailed, pack(WorkerFailure{error.what(), {}}));
       throw;
     }
   }
@@ -64,7 +64,7 @@ void DestinationWorker::restore_image() {
   });
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
-    tell_rank(rank_, Type::WorkerFailed, pack(Text{refusal->reason}));
+    tell_rank(rank_, Type::WorkerFailed, pack(WorkerFailure{refusal->reason, refusal->differing}));
     return;
   }
   tree_.emplace(std::move(std::get<HeldTree>(restored)));

@@ -177,8 +177,9 @@ void Init::go_on_here(const std::string& why) {
   // The register may hold an entry for the epoch of the move, and for the one after it (a hand-back): neither is used
   // again.
   facts_.epoch = move_epoch_ + 1;
-  tell(Type::Thawed, Text{why});
+  // In this order: who hears that it goes on here may begin the next move at once, under the next epoch.
   tell(Type::Welcome, describe());
+  tell(Type::Thawed, Text{why});
   for (const int signo : std::exchange(held_signals_, {})) deliver(signo);
   feed_input();
   for (const int stream : {0, 1}) drain_output(stream);

@@ -176,10 +176,11 @@ struct Dump {
   std::int64_t epoch = 0;  // of the ownership to come
   RingShape ring;
   bool compress = false;
-  std::string source, destination;  // node names, as in the register
+  std::string source, destination;      // node names, as in the register
+  std::vector<std::string> carry = {};  // DumpOptions::carry
   template <class A>
   void serialize(A& a, unsigned) {
-    a& epoch& ring& compress& source& destination;
+    a& epoch& ring& compress& source& destination& carry;
   }
 };
 using Restore = Dump;
@@ -209,6 +210,15 @@ struct Text {
   template <class A>
   void serialize(A& a, unsigned) {
     a& text;
+  }
+};
+
+struct WorkerFailure {
+  std::string reason;
+  std::vector<std::string> differing;  // Refusal::differing
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& reason& differing;
   }
 };
 

@@ -108,6 +108,7 @@ bool SourceWorker::dump_image(bool last_attempt) {
   options.node_cpus.assign(task_.cpus.begin(), task_.cpus.end());
   options.compress = task_.order.compress;
   options.own_ipc = task_.namespaces;
+  options.carry = task_.order.carry;
 
   // Of a dump that is refused nothing is written: the next attempt uses the same ring.
   if (!sink_)
@@ -141,7 +142,7 @@ void SourceWorker::stop_if_told(const Frame& frame) {
 
 // Before END: nobody else can have the job.
 void SourceWorker::give_up(const std::string& reason) {
-  tell_rank(rank_, Type::WorkerFailed, pack(Text{reason}));
+  tell_rank(rank_, Type::WorkerFailed, pack(WorkerFailure{reason, {}}));
   thaw(reason);
 }
 

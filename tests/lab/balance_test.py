@@ -1,62 +1,14 @@
 """Four virtual hosts, real mpirun between them: what starts on one host spreads, and a busy host sheds running jobs."""
 import json
-import os
-import pathlib
-import shlex
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 import unittest
 
-if os.geteuid() != 0:
-    print("skipped: virtual hosts need root")
-    sys.exit(77)
+from lab_world import BIN, LabWorld
 
-LAB = pathlib.Path(__file__).resolve().parent / "lab"
-BIN = pathlib.Path(os.environ["DROVER_BIN"])
-DEADLINE = 120
 HOG = "import os\nn = 0\nwhile not os.path.exists('stop'):\n  for _ in range(200000): n += 1\nprint('done')\n"
 
 
-class Balance(unittest.TestCase):
-    def setUp(self):
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-balance-"))
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        self.env = dict(os.environ, DROVER_LAB="balance", DROVER_STATE_DIR=str(self.directory / "state"))
-        for name in ("DROVER_NODE", "DROVER_RUNTIME_DIR", "DROVER_CONFIG", "DROVER_INSTANCE"):
-            self.env.pop(name, None)
-        self.addCleanup(self.lab, "down")
-        self.lab("up", 4, "--quota", 50, check=True)
-        for line in self.lab("env", check=True).stdout.splitlines():
-            for word in shlex.split(line):
-                if "=" in word:
-                    name, value = word.split("=", 1)
-                    self.env[name] = value
-        self.env["DROVER_STATE_DIR"] = str(self.directory / "state")
-        self.addCleanup(self.drover, "down", "--kill-jobs", check=False)
-        self.drover("up", "--hostfile", self.env["LAB_HOSTFILE"], "--agent", self.env["LAB_AGENT"], "--net", self.env["LAB_NET"])
-
-    def lab(self, *arguments, check=False):
-        return subprocess.run([LAB, *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=DEADLINE, check=check)
-
-    def drover(self, *arguments, check=True):
-        result = subprocess.run([BIN / "drover", *map(str, arguments)], env=self.env, capture_output=True, text=True,
-                                timeout=DEADLINE, cwd=self.directory)
-        if check:
-            self.assertEqual(result.returncode, 0, result.stderr)
-        return result.stdout
-
-    def jobs(self):
-        reply = json.loads(self.drover("ps", "--all", "--output", "json"))
-        return reply["jobs"] if isinstance(reply, dict) else reply
-
-    def wait_for(self, condition, what):
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            self.assertLess(time.monotonic(), end, f"waited for {what}; jobs: {self.drover('ps')}")
-            time.sleep(0.1)
+class Balance(LabWorld):
+    lab_options = ("--quota", 50)
 
     def places(self):
         return sorted({job["node"] for job in self.jobs() if job["state"] == "running"})

@@ -109,30 +109,41 @@ held 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("name")' 'name is
 held 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\0drover-tool")' 'the abstract name @drover-tool can.t be had here'
 held 'import socket; s = socket.create_server(("127.0.0.1", int(open("port").read())))' 'the TCP port 127.0.0.1:[0-9]* can.t be had here'
 
-# A program, and a library of it, that are others by the time of the restore.
+# A program, a library of it and what it reads, that are others by the time of the restore.
+echo 'program and library' >data
 cp /usr/bin/python3 program && cp "$(ldd /usr/bin/python3 | awk '$1 ~ /^libz[.]/ { print $3 }')" . || exit 1
 foreign() {  # foreign OPTIONS...: of dump
   rm -f pid
   # shellcheck disable=SC2016 # expanded by the inner shell
   LD_LIBRARY_PATH=$PWD setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec ./program -c "$0"' 'import zlib, time, sys
+data = open("data", "rb", 0)
+words = data.read(8)
 open("ready", "w").close()
 time.sleep(0.5)
-print(zlib.decompress(zlib.compress(b"program and library")).decode(), flush=True)
+words += data.read().strip()
+print(zlib.decompress(zlib.compress(words)).decode(), flush=True)
 sys.exit(8)' </dev/null >out 2>&1 &
   for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
   rm -f ready
   sleep 0.05
   expect 0 '^$' "$ckpt" dump "$@" "$(cat pid)" foreign-image
-  for file in program libz.*; do cp "$file" "$file.was" && echo "no program" >"$file.new" && chmod 755 "$file.new" && mv "$file.new" "$file"; done
+  for file in program data libz.*; do cp "$file" "$file.was" && echo "no program" >"$file.new" && chmod 755 "$file.new" && mv "$file.new" "$file"; done
 }
 back() { for file in *.was; do mv "$file" "${file%.was}"; done; }
-foreign --with-program
-expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
-grep -qx 'program and library' out || { echo "FAILED: the restored program wrote $(cat out)"; failures=$((failures + 1)); }
+took_along() {  # took_along OPTIONS...: of dump
+  foreign "$@"
+  expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
+  grep -qx 'program and library' out || { echo "FAILED: the restored program wrote $(cat out)"; failures=$((failures + 1)); }
+  back
+}
+took_along --with-program --with-file "$PWD/data"
+took_along --with-file "$PWD/program" --with-file "$(echo "$PWD"/libz.*)" --with-file "$PWD/data"
+foreign --with-file "$PWD/data"
+expect 1 '/(program|libz.*) differs here from what the program had .dump with --with-program' "$ckpt" restore --new-pid-namespace foreign-image
 back
-foreign
-expect 1 '/(program|libz.*) differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+foreign --with-program
+expect 1 '/data differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
 back
 
 refused() {  # refused PATTERN CODE
