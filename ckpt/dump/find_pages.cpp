@@ -19,11 +19,10 @@ class PageFinder {
  public:
   explicit PageFinder(pid_t pid) : map_(pid) {}
 
-  void find_private(const AreaState& area) {
-    if (kernel_features().pagemap_scan)
-      scan(area);
-    else
-      read_entries(area);
+  // Of neighbours in the list.
+  void find_private(std::span<const AreaState> areas) {
+    if (kernel_features().pagemap_scan) return scan(areas);
+    for (const AreaState& area : areas) read_entries(area);
   }
 
   void add(std::uint64_t start, std::uint64_t end) {
@@ -37,11 +36,12 @@ class PageFinder {
 
  private:
   // Present or swapped out, and neither the file's own page, nor the zero page, nor a guard, which counts as swapped.
-  void scan(const AreaState& area) {
+  void scan(std::span<const AreaState> areas) {
     PageCategories wanted{.none = uapi::kPageIsFile | uapi::kPageIsPfnZero,
                           .any = uapi::kPageIsPresent | uapi::kPageIsSwapped};
     if (kernel_features().guard_scan) wanted.none |= uapi::kPageIsGuard;
-    map_.scan(area, wanted, [this](std::uint64_t start, std::uint64_t end) { add(start, end); });
+    map_.scan_adjacent(areas, wanted,
+                       [this](const AreaState&, std::uint64_t start, std::uint64_t end) { add(start, end); });
   }
 
   // Bit 63 present, 62 swapped, 61 file or shared (Documentation/admin-guide/mm/pagemap.rst).
@@ -95,14 +95,24 @@ static void find_shared(InjectedArea& injected, const RemoteMemory& memory, cons
   }
 }
 
+static bool is_private(const AreaState& area) {
+  return area.kind == AreaKind::Anonymous || area.kind == AreaKind::FilePrivate ||
+         area.kind == AreaKind::NamelessPrivate;
+}
+
 std::vector<PageRun> find_pages(const FrozenProcess& process, InjectedArea& injected, const MemoryState& memory,
                                 const std::vector<Mapping>& mappings, SharedPages& shared) {
   PageFinder finder(process.pid);
-  for (const AreaState& area : memory.areas) {
-    if (area.kind == AreaKind::Anonymous || area.kind == AreaKind::FilePrivate ||
-        area.kind == AreaKind::NamelessPrivate) {
-      finder.find_private(area);
-    } else if (area.kind == AreaKind::SharedAnonymous) {
+  const std::span<const AreaState> areas(memory.areas);
+  for (std::size_t i = 0, next = 0; i < areas.size(); i = next) {
+    const AreaState& area = areas[i];
+    for (next = i; next < areas.size() && is_private(areas[next]);) ++next;
+    if (next > i) {
+      finder.find_private(areas.subspan(i, next - i));
+      continue;
+    }
+    next = i + 1;
+    if (area.kind == AreaKind::SharedAnonymous) {
       const auto same = [&](const Mapping& m) { return m.start == area.start; };
       const auto mapping = std::find_if(mappings.begin(), mappings.end(), same);
       find_shared(injected, process.memory, area, mapping == mappings.end() || mapping->swap_kib != 0,

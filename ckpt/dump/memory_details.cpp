@@ -16,18 +16,16 @@ namespace drover {
 std::optional<Refusal> collect_guards(const FrozenProcess& process, MemoryState& memory) {
   if (!kernel_features().guard_scan) return std::nullopt;  // where they can be made but not seen, reading them fails
   const PageMap map(process.pid);
-  for (const AreaState& area : memory.areas) {
-    if (area.kind == AreaKind::Vdso) continue;
-    const std::size_t before = memory.guards.size();
-    map.scan(area, PageCategories{.all = uapi::kPageIsGuard}, [&](std::uint64_t start, std::uint64_t end) {
-      memory.guards.push_back({start, (end - start) / kPageBytes});
-    });
+  std::optional<Refusal> refusal;
+  const auto add = [&](const AreaState& area, std::uint64_t start, std::uint64_t end) {
+    if (area.kind == AreaKind::Vdso) return;
+    memory.guards.push_back({start, (end - start) / kPageBytes});
     // What another view of the same object would show there can't be read through this one.
-    const bool shared = area.kind == AreaKind::SharedAnonymous || area.kind == AreaKind::SystemV;
-    if (shared && memory.guards.size() > before)
-      return Refusal{fmt::format("has guard pages in shared memory, at {:#x}", memory.guards.back().address)};
-  }
-  return std::nullopt;
+    if (area.kind == AreaKind::SharedAnonymous || area.kind == AreaKind::SystemV)
+      refusal = Refusal{fmt::format("has guard pages in shared memory, at {:#x}", start)};
+  };
+  map.scan_adjacent(memory.areas, PageCategories{.all = uapi::kPageIsGuard}, add);
+  return refusal;
 }
 
 namespace {

@@ -80,7 +80,27 @@ static std::vector<std::int32_t> read_affinity(pid_t tid) {
   return cpus;
 }
 
-static void collect_scheduling(pid_t tid, const DumpOptions& options, SchedulingState& scheduling) {
+namespace {
+
+// The CPUs that count as all.
+class NodeCpus {
+ public:
+  explicit NodeCpus(const std::vector<int>& node)
+      : node_(node.begin(), node.end()), online_(static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN))) {
+    std::sort(node_.begin(), node_.end());
+  }
+  bool are_all(const std::vector<std::int32_t>& cpus) const {
+    return node_.empty() ? cpus.size() >= online_ : cpus == node_;
+  }
+
+ private:
+  std::vector<std::int32_t> node_;
+  std::size_t online_;
+};
+
+}  // namespace
+
+static void collect_scheduling(pid_t tid, const NodeCpus& node, SchedulingState& scheduling) {
   uapi::SchedAttributes attributes{};
   check(::syscall(SYS_sched_getattr, tid, &attributes, sizeof attributes, 0), "sched_getattr",
         fmt::format("tid {}", tid));
@@ -95,10 +115,7 @@ static void collect_scheduling(pid_t tid, const DumpOptions& options, Scheduling
   scheduling.period = attributes.period;
   scheduling.io_priority = static_cast<std::int32_t>(::syscall(SYS_ioprio_get, 1 /* IOPRIO_WHO_PROCESS */, tid));
   scheduling.cpus = read_affinity(tid);
-  std::vector<std::int32_t> node(options.node_cpus.begin(), options.node_cpus.end());
-  std::sort(node.begin(), node.end());
-  const auto online = static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN));
-  scheduling.all_node_cpus = node.empty() ? scheduling.cpus.size() >= online : scheduling.cpus == node;
+  scheduling.all_node_cpus = node.are_all(scheduling.cpus);
 }
 
 static void collect_credentials(const TaskStatus& status, CredentialsState& credentials) {
@@ -114,7 +131,7 @@ static void collect_credentials(const TaskStatus& status, CredentialsState& cred
 }
 
 static ThreadState collect_thread(const FrozenProcess& process, const FrozenThread& thread,
-                                  const RemoteSyscalls& syscalls, const DumpOptions& options) {
+                                  const RemoteSyscalls& syscalls, const NodeCpus& node) {
   ThreadState state;
   state.process = process.pid;
   state.tid = thread.tid;
@@ -132,7 +149,7 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
     state.robust_list = reinterpret_cast<std::uint64_t>(head);
     state.robust_list_bytes = length;
   }
-  collect_scheduling(thread.tid, options, state.scheduling);
+  collect_scheduling(thread.tid, node, state.scheduling);
   collect_credentials(status_of(process, thread), state.credentials);
   return state;
 }
@@ -144,10 +161,11 @@ Or<std::vector<ThreadState>> collect_threads(const FrozenProcess& process, Injec
     questions.emplace_back(injected.batch(i));
     injected.thread(i).start(injected.area(), questions[i].batch());
   }
+  const NodeCpus node(options.node_cpus);
   std::vector<ThreadState> threads;
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     injected.thread(i).finish(questions[i].batch());
-    threads.push_back(collect_thread(process, process.threads[i], injected.thread(i), options));
+    threads.push_back(collect_thread(process, process.threads[i], injected.thread(i), node));
     questions[i].read_answers(threads.back());
   }
   return threads;

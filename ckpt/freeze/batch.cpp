@@ -42,7 +42,7 @@ std::uint64_t Batch::push_string(std::string_view text) {
   return push(std::as_bytes(std::span(terminated.c_str(), terminated.size() + 1)));
 }
 
-void Batch::set_results(std::span<const Call> calls) { std::copy(calls.begin(), calls.end(), calls_.begin()); }
+void Batch::set_results(std::span<const std::byte> calls) { std::memcpy(calls_.data(), calls.data(), calls.size()); }
 
 void Batch::check_results() const {
   for (std::size_t i = 0; i < calls_.size(); ++i) {

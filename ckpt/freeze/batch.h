@@ -61,7 +61,7 @@ class Batch {
   std::uint64_t data_address() const { return slot_ + data_begin_; }
   bool wants_data() const { return wants_data_; }
   std::span<std::byte> writable_data() { return {data_.get() + data_begin_, bytes_ - data_begin_}; }
-  void set_results(std::span<const Call> calls);
+  void set_results(std::span<const std::byte> calls);
   void check_results() const;
   void clear();
 

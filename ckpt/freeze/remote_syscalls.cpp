@@ -44,14 +44,17 @@ RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_
 RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot)
     : RemoteSyscalls(memory, tid, slot, SIGTRAP) {
   keeps_blocked_ = true;
+  home_ = false;
   tracee_.set_signal_mask(working_mask(stop_signal_));
 }
 
 RemoteSyscalls::~RemoteSyscalls() {
   try {
-    if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);  // before the registers: see come_back()
-    tracee_.set_registers(saved_);
-    tracee_.set_signal_mask(saved_mask_);
+    if (!home_) {
+      if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);  // before the registers: see come_back()
+      tracee_.set_registers(saved_);
+      tracee_.set_signal_mask(saved_mask_);
+    }
     if (stop_signal_kept_) ::syscall(SYS_tkill, tracee_.tid(), SIGSTOP);
   } catch (const std::exception&) {  // the thread is gone: nothing to put back
   }
@@ -60,6 +63,7 @@ RemoteSyscalls::~RemoteSyscalls() {
 void RemoteSyscalls::set_final(const Registers& registers, std::uint64_t mask) {
   saved_ = registers;
   saved_mask_ = mask;
+  home_ = false;
 }
 
 // Passes over the stops that are not what we wait for: other threads being born, and stop signals.
@@ -90,6 +94,7 @@ long RemoteSyscalls::call_at(std::uint64_t instruction, long number, std::uint64
   registers.rax = static_cast<std::uint64_t>(number);
   registers.orig_rax = ~0ULL;  // not in a system call: the kernel must not restart one
   registers.rdi = a, registers.rsi = b, registers.rdx = c, registers.r10 = d, registers.r8 = e, registers.r9 = f;
+  home_ = false;
   if (!keeps_blocked_) tracee_.set_signal_mask(working_mask(stop_signal_));
   tracee_.set_registers(registers);
   tracee_.resume(PTRACE_SYSCALL);
@@ -104,6 +109,7 @@ long RemoteSyscalls::call_at(std::uint64_t instruction, long number, std::uint64
   tracee_.resume(PTRACE_CONT);
   while (tracee_.wait().event() != PTRACE_EVENT_STOP) tracee_.resume(PTRACE_CONT);
   if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);
+  home_ = !keeps_blocked_;
   return result;
 }
 
@@ -127,11 +133,6 @@ static Registers restarted(Registers registers) {
   return registers;
 }
 
-void RemoteSyscalls::write_way_home(std::uint64_t end) {
-  const WayHome home{saved_mask_, restarted(saved_)};
-  memory_.store(end - sizeof home, home);
-}
-
 // Registers before the mask, and the mask before the registers in come_back(): if we die in between, the thread is in
 // the runner, which finds the way home with any mask.
 void RemoteSyscalls::set_off(std::uint64_t runner, std::uint64_t first_call, std::size_t calls,
@@ -144,6 +145,7 @@ void RemoteSyscalls::set_off(std::uint64_t runner, std::uint64_t first_call, std
   registers.rbx = first_call;
   registers.r12 = calls;
   registers.r13 = static_cast<std::uint64_t>(stop_signal_);
+  home_ = false;
   tracee_.set_registers(registers);
   if (!keeps_blocked_) tracee_.set_signal_mask(working_mask(stop_signal_));
   tracee_.resume(PTRACE_CONT);
@@ -153,6 +155,7 @@ void RemoteSyscalls::come_back() {
   wait_ours(false);
   if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);
   tracee_.set_registers(saved_);
+  home_ = !keeps_blocked_;
 }
 
 long RemoteSyscalls::call_on_stack(std::uint64_t runner, long number, std::initializer_list<std::uint64_t> args) {
@@ -162,29 +165,39 @@ long RemoteSyscalls::call_on_stack(std::uint64_t runner, long number, std::initi
   // Below the red zone nothing is the program's (System V ABI, 3.2.2).
   const std::uint64_t at = (saved_.rsp - 128 - sizeof call) & ~std::uint64_t{63};
   memory_.store(at, call);
-  write_way_home(at);
+  memory_.store(at - sizeof(WayHome), WayHome{saved_mask_, restarted(saved_)});
   set_off(runner, at, 1, at);
   come_back();
   return static_cast<long>(memory_.load<Batch::Call>(at).word[7]);
 }
 
 void RemoteSyscalls::start(const RemoteArea& area, const Batch& batch) {
-  const auto calls = std::as_bytes(batch.calls());
-  const iovec remote[] = {{reinterpret_cast<void*>(batch.slot()), calls.size()},
-                          {reinterpret_cast<void*>(batch.data_address()), batch.data().size()}};
-  std::vector<std::byte> bytes(calls.begin(), calls.end());
-  bytes.insert(bytes.end(), batch.data().begin(), batch.data().end());
-  memory_.write_ranges(std::span(remote, batch.data().empty() ? 1 : 2), bytes);
-  write_way_home(area.home_end(slot_));
+  std::vector<iovec> remote;
+  std::vector<std::byte> bytes;
+  const auto add = [&](std::uint64_t address, std::span<const std::byte> part) {
+    if (part.empty()) return;
+    remote.push_back({reinterpret_cast<void*>(address), part.size()});
+    bytes.insert(bytes.end(), part.begin(), part.end());
+  };
+  add(batch.slot(), std::as_bytes(batch.calls()));
+  add(batch.data_address(), batch.data());
+  // Who dies with us needs none.
+  const WayHome home{saved_mask_, restarted(saved_)};
+  if (!keeps_blocked_) add(area.home_end(slot_) - sizeof home, std::as_bytes(std::span(&home, 1)));
+  memory_.write_ranges(remote, bytes);
   set_off(area.runner(), batch.slot(), batch.size(), area.home_end(slot_));
 }
 
 void RemoteSyscalls::finish(Batch& batch) {
   come_back();
-  std::vector<Batch::Call> calls(batch.size());
-  memory_.read(batch.slot(), std::as_writable_bytes(std::span(calls)));
-  if (batch.wants_data()) memory_.read(batch.data_address(), batch.writable_data());
-  batch.set_results(calls);
+  const std::size_t results = batch.size() * sizeof(Batch::Call);
+  const auto data = batch.wants_data() ? batch.writable_data() : std::span<std::byte>();
+  const iovec remote[] = {{reinterpret_cast<void*>(batch.slot()), results},
+                          {reinterpret_cast<void*>(batch.data_address()), data.size()}};
+  std::vector<std::byte> bytes(results + data.size());
+  memory_.read_ranges(std::span(remote, data.empty() ? 1 : 2), bytes);
+  batch.set_results(std::span(bytes).first(results));
+  std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(results), data.size(), data.begin());
   batch.check_results();
 }
 

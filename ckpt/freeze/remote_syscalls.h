@@ -78,7 +78,6 @@ class RemoteSyscalls {
 
  private:
   TraceStop wait_ours(bool at_syscall);
-  void write_way_home(std::uint64_t end);
   void set_off(std::uint64_t runner, std::uint64_t first_call, std::size_t calls, std::uint64_t home_end);
   void come_back();
   const RemoteMemory& memory_;
@@ -88,6 +87,7 @@ class RemoteSyscalls {
   std::size_t slot_;
   int stop_signal_;
   bool keeps_blocked_;
+  bool home_ = true;               // the thread has the registers and the mask that it shall have
   std::uint64_t runner_ = 0;       // that a batch runs with
   bool stop_signal_kept_ = false;  // a SIGSTOP, which can't be blocked, came while the thread worked for us
 };

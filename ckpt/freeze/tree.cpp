@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 
 #include "ckpt/freeze/release.h"
 #include "ckpt/freeze/tree_impl.h"
@@ -52,9 +53,7 @@ class ProcessFreezer {
     vdso_ = find_vdso(process_.pid);
     for (;;) {
       const std::size_t known = process_.threads.size();
-      for (const pid_t tid : list_threads(process_.pid)) {
-        if (auto refusal = seize(tid)) return refusal;
-      }
+      if (auto refusal = seize_new()) return refusal;
       for (std::size_t i = known; i < process_.threads.size(); ++i) {
         if (auto refusal = wait_until_stopped(process_.threads[i])) return refusal;
         if (auto refusal = wait_out_of_vdso(process_.threads[i])) return refusal;
@@ -68,21 +67,33 @@ class ProcessFreezer {
   }
 
  private:
-  std::optional<Refusal> seize(pid_t tid) {
-    for (const auto& thread : process_.threads) {
-      if (thread.tid == tid) return std::nullopt;
+  // All are looked at before the first is stopped: that takes longer than to stop them.
+  std::optional<Refusal> seize_new() {
+    std::vector<FrozenThread> fresh;
+    for (const pid_t tid : list_threads(process_.pid)) {
+      const auto same = [tid](const FrozenThread& thread) { return thread.tid == tid; };
+      if (std::any_of(process_.threads.begin(), process_.threads.end(), same)) continue;
+      FrozenThread& thread = fresh.emplace_back();
+      thread.tid = tid;
+      thread.before = observe_sleeper(process_.pid, tid);
     }
-    FrozenThread thread;
-    thread.tid = tid;
+    for (FrozenThread& thread : fresh) {
+      if (auto refusal = seize(thread)) return refusal;
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> seize(FrozenThread& thread) {
+    const pid_t tid = thread.tid;
     if (const auto stopped = lingering_.stop(tid)) {
       thread.stopped = true;
+      thread.before.reset();
       thread.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
       thread.deadline_ns = stopped->deadline_ns;
       if (stopped->group_stopped_by != 0) process_.stopped_by = stopped->group_stopped_by;
       process_.threads.push_back(thread);
       return std::nullopt;
     }
-    thread.before = observe_sleeper(process_.pid, tid);
     const int error = Tracee(tid).seize(kFreezeOptions);
     if (error == ESRCH || (error != 0 && is_exiting(tid))) return std::nullopt;
     if (error != 0) return Refusal{why_not(tid, error)};
@@ -214,7 +225,7 @@ static BeforeStop recall(const FrozenProcess& process, const FrozenThread& threa
 
 static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree) {
   for (FrozenThread& thread : process.threads) {
-    thread.registers = Tracee(thread.tid).registers();
+    const Registers found = thread.registers = Tracee(thread.tid).registers();
     leave_restartable_sequence(process, thread);
     const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
     auto call =
@@ -226,7 +237,8 @@ static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree
     // At once, so that a call turned into EINTR is undone even if we die. A timed one is then issued with its whole
     // time: its rest needs us (release.h).
     if (!thread.wait || static_cast<std::int64_t>(thread.registers.rax) != -EINTR) {
-      if (!thread.wait) Tracee(thread.tid).set_registers(thread.registers);
+      const bool changed = std::memcmp(&found, &thread.registers, sizeof found) != 0;
+      if (!thread.wait && changed) Tracee(thread.tid).set_registers(thread.registers);
       continue;
     }
     Registers again = thread.registers;

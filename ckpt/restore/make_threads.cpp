@@ -17,11 +17,12 @@
 
 namespace drover {
 
+// The last two: traced from birth as its maker is, and stopped before its first instruction, but other than with
+// PTRACE_O_TRACECLONE its maker does not stop, too (kernel_clone(), ptrace_init_task()).
 static constexpr std::uint64_t kThreadFlags =
-    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PTRACE | CLONE_UNTRACED;
 
-// The leader makes them all. Each is seized by the kernel at birth (PTRACE_O_TRACECLONE) and stops before its first
-// instruction.
+// The leader makes them all.
 static void clone_threads(HeldProcess& held) {
   Batch batch = held.batch();
   std::size_t made = 1;

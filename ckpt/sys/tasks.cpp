@@ -1,5 +1,6 @@
 #include "ckpt/sys/tasks.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/text.h"
+#include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
@@ -19,9 +21,11 @@ std::vector<pid_t> list_children(pid_t pid) {
   } catch (const SystemError&) {
     return {};
   }
+  const UniqueFd tasks(::open(proc_path(pid, "task").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!tasks) return {};
   for (const pid_t tid : threads) {
     // CONFIG_PROC_CHILDREN; exact only while the tree is stopped (proc_tid_children(5)).
-    const auto text = try_read_text(fmt::format("/proc/{}/task/{}/children", pid, tid));
+    const auto text = try_read_text_at(tasks.get(), fmt::format("{}/children", tid));
     std::string_view rest = text ? std::string_view(*text) : std::string_view();
     while (const auto child = to_number(next_word(rest))) children.push_back(static_cast<pid_t>(*child));
   }

@@ -14,8 +14,8 @@
 
 namespace drover {
 
-static std::optional<std::string> read_whole(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+static std::optional<std::string> read_whole(const std::string& path, int directory = AT_FDCWD) {
+  const UniqueFd fd(::openat(directory, path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return std::nullopt;
   std::string text;
   std::size_t used = 0;
@@ -38,6 +38,10 @@ std::string read_text(const std::string& path) {
 }
 
 std::optional<std::string> try_read_text(const std::string& path) { return read_whole(path); }
+
+std::optional<std::string> try_read_text_at(int directory, const std::string& path) {
+  return read_whole(path, directory);
+}
 
 void write_text(const std::string& path, std::string_view text) {
   const UniqueFd fd(check(::open(path.c_str(), O_WRONLY | O_CLOEXEC), "open", path));

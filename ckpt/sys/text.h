@@ -16,6 +16,8 @@ namespace drover {
 std::string read_text(const std::string& path);
 // The same, empty if it can't be read.
 std::optional<std::string> try_read_text(const std::string& path);
+// The same below an open directory: looking up /proc/PID/task/TID takes longer than reading what is there.
+std::optional<std::string> try_read_text_at(int directory, const std::string& path);
 // Throws SystemError naming the path.
 void write_text(const std::string& path, std::string_view text);
 std::string read_link(const std::string& path);

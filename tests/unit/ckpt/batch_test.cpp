@@ -37,7 +37,7 @@ TEST(Batch, FullIsSaidAndFailureIsNamed) {
   batch.must("mount the moon", 1);
   const Batch::Call results[2] = {{{1, 0, 0, 0, 0, 0, 0, static_cast<std::uint64_t>(-2)}},
                                   {{1, 0, 0, 0, 0, 0, 0, static_cast<std::uint64_t>(-13)}}};
-  batch.set_results(results);
+  batch.set_results(std::as_bytes(std::span(results)));
   EXPECT_EQ(batch.result(0), -2);
   try {
     batch.check_results();
