@@ -51,7 +51,7 @@ static std::optional<Refusal> find_contexts(FrozenProcess& process, std::list<Ai
   AioProcess& one = found.emplace_back(process);
   for (const Mapping& mapping : mappings) {
     if (mapping.path != kAioRingPath) continue;
-    if (auto refusal = one.exchanges.emplace_back(one.injected, mapping).look()) return refusal;
+    if (auto refusal = one.exchanges.emplace_back(process.pid, one.injected, mapping).look()) return refusal;
   }
   return std::nullopt;
 }
@@ -69,7 +69,9 @@ static void exchange_all(std::list<AioProcess>& processes, Failures& failures) {
       }
     }
     if (busy.empty()) return;
-    for (AioExchange* exchange : busy) failures.attempt([&] { exchange->finish(); });
+    std::vector<AioExchange*> exchanged;
+    for (AioExchange* exchange : busy) failures.attempt([&] { exchange->finish(), exchanged.push_back(exchange); });
+    for (AioExchange* exchange : exchanged) failures.attempt([&] { exchange->settle(); });
   }
 }
 
@@ -86,12 +88,10 @@ std::optional<Refusal> settle_aio(FrozenTree::Impl& tree, std::span<const Shared
   }
   Failures failures;
   exchange_all(processes, failures);
-  for (AioProcess& process : processes) {
-    for (AioExchange& exchange : process.exchanges) {
-      if (exchange.exchanged()) failures.attempt([&] { contexts[process.pid].push_back(exchange.settle()); });
-    }
-  }
   failures.raise();
+  for (AioProcess& process : processes) {
+    for (AioExchange& exchange : process.exchanges) contexts[process.pid].push_back(exchange.take());
+  }
   return std::nullopt;
 }
 

@@ -10,11 +10,16 @@
 #include <algorithm>
 
 #include "ckpt/image/format.h"
+#include "ckpt/sys/text.h"
 
 namespace drover {
 
-AioExchange::AioExchange(InjectedArea& injected, Mapping area)
-    : injected_(injected), maker_{injected.leader(), injected.area()}, area_(std::move(area)), address_(area_.start) {}
+AioExchange::AioExchange(pid_t pid, InjectedArea& injected, Mapping area)
+    : pid_(pid),
+      injected_(injected),
+      maker_{injected.leader(), injected.area()},
+      area_(std::move(area)),
+      address_(area_.start) {}
 
 AioExchange::~AioExchange() {
   if (exchanged_ || batch_) return;
@@ -117,14 +122,13 @@ void AioExchange::finish() {
   exchanged_ = true;
 }
 
-AioContext AioExchange::settle() {
+void AioExchange::settle() {
   std::vector<AioEvent> kept, cancelled;
   for (const AioEvent& event : maker_.read_events(address_, ring_.slots, ring_.tail, last_.tail % ring_.slots))
     (is_cancelled_poll(event) ? cancelled : kept).push_back(event);
   add_ended(kept);
   state_.unread = maker_.read_events(address_, ring_.slots, ring_.head, state_.tail);
   for (const AioEvent& event : cancelled) poll_again(event);
-  return std::move(state_);
 }
 
 // Behind what is there.
@@ -169,6 +173,8 @@ void AioExchange::poll_again(const AioEvent& event) {
 
 // The end that the program has not asked for was counted in an eventfd. One that is a semaphore gives only one.
 void AioExchange::take_signal_back(int fd) const {
+  // The number may belong to something else by now.
+  if (try_read_link(proc_path(pid_, fmt::format("fd/{}", fd))) != "anon_inode:[eventfd]") return;
   Batch batch = maker_.area.main_batch();
   const auto count_at = batch.space(sizeof(std::uint64_t));
   const std::uint64_t to[] = {count_at, sizeof(std::uint64_t)};

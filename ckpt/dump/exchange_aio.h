@@ -21,7 +21,7 @@ namespace drover {
 
 class AioExchange {
  public:
-  AioExchange(InjectedArea& injected, Mapping area);
+  AioExchange(pid_t pid, InjectedArea& injected, Mapping area);
   AioExchange(const AioExchange&) = delete;
   // What was prepared and not begun is taken back.
   ~AioExchange();
@@ -31,9 +31,9 @@ class AioExchange {
   std::optional<Refusal> prepare();
   void begin(std::size_t thread);  // by this one, which is busy until finish(): some 30 ms
   void finish();
-  AioContext settle();
+  void settle();
 
-  bool exchanged() const { return exchanged_; }
+  AioContext take() { return std::move(state_); }
 
  private:
   struct Pipe {
@@ -49,6 +49,7 @@ class AioExchange {
   void poll_again(const AioEvent&);
   void take_signal_back(int fd) const;
 
+  pid_t pid_;
   InjectedArea& injected_;
   AioMaker maker_;
   Mapping area_;

@@ -109,6 +109,36 @@ static void *work(void *arg) {
   return NULL;
 }
 
+// Requests that take their time: the file has not been written to the disk yet.
+enum { kSlow = 16, kSlowMib = 48 };
+static struct iocb slow[kSlow];
+static char slow_path[] = "/tmp/drover-test-aio-XXXXXX";
+
+static void begin_slow(aio_context_t context) {
+  static char mib[1024 * 1024];
+  memset(mib, 'x', sizeof mib);
+  int fd = mkstemp(slow_path);
+  for (int i = 0; i < kSlowMib; ++i) CHECK(write(fd, mib, sizeof mib) == (ssize_t)sizeof mib);
+  for (unsigned i = 0; i < kSlow; ++i) {
+    slow[i] = (struct iocb){.aio_lio_opcode = IOCB_CMD_FSYNC, .aio_fildes = (unsigned)fd, .aio_data = i};
+    submit(context, &slow[i]);
+  }
+}
+
+static void expect_slow(aio_context_t context) {
+  struct io_event events[kSlow + 1];
+  CHECK(get(context, kSlow, kSlow + 1, events) == kSlow);
+  unsigned seen = 0;
+  for (int i = 0; i < kSlow; ++i) {
+    CHECK(events[i].data < kSlow && events[i].obj == (uintptr_t)&slow[events[i].data] && events[i].res == 0);
+    seen |= 1U << events[i].data;
+  }
+  CHECK(seen == (1U << kSlow) - 1);
+  struct io_event more;
+  CHECK(get(context, 0, 1, &more) == 0);
+  unlink(slow_path);
+}
+
 static void expect_poll(aio_context_t context, int write_end, struct iocb *request) {
   struct io_event event;
   CHECK(get(context, 0, 1, &event) == 0);
@@ -141,14 +171,19 @@ int main(void) {
   struct iocb on_counter = poll_request(counter, 0xc0), on_pipe = poll_request(ends[0], 0xc1);
   struct iocb on_late = poll_request(late[0], 0xc2);
   on_pipe.aio_flags = IOCB_FLAG_RESFD, on_pipe.aio_resfd = (unsigned)signalled;
+  aio_context_t forgetting = setup(1), slow_one = setup(1);
+  struct iocb forgotten = poll_request(ends[0], 0xc3);
   struct waiter waiter = {setup(3), {0}};
   pthread_t threads[2];
   if (!killed) {
     submit(polls, &on_counter);
     submit(signalling, &on_pipe);
+    submit(forgetting, &forgotten);
+    forgotten.aio_data = 0;  // the kernel has its own copy
     submit(waiter.context, &on_late);
     pthread_create(&threads[0], NULL, wait_for_event, &waiter);
     pthread_create(&threads[1], NULL, work, &busy);
+    begin_slow(slow_one);  // last, so that they are under way when the first move comes
   }
 
   ready_and_wait();
@@ -171,6 +206,9 @@ int main(void) {
   if (!killed) {
     const uint64_t one = 1;
     uint64_t signals = 0;
+    struct io_event event;
+    CHECK(get(forgetting, 0, 1, &event) == 1 && event.data == 0xc3 && event.res == 0);
+    expect_slow(slow_one);
     expect_poll(polls, counter, &on_counter);
     CHECK(write(late[1], &one, sizeof one) == sizeof one);
     CHECK(pthread_join(threads[0], NULL) == 0 && waiter.event.data == 0xc2 && (waiter.event.res & POLLIN));
