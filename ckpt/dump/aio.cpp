@@ -2,6 +2,7 @@
 // are exchanged at once. All are prepared before the first is touched, so that whoever is refused has lost nothing.
 #include "ckpt/dump/aio.h"
 
+#include <algorithm>
 #include <exception>
 #include <list>
 
@@ -43,14 +44,36 @@ class Failures {
 
 }  // namespace
 
+// Of a dumper that has been killed: in a moment that thread has put a context to where it belongs.
+static bool is_on_its_way_home(const FrozenProcess& process) {
+  const auto runner = runner_code();
+  std::vector<std::byte> code(runner.size());
+  return std::any_of(process.threads.begin(), process.threads.end(), [&](const FrozenThread& thread) {
+    return process.memory.try_read(thread.registers.rip & ~(kPageBytes - 1), code) && std::ranges::equal(code, runner);
+  });
+}
+
+// Made by a dumper that has been killed.
+static bool is_spare(const FrozenProcess& process, const Mapping& mapping) {
+  AioRing ring{};
+  return process.memory.try_read(mapping.start, std::as_writable_bytes(std::span(&ring, 1))) &&
+         is_sound(ring, mapping.bytes()) && ring.compatible_features == kAioSpare;
+}
+
 static std::optional<Refusal> find_contexts(FrozenProcess& process, std::list<AioProcess>& found) {
   if (read_text(proc_path(process.pid, "maps")).find(kAioRingPath) == std::string::npos) return std::nullopt;
   const auto mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
   FilterMap unused;
   if (auto refusal = collect_seccomp(process, unused)) return refusal;
+  if (is_on_its_way_home(process)) return Refusal{"a dump of it was killed a moment ago and is being undone", true};
   AioProcess& one = found.emplace_back(process);
   for (const Mapping& mapping : mappings) {
     if (mapping.path != kAioRingPath) continue;
+    if (is_spare(process, mapping)) {
+      const AioMaker maker{one.injected.leader(), one.injected.area()};
+      maker.destroy(mapping.start, static_cast<std::uint32_t>(mapping.bytes() / kAioEventBytes - 1));
+      continue;
+    }
     if (auto refusal = one.exchanges.emplace_back(process.pid, one.injected, mapping).look()) return refusal;
   }
   return std::nullopt;

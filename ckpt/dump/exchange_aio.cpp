@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "ckpt/image/format.h"
 #include "ckpt/sys/text.h"
@@ -104,9 +105,11 @@ void AioExchange::begin(std::size_t thread) {
   header_ = batch.space(sizeof ring_);
   batch.must("io_destroy", SYS_io_destroy, address_);
   AioMaker::add_move(batch, second_, address_, ring_.slots);
-  batch.must("read aio ring", SYS_read, pipes_.front().read_end, header_, sizeof ring_);
+  // The mark of the second one is overwritten, what comes before it is the kernel's.
+  constexpr std::uint64_t kOwn = offsetof(AioRing, compatible_features);
+  batch.must("read aio ring", SYS_read, pipes_.front().read_end, header_, kOwn);
   for (const Pipe& pipe : pipes_) {
-    const std::uint64_t skipped = pipe.offset == 0 ? sizeof ring_ : 0;
+    const std::uint64_t skipped = pipe.offset == 0 ? kOwn : 0;
     batch.must("read aio ring", SYS_read, pipe.read_end, address_ + pipe.offset + skipped, pipe.bytes - skipped);
   }
   add_advice(batch);

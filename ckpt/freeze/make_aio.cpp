@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <cstddef>
 
 #include "ckpt/sys/error.h"
 
@@ -99,12 +100,13 @@ std::uint64_t AioMaker::make(std::uint32_t argument, std::uint32_t slots, std::u
     batch.must("io_setup", SYS_io_setup, argument, at);
     run(batch);
     const auto context = memory().load<std::uint64_t>(at);
-    if (memory().load<AioRing>(context).slots != slots) {
-      destroy(context);
+    mark(context, kAioSpare);
+    if (const std::uint32_t made = memory().load<AioRing>(context).slots; made != slots) {
+      destroy(context, made);
       throw SystemError("make an aio context", fmt::format("of {} slots", slots), EINVAL);
     }
     if (complete(context, slots, head, aio_distance(head, tail, slots))) return context;
-    destroy(context);
+    destroy(context, slots);
   }
   throw SystemError("io_submit", fmt::format("to an aio context of {} slots", slots), EAGAIN);
 }
@@ -141,9 +143,14 @@ int AioMaker::submit(std::uint64_t context, std::uint64_t iocb) const {
   return result < 0 ? static_cast<int>(-result) : 0;
 }
 
-void AioMaker::destroy(std::uint64_t context) const {
+void AioMaker::mark(std::uint64_t context, std::uint32_t as) const {
+  memory().store(context + offsetof(AioRing, compatible_features), as);
+}
+
+void AioMaker::destroy(std::uint64_t context, std::uint32_t slots) const {
   Batch batch = area.main_batch();
   batch.may(SYS_io_destroy, context);
+  batch.may(SYS_munmap, context, aio_ring_bytes(slots));
   run(batch);
 }
 

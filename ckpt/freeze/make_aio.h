@@ -22,7 +22,8 @@ struct AioMaker {
   void run(Batch& batch) const { thread.run(area, batch); }
   const RemoteMemory& memory() const { return thread.memory(); }
 
-  // A context somewhere, by io_setup(`argument`). Its head and tail are those given, its unread events mean nothing.
+  // A context somewhere, marked as a spare one, by io_setup(`argument`). Its head and tail are those given, its unread
+  // events mean nothing.
   // Throws SystemError, and leaves nothing, if it can't be had.
   std::uint64_t make(std::uint32_t argument, std::uint32_t slots, std::uint32_t head, std::uint32_t tail) const;
   // The id follows the ring (aio_ring_mremap() in fs/aio.c).
@@ -35,7 +36,9 @@ struct AioMaker {
   void write_events(std::uint64_t context, std::uint32_t slots, std::uint32_t from, std::span<const AioEvent>) const;
   // 0, or the error with which the kernel refuses the request at `iocb`.
   int submit(std::uint64_t context, std::uint64_t iocb) const;
-  void destroy(std::uint64_t context) const;
+  void mark(std::uint64_t context, std::uint32_t as) const;
+  // What fork(2) has made of one goes, too.
+  void destroy(std::uint64_t context, std::uint32_t slots) const;
 };
 
 }  // namespace drover

@@ -35,6 +35,7 @@ void make_aio_contexts(HeldProcess& held) {
     Batch batch = held.batch();
     AioMaker::add_move(batch, made, context.address, context.slots);
     held.run(batch);
+    maker.mark(context.address, kAioInUse);
     maker.write_events(context.address, context.slots, context.head, context.unread);
   }
 }
