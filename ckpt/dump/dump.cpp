@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "ckpt/dump/aio.h"
 #include "ckpt/dump/collect.h"
 #include "ckpt/dump/ipc.h"
 #include "ckpt/image/births.h"
@@ -29,6 +30,7 @@ struct TreeDump {
   FilePlan files;
   TreeObjects objects;
   SharedPages shared_pages;
+  AioContexts aio;
   std::optional<IpcDump> ipc;                         // if it is the tree's own
   std::vector<SemaphoreSetState> foreign_semaphores;  // if it is not
   std::vector<ProcessDump> processes;
@@ -115,6 +117,7 @@ static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions&
     // The areas are listed before one of ours is among them.
     mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
     if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
+    dump.memory.aio = std::move(tree.aio[process.pid]);
   }
   FilterMap filters;
   if (auto refusal = collect_seccomp(process, filters)) return refusal;
@@ -147,6 +150,8 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
   }
   const auto sharing = find_sharing(pids);
+  // First: what is under way ends, and changes what the rest looks at.
+  if (auto refusal = settle_aio(frozen, sharing, tree.aio)) return refusal;
   if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, true, sharing), tree.files))
     return refusal;
   if (auto refusal = collect_terminals(tree.files)) return refusal;

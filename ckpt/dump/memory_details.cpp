@@ -65,7 +65,8 @@ void collect_area_policies(const FrozenProcess& process, InjectedArea& injected,
   for (const AreaState& area : memory.areas) by_start[area.start] = &area;
   for (const std::uint64_t start : parse_numa_maps(*text)) {
     const auto area = by_start.find(start);
-    if (area == by_start.end() || area->second->kind == AreaKind::Vdso) continue;
+    if (area == by_start.end() || area->second->kind == AreaKind::Vdso || area->second->kind == AreaKind::AioRing)
+      continue;
     Batch batch = injected.area().main_batch();
     const auto own = ask(batch, 0, 0), of_area = ask(batch, start, kOfAddress);
     injected.leader().run(injected.area(), batch);

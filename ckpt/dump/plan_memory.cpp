@@ -9,6 +9,7 @@
 
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/tmpfs_files.h"
+#include "ckpt/sys/aio_ring.h"
 #include "ckpt/sys/text.h"
 
 namespace drover {
@@ -131,7 +132,10 @@ class MemoryPlanner {
 
   std::optional<Refusal> add_file(const Mapping& m, AreaState& area) {
     if (starts_with(m.path, "/SYSV")) return add_segment(m, area);
-    if (starts_with(m.path, "/[aio]")) return Refusal{"uses asynchronous I/O (io_setup)"};
+    if (m.path == kAioRingPath) {
+      area.kind = AreaKind::AioRing;
+      return std::nullopt;
+    }
     if (m.path[0] != '/') return Refusal{fmt::format("maps {} {}", m.path, at(m))};
     if (const auto path = without_deleted(m.path)) {
       const std::string folder = path->substr(0, std::max<std::size_t>(1, path->rfind('/')));

@@ -142,15 +142,20 @@ class ProcessFreezer {
   // only, or on its way home from a dumper that was killed: it goes on for a moment. Never by single steps: if we died
   // meanwhile the next one would be the program's SIGTRAP.
   std::optional<Refusal> wait_out_of_vdso(FrozenThread& thread) {
-    constexpr std::int64_t kPatienceNs = 40'000'000;
-    constexpr long kMomentNs = 10'000;
+    // A thread that asks for the time again and again is in there as often as not: many looks, also on a busy machine.
+    constexpr int kLooks = 100;
+    constexpr std::int64_t kPatienceNs = 40'000'000, kMostPatienceNs = 1'000'000'000;
+    constexpr long kMomentNs = 10'000, kMostMomentNs = 5'000'000;
     timespec moment{0, kMomentNs};
     const Tracee tracee(thread.tid);
     const std::int64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
-    for (std::uint64_t before = 0; thread.tid != 0 && process_.stopped_by == 0;) {
+    int looks = 0;
+    for (std::uint64_t before = 0; thread.tid != 0 && process_.stopped_by == 0; ++looks) {
       const std::uint64_t at = tracee.registers().rip;
-      if (at - vdso_.start >= vdso_.bytes || clock_ns(CLOCK_MONOTONIC) - begin_ns > kPatienceNs) break;
-      moment.tv_nsec = at == before ? moment.tv_nsec * 2 : kMomentNs;  // it may have to wait for a processor
+      const std::int64_t patience_ns = looks < kLooks ? kMostPatienceNs : kPatienceNs;
+      if (at - vdso_.start >= vdso_.bytes || clock_ns(CLOCK_MONOTONIC) - begin_ns > patience_ns) break;
+      // It may have to wait for a processor.
+      moment.tv_nsec = at == before ? std::min(moment.tv_nsec * 2, kMostMomentNs) : kMomentNs;
       before = at;
       thread.stopped = false;
       thread.before.reset();  // it has run since

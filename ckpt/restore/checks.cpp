@@ -16,6 +16,7 @@
 #include <cstring>
 #include <map>
 
+#include "ckpt/restore/aio_checks.h"
 #include "ckpt/restore/socket_checks.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/cpu.h"
@@ -196,6 +197,7 @@ std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const Rest
   if (auto refusal = check_vdso(model, options)) return refusal;
   if (auto refusal = check_memory(model)) return refusal;
   if (auto refusal = check_huge_pages(model)) return refusal;
+  if (auto refusal = find_aio_obstacle(model)) return refusal;
   FileChecks files;
   if (auto refusal = check_open_files(model, options, files)) return refusal;
   if (auto refusal = find_socket_obstacle(model.open_files, options.live)) return refusal;

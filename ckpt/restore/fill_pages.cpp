@@ -15,7 +15,7 @@ static HeldProcess& process_of(std::list<HeldProcess>& processes, std::int32_t p
 
 static bool has_own_pages(AreaKind kind) {
   return kind != AreaKind::Vdso && kind != AreaKind::FileShared && kind != AreaKind::NamelessShared &&
-         kind != AreaKind::SystemV;
+         kind != AreaKind::SystemV && kind != AreaKind::AioRing;
 }
 
 // Pages may only go where the program has memory with contents of its own, never into our working area.

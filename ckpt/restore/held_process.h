@@ -93,6 +93,8 @@ void make_root(RestoredTree&, const RestoreOptions&);                           
 void make_tree(RestoredTree&);                                                                     // make_tree.cpp
 void take_controlling_terminal(HeldProcess& leader, const OpenFilesState&, std::int32_t session);  // terminals.cpp
 void map_memory(HeldProcess&, const RestoredTree&);                                                // map_memory.cpp
+void make_aio_contexts(HeldProcess&);                                                              // restore_aio.cpp
+void submit_polls(HeldProcess&);                                                                   // restore_aio.cpp
 void restore_semaphores(RestoredTree&);                     // restore_semaphores.cpp
 void enter_gone_directory(HeldProcess&);                    // open_files.cpp
 void map_same_vdso(HeldProcess&);                           // vdso.cpp

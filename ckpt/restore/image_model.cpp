@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "ckpt/restore/aio_checks.h"
 #include "ckpt/restore/image_sockets.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
@@ -35,7 +36,7 @@ static void check_memory(const MemoryState& memory, const ImageModel& model, boo
             "huge pages that can't be");
     const bool of_file = area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared;
     require(!of_file || area.file < memory.files.size(), "a memory area of an unknown file");
-    require(area.kind <= AreaKind::SystemV, "a memory area of an unknown kind");
+    require(area.kind <= AreaKind::AioRing, "a memory area of an unknown kind");
     if (area.kind == AreaKind::SystemV) {
       require(model.ipc && area.file < model.ipc->segments.size(), "a memory area of an unknown segment");
       const std::uint64_t bytes = model.ipc->segments[area.file].bytes;
@@ -47,6 +48,7 @@ static void check_memory(const MemoryState& memory, const ImageModel& model, boo
             "a memory area of an unknown object");
     last = area.end;
   }
+  require(are_sound_contexts(memory), "asynchronous I/O that can't be");
   if (sharer)
     return require(memory.areas.empty() && memory.files.empty(), "memory of a process that has none of its own");
   const auto program = static_cast<std::size_t>(memory.executable_object);

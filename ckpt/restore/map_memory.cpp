@@ -116,6 +116,7 @@ void map_memory(HeldProcess& held, const RestoredTree& tree) {
   held.run(batch);
   map_shared_memory(held, tree);
   set_area_policies(held);
+  make_aio_contexts(held);
   if (tree.other_vdso) map_other_vdso(held);
 }
 

@@ -80,6 +80,8 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
       take_locks(held);
       watch_files(held, tree.model.open_files);
     }
+    // What they wait for is there.
+    submit_polls(held);
     // Limits and a changed root after all that they would hinder.
     set_process_attributes(held);
     // Threads after memory, which holds their rseq areas and alternate stacks.

@@ -55,6 +55,12 @@ expect 1 'truncated' "$ckpt" restore short
 cp image flipped && printf '\377' | dd of=flipped bs=1 seek=30000 conv=notrunc status=none
 expect 1 'checksum' "$ckpt" verify flipped
 
+# fork(2) copies the ring of an aio context, but not the context.
+start 'import ctypes, os; ctypes.CDLL(None).syscall(206, 1, ctypes.byref(ctypes.c_ulong(0))); os.fork()'
+expect 1 'inherited the ring' "$ckpt" dump "$(cat pid)" image
+kill -0 "$(cat pid)" || { echo "FAILED: a refused program has ended"; failures=$((failures + 1)); }
+kill -- -"$(cat pid)"
+
 # A pipeline: four processes that come back with their process ids and go on with their work, here (as root) or in a namespace.
 cat >tree.sh <<'END'
 exec </dev/null >tree-out 2>&1

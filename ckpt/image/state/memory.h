@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/image/state/aio.h"
 #include "ckpt/image/state/file_identity.h"
 #include "ckpt/image/state/numa.h"
 
@@ -20,6 +21,7 @@ enum class AreaKind : std::uint8_t {
   NamelessShared = 5,   // of a file without a name: `file` is an index into OpenFilesState::objects
   NamelessPrivate = 6,  // the same, and pages that were written to travel besides
   SystemV = 7,          // shared memory: `file` is an index into IpcState::segments; content travels with that
+  AioRing = 8,          // of an AioContext, in which what matters of it travels
 };
 
 // Advice and limits of an area, madvise(2) and mlock(2).
@@ -97,12 +99,13 @@ struct MemoryState {
   std::vector<AreaName> names;
   std::vector<GuardPages> guards;
   std::vector<AreaPolicy> policies;
+  std::vector<AioContext> aio;      // in the order of their areas
   std::uint64_t content_pages = 0;  // about so many pages follow; what a restorer must have room for
 
   template <class A>
   void serialize(A& a, unsigned) {
     a& process& start_code& end_code& start_data& end_data& start_brk& brk& start_stack& arg_start& arg_end& env_start&
-        env_end& auxv& executable& executable_object& files& areas& names& guards& policies& content_pages;
+        env_end& auxv& executable& executable_object& files& areas& names& guards& policies& aio& content_pages;
   }
 };
 
