@@ -190,7 +190,7 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
 
 // What belongs to the processes that have it is set when they are there; nobody has what is only on its way.
 static std::optional<Refusal> find_in_flight_obstacle(const Descriptor& d, const OpenFileState& file) {
-  const bool bound_to_process = file.kind == FileKind::Epoll || file.kind == FileKind::Pidfd ||
+  const bool bound_to_process = file.kind == FileKind::Epoll || (file.kind == FileKind::Pidfd && file.counter != 0) ||
                                 (file.kind == FileKind::TimerFd && file.value_ns != 0) || !d.detail.locks.empty();
   if (!bound_to_process) return std::nullopt;
   return Refusal{fmt::format("has a timer, an epoll, a pidfd or a lock {} ({})", d.name(), d.link)};
@@ -198,9 +198,11 @@ static std::optional<Refusal> find_in_flight_obstacle(const Descriptor& d, const
 
 static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& file) {
   constexpr int kOfThread = O_EXCL;  // PIDFD_THREAD
-  if (*d.detail.pidfd_target <= 0) return Refusal{fmt::format("holds a pidfd of a process that is gone, {}", d.name())};
-  if ((d.detail.flags & kOfThread) != 0) return Refusal{fmt::format("holds a pidfd of a thread, {}", d.name())};
+  constexpr pid_t kGone = -1;        // 0: in none of our namespaces (pidfd_show_fdinfo())
   file.kind = FileKind::Pidfd;
+  if (*d.detail.pidfd_target == kGone) return std::nullopt;
+  if (*d.detail.pidfd_target <= 0) return Refusal{fmt::format("holds a pidfd of a process outside, {}", d.name())};
+  if ((d.detail.flags & kOfThread) != 0) return Refusal{fmt::format("holds a pidfd of a thread, {}", d.name())};
   file.counter = static_cast<std::uint64_t>(*d.detail.pidfd_target);
   return std::nullopt;
 }

@@ -17,6 +17,7 @@
 #include <array>
 
 #include "ckpt/image/error.h"
+#include "ckpt/restore/gone_pidfd.h"
 #include "ckpt/restore/inet_sockets.h"
 #include "ckpt/restore/unix_sockets.h"
 #include "ckpt/sys/error.h"
@@ -278,8 +279,10 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
       return open_terminal_master(file);
     case FileKind::Terminal:
       return open_slave(terminals_.at(file.object), file.flags);
-    case FileKind::ControllingTerminal:
-    case FileKind::Pidfd:  // keep the place until there are processes
+    case FileKind::Pidfd:
+      if (file.counter == 0) return make_gone_pidfd(file);
+      [[fallthrough]];
+    case FileKind::ControllingTerminal:  // keep the place until there are processes
       return open_path("/dev/null", O_RDONLY);
     case FileKind::Socket:
     case FileKind::Regular:

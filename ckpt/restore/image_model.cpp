@@ -115,6 +115,7 @@ static void check_open_files(const OpenFilesState& open_files) {
       require(pipe == (file.kind == FileKind::Pipe), "a file of another kind than its object");
     }
     require(file.kind != FileKind::EventFd || file.counter <= 0xffffffff, "a counter that can't be");
+    require(file.kind != FileKind::Pidfd || file.counter <= kMaxPid, "a pidfd that can't be");
     require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
   }
   check_sockets(open_files);

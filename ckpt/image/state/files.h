@@ -25,7 +25,7 @@ enum class FileKind : std::uint8_t {
   Pipe = 8,  // of an object that is a pipe
   SignalFd = 9,
   Socket = 10,
-  Pidfd = 11,  // `counter`: the process, which is in the tree
+  Pidfd = 11,  // `counter`: the process, which is in the tree; 0: one that is gone
   Inotify = 12,
   TerminalMaster = 13,       // these three: `object` is an index into OpenFilesState::terminals
   Terminal = 14,             // its slave
