@@ -64,6 +64,7 @@ using SharedPages = std::map<std::uint32_t, std::vector<bool>>;
 // The pages that must travel, ascending; of shared memory those that no process before has shown.
 std::vector<PageRun> find_pages(const FrozenProcess&, InjectedArea&, const MemoryState&,
                                 const std::vector<Mapping>& mappings, SharedPages&);
-void write_pages(const FrozenProcess&, const std::vector<PageRun>&, bool compress, ImageWriter&, DumpStats&);
+void write_pages(const FrozenProcess&, const MemoryState&, const std::vector<PageRun>&, bool compress, ImageWriter&,
+                 DumpStats&);
 
 }  // namespace drover

@@ -210,7 +210,8 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   writer.add_bytes(RecordType::MetadataEnd, {});
   sink.flush();  // the other end can begin to check and to map while pages are read here
   for (std::size_t i = 0; i < all.processes.size(); ++i)
-    write_pages(tree.impl().processes[i], all.processes[i].pages, options.compress, writer, result.stats);
+    write_pages(tree.impl().processes[i], all.processes[i].memory, all.processes[i].pages, options.compress, writer,
+                result.stats);
   writer.finish(result.stats.page_bytes / kPageBytes);
 
   result.stats.image_bytes = writer.image_bytes();
