@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/huge_pages.h"
 #include "ckpt/dump/ipc.h"
 #include "ckpt/image/births.h"
 #include "ckpt/sys/text.h"
@@ -99,7 +100,9 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
   if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;
   if (shared.handlers != 0) dump.signals.signals.actions.clear();
-  dump.pages = find_pages(process, injected, dump.memory, mappings, tree.shared_pages);
+  if (auto refusal = find_mapped_huge_pages(process, injected, dump.memory, tree.objects)) return refusal;
+  if (auto refusal = take(find_pages(process, injected, dump.memory, mappings, tree.shared_pages), dump.pages))
+    return refusal;
   dump.memory.content_pages = count_ordinary(dump.pages, dump.memory);
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/plan_terminals.h"
@@ -34,12 +35,17 @@ static bool same_inode(const struct stat& a, const struct stat& b) {
 }
 
 static std::optional<Refusal> plan_nameless(const Descriptor& d) {
-  struct statfs fs {};
-  if (::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
-    return Refusal{fmt::format("holds a file of huge pages, {}", d.name())};
   if (static_cast<std::uint64_t>(d.info.st_size) > kMaxCarriedBytes && !is_memfd(d))
     return Refusal{fmt::format("holds an unlinked file of {} MiB, {}", d.info.st_size >> 20, d.name())};
   return std::nullopt;
+}
+
+// hugetlbfs has its pages for blocks (hugetlbfs_statfs()).
+static std::uint32_t huge_shift_of(const Descriptor& d) {
+  struct statfs fs {};
+  const bool known = ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0;
+  if (!known || fs.f_type != HUGETLBFS_MAGIC) return 0;
+  return static_cast<std::uint32_t>(std::countr_zero(static_cast<std::uint64_t>(fs.f_bsize)));
 }
 
 FileObject describe_object(const Descriptor& d) {
@@ -52,6 +58,7 @@ FileObject describe_object(const Descriptor& d) {
     return object;
   }
   object.size = static_cast<std::uint64_t>(d.info.st_size);
+  object.huge_shift = huge_shift_of(d);
   if (is_memfd(d)) {
     object.kind = ObjectKind::Memfd;
     object.path = path.substr(std::string_view("/memfd:").size());
