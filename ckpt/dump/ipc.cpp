@@ -47,10 +47,12 @@ static std::uint32_t huge_shift_of(const AttachedSegment& segment) {
 }
 
 // Missing pages can be asked for only where they could be made.
-static std::optional<HugePages> find_huge_pages_of(const SegmentState& state) {
+static std::optional<HugePages> find_huge_pages_of(const SegmentState& state) try {
   const AttachedSegment segment(state.owner.id, true);
   const auto start = reinterpret_cast<std::uintptr_t>(segment.begin());
   return find_own_huge_pages(start, start + state.mapped_bytes(), state.huge_shift);
+} catch (const SystemError&) {  // we may not write to it
+  return std::nullopt;
 }
 
 static std::optional<Refusal> collect_segments(TreeObjects& objects, IpcDump& dump) {

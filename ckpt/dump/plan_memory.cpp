@@ -202,6 +202,7 @@ class MemoryPlanner {
 
   std::optional<Refusal> add_carried(const Mapping& m, const struct stat& info, AreaState& area) {
     FileObject object = nameless(m.path);
+    object.huge_shift = huge_shift_of(m);
     object.mode = info.st_mode;
     object.size = static_cast<std::uint64_t>(info.st_size);
     area.kind = AreaKind::NamelessPrivate;

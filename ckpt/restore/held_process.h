@@ -52,7 +52,7 @@ struct HeldProcess {
 struct SharedObject {
   std::uint64_t address = 0, bytes = 0;
   unsigned huge_shift = 0;  // in huge pages of that size
-  bool reserved = false;  // not only when they are touched
+  bool reserved = false;    // not only when they are touched
 
   std::uint64_t alignment() const { return std::uint64_t{1} << std::max(huge_shift, 12U); }
 };

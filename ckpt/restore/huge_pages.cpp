@@ -1,5 +1,6 @@
 #include "ckpt/restore/huge_pages.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
@@ -76,14 +77,25 @@ std::optional<Refusal> write_huge_pages(int fd, const FileObject& object, const 
   return too_few((end - start) / page, object.huge_shift, error_text(errno));
 }
 
+static std::optional<Refusal> reserve_for(const AreaState& area, int fd, std::uint64_t file_bytes) {
+  const std::uint64_t end = std::min(area.offset + area.bytes(), file_bytes);
+  if (fd < 0 || area.offset >= end || SharedPart(fd, area.offset, end)) return std::nullopt;
+  return too_few((end - area.offset) >> huge_shift_of(area), huge_shift_of(area), error_text(errno));
+}
+
 std::optional<Refusal> reserve_huge_pages(const ImageModel& model, const FileTable& files) {
   for (const ProcessImage& image : model.processes) {
     for (const AreaState& area : image.memory.areas) {
-      const bool reserves = huge_shift_of(area) != 0 && (area.flags & kAreaNoReserve) == 0;
-      if (!reserves || area.kind != AreaKind::NamelessShared) continue;
-      const std::uint64_t end = std::min(area.offset + area.bytes(), model.open_files.objects[area.file].size);
-      if (area.offset >= end || SharedPart(files.objects()[area.file].get(), area.offset, end)) continue;
-      return too_few((end - area.offset) >> huge_shift_of(area), huge_shift_of(area), error_text(errno));
+      if (huge_shift_of(area) == 0 || (area.flags & kAreaNoReserve) != 0) continue;
+      std::optional<Refusal> refusal;
+      if (area.kind == AreaKind::NamelessShared) {
+        refusal = reserve_for(area, files.objects()[area.file].get(), model.open_files.objects[area.file].size);
+      } else if (area.kind == AreaKind::FileShared) {
+        const FileIdentity& file = image.memory.files[area.file];
+        const UniqueFd fd(::open(file.path.c_str(), O_RDWR | O_CLOEXEC));
+        if (huge_shift_of(fd.get()) == huge_shift_of(area)) refusal = reserve_for(area, fd.get(), file.size);
+      }
+      if (refusal) return refusal;
     }
   }
   return std::nullopt;

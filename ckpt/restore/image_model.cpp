@@ -115,7 +115,7 @@ static void check_open_files(const OpenFilesState& open_files) {
     require(!object.program || object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd,
             "a program that can't be");
     const bool huge = object.huge_shift != 0;
-    require(!huge || (is_huge_shift(object.huge_shift) && can_be_mapped(object) &&
+    require(!huge || (is_huge_shift(object.huge_shift) && (can_be_mapped(object) || object.kind == ObjectKind::Tmpfs) &&
                       object.size % (std::uint64_t{1} << object.huge_shift) == 0),
             "a file of huge pages that can't be");
     require(object.mtime_ns >= 0, "a file's time that can't be");

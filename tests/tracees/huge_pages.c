@@ -1,5 +1,6 @@
 // Memory in huge pages (hugetlbfs): of its own, shared with children, of memfds, and of System V. What is there stays,
-// what is not there costs no page.
+// what is not there costs no page. An argument: a folder on
+// hugetlbfs for files there, one with a name and one without.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
@@ -65,7 +66,7 @@ static void run_child(char *shared, char *file, int *go) {
   _exit(fine && failures == 0 ? 0 : 1);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
   char *own = map(3, kReadWrite, MAP_PRIVATE | kInHugePages, -1, 0);
   strcpy(own + 5000, "in the first");
   memset(own + 2 * HUGE, 'x', HUGE);
@@ -98,6 +99,22 @@ int main(void) {
   if (id >= 0) {
     strcpy(segment + HUGE + 77, "in a segment");
     CHECK(munmap(segment + 2 * HUGE, HUGE) == 0);
+  }
+
+  char path[256], *named = NULL, *unlinked = NULL;
+  int by_name = -1;
+  if (argc > 1) {
+    snprintf(path, sizeof path, "%s/drover-tracee-XXXXXX", argv[1]);
+    by_name = mkstemp(path);
+    CHECK(by_name >= 0 && ftruncate(by_name, 3 * HUGE) == 0);
+    named = map(2, kReadWrite, MAP_SHARED, by_name, 1);
+    strcpy(named + 11, "by its name");
+    char other[] = "/drover-tracee-XXXXXX", gone_path[300];
+    snprintf(gone_path, sizeof gone_path, "%s%s", argv[1], other);
+    int nameless = mkstemp(gone_path);
+    CHECK(ftruncate(nameless, 2 * HUGE) == 0 && unlink(gone_path) == 0);
+    unlinked = map(1, kReadWrite, MAP_SHARED, nameless, 1);
+    strcpy(unlinked + 12, "without a name");
   }
 
   int *go = mmap(NULL, 4096, kReadWrite, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -144,6 +161,12 @@ int main(void) {
     CHECK(shmctl(id, IPC_STAT, &of_segment) == 0 && of_segment.shm_segsz == 2 * HUGE + 100);
     CHECK(page_kib(segment) == 2048 && page_kib(reader) == 2048 && shmget(0x4e, 1, 0) == id);
     CHECK(shmdt(segment) == 0 && shmdt(reader) == 0 && shmctl(id, IPC_RMID, NULL) == 0);
+  }
+
+  if (argc > 1) {
+    CHECK(strcmp(named + 11, "by its name") == 0 && pages_of(by_name) == 1 && page_kib(named) == 2048);
+    CHECK(strcmp(unlinked + 12, "without a name") == 0 && page_kib(unlinked) == 2048);
+    CHECK(unlink(path) == 0);
   }
 
   strcpy(shared + HUGE + 100, "after the moves");
