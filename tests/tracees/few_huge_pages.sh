@@ -44,7 +44,9 @@ echo $((have - $(awk '/HugePages_Free/ {print $2}' /proc/meminfo))) >$setting
 refused=$("$ckpt" restore --new-pid-namespace image 2>&1)
 code=$?
 echo "$have" >$setting
-[ $code -eq 1 ] && [[ $refused == *"needs "*" huge pages of 2048 KiB"* ]] || fail "restored with too few pages: $code, $refused"
+if [ $code -ne 1 ] || [[ $refused != *"needs "*" huge pages of 2048 KiB"* ]]; then
+  fail "restored with too few pages: $code, $refused"
+fi
 "$ckpt" restore --new-pid-namespace image
 code=$?
 [ $code -eq 7 ] || fail "restored with enough pages: $code"
