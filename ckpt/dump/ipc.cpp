@@ -188,7 +188,7 @@ void write_segments(const IpcDump& dump, ImageWriter& writer) {
       if (end > page) {
         const IpcDataState piece{
             static_cast<std::uint32_t>(i), page * kPageBytes, {begin + page * kPageBytes, begin + end * kPageBytes}};
-        writer.add(RecordType::IpcData, piece);
+        if (dump.state.segments[i].huge_shift == 0 || !all_zero(piece.bytes)) writer.add(RecordType::IpcData, piece);
       }
       page = std::max(end, page + 1);
     }

@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/huge_pages.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/unique_fd.h"
 
@@ -55,11 +55,6 @@ void measure_objects(TreeObjects& all) {
     else
       object.seals = static_cast<std::uint32_t>(check(::fcntl(fd.get(), F_GET_SEALS), "F_GET_SEALS"));
   }
-}
-
-static bool all_zero(std::span<const std::byte> bytes) {
-  return bytes.empty() ||
-         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 // The parts that hold data, where the file system tells (lseek(2), SEEK_DATA). hugetlbfs does not, but gives zeros for
