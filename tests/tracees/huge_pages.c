@@ -91,7 +91,10 @@ int main(int argc, char **argv) {
   int closed = memfd_create("closed", MFD_HUGETLB);
   CHECK(ftruncate(closed, 3 * HUGE) == 0);
   char *of_closed = map(3, kReadWrite, MAP_SHARED, closed, 0);
+  char *copy_of_closed = map(3, kReadWrite, MAP_PRIVATE, closed, 0);
   close(closed);
+  strcpy(of_closed, "hidden");
+  memset(copy_of_closed, 0, HUGE);
 
   int id = shmget(0x4e, 2 * HUGE + 100, SHM_HUGETLB | IPC_CREAT | 0600);
   char *segment = id < 0 ? NULL : shmat(id, NULL, 0), *reader = id < 0 ? NULL : shmat(id, NULL, SHM_RDONLY);
@@ -128,19 +131,24 @@ int main(int argc, char **argv) {
   pid_t child = fork();
   if (child == 0) {
     CHECK(munmap(own, 3 * HUGE) == 0 && munmap(copy, 2 * HUGE) == 0);
+    CHECK(munmap(copy_of_closed, 3 * HUGE) == 0);
     run_child(shared + HUGE, of_file, go);
   }
   while (!__atomic_load_n(&go[0], __ATOMIC_SEQ_CST)) usleep(1000);
+  CHECK(mprotect(shared + 4 * HUGE, HUGE, PROT_NONE) == 0 && mprotect(of_closed, HUGE, PROT_NONE) == 0);
 
   ready_and_wait();
 
   // Those of the files are in nobody's page table yet.
-  CHECK(pages_in_table() == 2 + 3 + 1 && pages_of(file) == 1 && pages_of(plain) == 0);
+  CHECK(pages_in_table() == 2 + 3 + 2 && pages_of(file) == 1 && pages_of(plain) == 0);
   CHECK(strcmp(own + 5000, "in the first") == 0 && own[0] == 0 && all_are(own + 2 * HUGE, HUGE, 'x'));
   own[HUGE] = 'y';
   CHECK(mprotect(own + 2 * HUGE, 4096, kReadWrite) < 0);  // parts of a huge page have no protection of their own
   CHECK(page_kib(own) == 2048 && page_kib(shared) == 2048 && page_kib(of_file) == 2048 && page_kib(of_closed) == 2048);
 
+  CHECK(mprotect(shared + 4 * HUGE, HUGE, kReadWrite) == 0 && mprotect(of_closed, HUGE, kReadWrite) == 0);
+  CHECK(strcmp(of_closed, "hidden") == 0 && all_are(copy_of_closed, HUGE, 0));
+  CHECK(strcmp(copy_of_closed + 2 * HUGE, "of it, too") == 0);
   CHECK(all_are(shared, 50, 's') && strcmp(shared + 4 * HUGE + 44, "of one that is gone") == 0);
   CHECK(strcmp(shared + 3 * HUGE + 9, "of the child") == 0);
   CHECK(strcmp(of_file + 300, "in the second page of a file") == 0 && all_are(of_file + 5000, 5000, 'h'));
