@@ -62,8 +62,9 @@ void write_objects(const TreeObjects&, const std::map<pid_t, const std::vector<P
 // Which pages of the tree's shared memory have been found so far: by object, pages of the object.
 using SharedPages = std::map<std::uint32_t, std::vector<bool>>;
 // The pages that must travel, ascending; of shared memory those that no process before has shown.
-std::vector<PageRun> find_pages(const FrozenProcess&, InjectedArea&, const MemoryState&,
-                                const std::vector<Mapping>& mappings, SharedPages&);
-void write_pages(const FrozenProcess&, const std::vector<PageRun>&, bool compress, ImageWriter&, DumpStats&);
+Or<std::vector<PageRun>> find_pages(const FrozenProcess&, InjectedArea&, const MemoryState&,
+                                    const std::vector<Mapping>& mappings, SharedPages&);
+void write_pages(const FrozenProcess&, const MemoryState&, const std::vector<PageRun>&, bool compress, ImageWriter&,
+                 DumpStats&);
 
 }  // namespace drover

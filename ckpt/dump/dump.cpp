@@ -7,6 +7,7 @@
 
 #include "ckpt/dump/aio.h"
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/huge_pages.h"
 #include "ckpt/dump/ipc.h"
 #include "ckpt/image/births.h"
 #include "ckpt/sys/text.h"
@@ -102,7 +103,9 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
   if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;
   if (shared.handlers != 0) dump.signals.signals.actions.clear();
-  dump.pages = find_pages(process, injected, dump.memory, mappings, tree.shared_pages);
+  if (auto refusal = find_mapped_huge_pages(process, injected, dump.memory, tree.objects)) return refusal;
+  if (auto refusal = take(find_pages(process, injected, dump.memory, mappings, tree.shared_pages), dump.pages))
+    return refusal;
   dump.memory.content_pages = count_ordinary(dump.pages, dump.memory);
   return std::nullopt;
 }
@@ -214,7 +217,8 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   writer.add_bytes(RecordType::MetadataEnd, {});
   sink.flush();  // the other end can begin to check and to map while pages are read here
   for (std::size_t i = 0; i < all.processes.size(); ++i)
-    write_pages(tree.impl().processes[i], all.processes[i].pages, options.compress, writer, result.stats);
+    write_pages(tree.impl().processes[i], all.processes[i].memory, all.processes[i].pages, options.compress, writer,
+                result.stats);
   writer.finish(result.stats.page_bytes / kPageBytes);
 
   result.stats.image_bytes = writer.image_bytes();

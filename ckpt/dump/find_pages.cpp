@@ -1,4 +1,5 @@
 // Which pages must travel: those that the program has written to, and only where the kernel holds something for them.
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -6,6 +7,7 @@
 #include <algorithm>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/huge_pages.h"
 #include "ckpt/dump/page_map.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/features.h"
@@ -64,20 +66,37 @@ class PageFinder {
 
 }  // namespace
 
+namespace {
+
+// Pages of an area of shared memory that no area before has shown.
+class SharedFinder {
+ public:
+  SharedFinder(const AreaState& area, std::vector<bool>& found, PageFinder& finder)
+      : area_(area), found_(found), finder_(finder) {
+    found.resize(std::max(found.size(), (area.offset + area.bytes()) / kPageBytes));
+  }
+
+  void add(std::uint64_t at) {
+    auto page = found_[(area_.offset + (at - area_.start)) / kPageBytes];
+    if (!page) finder_.add(at, at + kPageBytes);
+    page = true;
+  }
+
+ private:
+  const AreaState& area_;
+  std::vector<bool>& found_;
+  PageFinder& finder_;
+};
+
+}  // namespace
+
 // Shared memory: a page may exist without this process having it in its page table, so the tables do not tell.
 // mincore() does, except for pages in swap; with any of those every page is read.
 static void find_shared(InjectedArea& injected, const RemoteMemory& memory, const AreaState& area, bool swapped,
-                        std::vector<bool>& found, PageFinder& finder) {
+                        SharedFinder found) {
   constexpr std::uint64_t kPagesAtOnce = 128 * 1024;
-  const std::size_t first = area.offset / kPageBytes;
-  found.resize(std::max(found.size(), first + area.bytes() / kPageBytes));
-  const auto add = [&](std::uint64_t at) {
-    auto page = found[first + (at - area.start) / kPageBytes];
-    if (!page) finder.add(at, at + kPageBytes);
-    page = true;
-  };
   if (swapped) {
-    for (std::uint64_t at = area.start; at < area.end; at += kPageBytes) add(at);
+    for (std::uint64_t at = area.start; at < area.end; at += kPageBytes) found.add(at);
     return;
   }
   for (std::uint64_t at = area.start; at < area.end;) {
@@ -89,10 +108,20 @@ static void find_shared(InjectedArea& injected, const RemoteMemory& memory, cons
     std::vector<std::byte> there(pages);
     memory.read(out, there);
     for (const std::byte resident : there) {
-      if ((resident & std::byte{1}) != std::byte{0}) add(at);
+      if ((resident & std::byte{1}) != std::byte{0}) found.add(at);
       at += kPageBytes;
     }
   }
+}
+
+static std::optional<Refusal> find_shared_huge(const FrozenProcess& process, InjectedArea& injected,
+                                               const AreaState& area, SharedFinder found) {
+  const auto there = find_huge_pages(process, injected, area);
+  if (!there) return Refusal{fmt::format("shares huge pages that the kernel does not show, at {:#x}", area.start)};
+  for (std::uint64_t at = area.start; at < area.end; at += kPageBytes) {
+    if ((*there)[(at - area.start) >> huge_shift_of(area)]) found.add(at);
+  }
+  return std::nullopt;
 }
 
 static bool is_private(const AreaState& area) {
@@ -100,8 +129,8 @@ static bool is_private(const AreaState& area) {
          area.kind == AreaKind::NamelessPrivate;
 }
 
-std::vector<PageRun> find_pages(const FrozenProcess& process, InjectedArea& injected, const MemoryState& memory,
-                                const std::vector<Mapping>& mappings, SharedPages& shared) {
+Or<std::vector<PageRun>> find_pages(const FrozenProcess& process, InjectedArea& injected, const MemoryState& memory,
+                                    const std::vector<Mapping>& mappings, SharedPages& shared) {
   PageFinder finder(process.pid);
   const std::span<const AreaState> areas(memory.areas);
   for (std::size_t i = 0, next = 0; i < areas.size(); i = next) {
@@ -112,11 +141,13 @@ std::vector<PageRun> find_pages(const FrozenProcess& process, InjectedArea& inje
       continue;
     }
     next = i + 1;
-    if (area.kind == AreaKind::SharedAnonymous) {
+    if (area.kind == AreaKind::SharedAnonymous && huge_shift_of(area) != 0) {
+      if (auto refusal = find_shared_huge(process, injected, area, {area, shared[area.file], finder})) return *refusal;
+    } else if (area.kind == AreaKind::SharedAnonymous) {
       const auto same = [&](const Mapping& m) { return m.start == area.start; };
       const auto mapping = std::find_if(mappings.begin(), mappings.end(), same);
       find_shared(injected, process.memory, area, mapping == mappings.end() || mapping->swap_kib != 0,
-                  shared[area.file], finder);
+                  {area, shared[area.file], finder});
     }
   }
   return finder.take();

@@ -11,6 +11,7 @@
 #include <sys/shm.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "ckpt/image/pages.h"
@@ -24,8 +25,8 @@ namespace drover {
 
 static constexpr std::size_t kMostMessageBytes = 16 * 1024 * 1024;
 
-AttachedSegment::AttachedSegment(std::int32_t id) {
-  void* at = ::shmat(id, nullptr, SHM_RDONLY);
+AttachedSegment::AttachedSegment(std::int32_t id, bool writable) {
+  void* at = ::shmat(id, nullptr, writable ? 0 : SHM_RDONLY);
   if (at == reinterpret_cast<void*>(-1)) throw SystemError("shmat", fmt::format("segment {}", id), errno);
   at_.reset(static_cast<const std::byte*>(at));
 }
@@ -37,12 +38,21 @@ static IpcOwnership ownership(std::int32_t id, const ipc_perm& perm) {
 }
 
 // Huge pages come from a file system of their own; only the flags of an area tell.
-static bool has_huge_pages(const AttachedSegment& segment) {
+static std::uint32_t huge_shift_of(const AttachedSegment& segment) {
   const auto start = reinterpret_cast<std::uintptr_t>(segment.begin());
   for (const Mapping& m : parse_smaps(read_text("/proc/self/smaps"))) {
-    if (m.start == start) return m.has_flag("ht");
+    if (m.start == start && m.has_flag("ht")) return static_cast<std::uint32_t>(std::countr_zero(m.page_kib) + 10);
   }
-  return false;
+  return 0;
+}
+
+// Missing pages can be asked for only where they could be made.
+static std::optional<HugePages> find_huge_pages_of(const SegmentState& state) try {
+  const AttachedSegment segment(state.owner.id, true);
+  const auto start = reinterpret_cast<std::uintptr_t>(segment.begin());
+  return find_own_huge_pages(start, start + state.mapped_bytes(), state.huge_shift);
+} catch (const SystemError&) {  // we may not write to it
+  return std::nullopt;
 }
 
 static std::optional<Refusal> collect_segments(TreeObjects& objects, IpcDump& dump) {
@@ -50,10 +60,18 @@ static std::optional<Refusal> collect_segments(TreeObjects& objects, IpcDump& du
     shmid_ds info{};
     check(::shmctl(entry.id, IPC_STAT, &info), "IPC_STAT", fmt::format("segment {}", entry.id));
     AttachedSegment attached(entry.id);
-    if (has_huge_pages(attached)) return Refusal{fmt::format("has System V shared memory {} in huge pages", entry.id)};
     objects.segments.emplace(entry.id, TreeObjects::Segment{static_cast<std::uint32_t>(objects.segments.size()), 0});
     dump.state.segments.push_back({ownership(entry.id, info.shm_perm), info.shm_segsz,
-                                   (info.shm_perm.mode & SHM_DEST) != 0, (info.shm_perm.mode & SHM_LOCKED) != 0});
+                                   (info.shm_perm.mode & SHM_DEST) != 0, (info.shm_perm.mode & SHM_LOCKED) != 0,
+                                   huge_shift_of(attached)});
+    HugePages& huge_pages = dump.huge_pages.emplace_back();
+    if (const SegmentState& state = dump.state.segments.back(); state.huge_shift != 0) {
+      auto there = find_huge_pages_of(state);
+      if (!there)
+        return Refusal{
+            fmt::format("has System V shared memory {} in huge pages that the kernel does not show", entry.id)};
+      huge_pages = std::move(*there);
+    }
     dump.segments.push_back(std::move(attached));
     dump.swapped.push_back(entry.swap_bytes != 0);
   }
@@ -143,8 +161,14 @@ void name_removed_segments(const TreeObjects& objects, IpcState& state) {
   }
 }
 
-static std::vector<bool> populated(const AttachedSegment& segment, std::uint64_t bytes, bool swapped) {
-  const std::size_t pages = (bytes + kPageBytes - 1) / kPageBytes;
+static std::vector<bool> populated(const AttachedSegment& segment, const SegmentState& state, bool swapped,
+                                   const HugePages& huge_pages) {
+  const std::size_t pages = state.mapped_bytes() / kPageBytes;
+  if (state.huge_shift != 0) {
+    std::vector<bool> there(pages);
+    for (std::size_t i = 0; i < pages; ++i) there[i] = huge_pages[i * kPageBytes >> state.huge_shift];
+    return there;
+  }
   if (swapped) return std::vector<bool>(pages, true);  // mincore(2) leaves those out
   std::vector<unsigned char> resident(pages);
   check(::mincore(const_cast<std::byte*>(segment.begin()), pages * kPageBytes, resident.data()), "mincore");
@@ -157,14 +181,14 @@ void write_segments(const IpcDump& dump, ImageWriter& writer) {
   constexpr std::size_t kMostPages = 32;
   for (std::size_t i = 0; i < dump.segments.size(); ++i) {
     const std::byte* begin = dump.segments[i].begin();
-    const auto there = populated(dump.segments[i], dump.state.segments[i].bytes, dump.swapped[i]);
+    const auto there = populated(dump.segments[i], dump.state.segments[i], dump.swapped[i], dump.huge_pages[i]);
     for (std::size_t page = 0; page < there.size();) {
       std::size_t end = page;
       while (end < there.size() && end - page < kMostPages && there[end]) ++end;
       if (end > page) {
         const IpcDataState piece{
             static_cast<std::uint32_t>(i), page * kPageBytes, {begin + page * kPageBytes, begin + end * kPageBytes}};
-        writer.add(RecordType::IpcData, piece);
+        if (dump.state.segments[i].huge_shift == 0 || !all_zero(piece.bytes)) writer.add(RecordType::IpcData, piece);
       }
       page = std::max(end, page + 1);
     }

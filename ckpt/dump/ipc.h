@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "ckpt/dump/huge_pages.h"
 #include "ckpt/dump/injected_area.h"
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/image/state/ipc.h"
@@ -15,7 +16,7 @@ namespace drover {
 // A segment, readable here for as long as the object lives. Its times and "last user" are the dumper's afterwards.
 class AttachedSegment {
  public:
-  explicit AttachedSegment(std::int32_t id);  // throws SystemError
+  explicit AttachedSegment(std::int32_t id, bool writable = false);  // throws SystemError
   AttachedSegment(AttachedSegment&&) noexcept = default;
   const std::byte* begin() const { return at_.get(); }
 
@@ -30,6 +31,7 @@ struct IpcDump {
   IpcState state;
   std::vector<AttachedSegment> segments;  // in the order of IpcState::segments
   std::vector<bool> swapped;              // some of it is in swap
+  std::vector<HugePages> huge_pages;      // of segments in huge pages: which there are
 };
 
 // Everything in the namespace but adjustments of semaphores, when the tree is stopped. TreeObjects learns the numbers

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/dump/huge_pages.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/unique_fd.h"
 
@@ -41,6 +42,8 @@ void measure_objects(TreeObjects& all) {
     const TreeObjects::Source& source = all.sources[i];
     if (object.kind == ObjectKind::Tmpfs || object.kind == ObjectKind::GoneDirectory) continue;
     if (source.fd < 0 && !source.path.empty() && object.kind == ObjectKind::Unlinked) continue;
+    // A mapping that may be written to makes the file as long as it is (hugetlbfs_file_mmap()).
+    if (source.fd < 0 && source.path.empty() && object.huge_shift != 0) continue;
     if (source.fd < 0 && source.path.empty()) {
       object.size = std::min(object.size, readable_end(source));
       continue;
@@ -54,8 +57,9 @@ void measure_objects(TreeObjects& all) {
   }
 }
 
-// The parts that hold data, where the file system tells (lseek(2), SEEK_DATA).
-static void write_file(int fd, FileDataState piece, ImageWriter& writer) {
+// The parts that hold data, where the file system tells (lseek(2), SEEK_DATA). hugetlbfs does not, but gives zeros for
+// what is not there without making pages (hugetlbfs_read_iter()).
+static void write_file(int fd, bool tells_holes, FileDataState piece, ImageWriter& writer) {
   for (;;) {
     const off_t data = ::lseek(fd, static_cast<off_t>(piece.offset), SEEK_DATA);
     if (data < 0 && errno == ENXIO) return;
@@ -65,7 +69,7 @@ static void write_file(int fd, FileDataState piece, ImageWriter& writer) {
                          "file without a name");
     if (n == 0) return;
     piece.bytes.resize(static_cast<std::size_t>(n));
-    writer.add(RecordType::FileData, piece);
+    if (tells_holes || !all_zero(piece.bytes)) writer.add(RecordType::FileData, piece);
     piece.offset += piece.bytes.size();
   }
 }
@@ -87,17 +91,14 @@ static void write_pipe(int fd, std::uint64_t size, FileDataState piece, ImageWri
   }
 }
 
-static bool all_zero(std::span<const std::byte> bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
-}
-
 namespace {
 
 // The pages of a file without a descriptor, from the memory of those that map it: what a process has written to
 // privately is not the file's, and what one has shown no other needs to.
 class MappedWriter {
  public:
-  MappedWriter(FileDataState piece, ImageWriter& writer) : piece_(std::move(piece)), writer_(writer) {}
+  MappedWriter(FileDataState piece, std::uint32_t huge_shift, ImageWriter& writer)
+      : piece_(std::move(piece)), huge_shift_(huge_shift), writer_(writer) {}
 
   void write(const TreeObjects::Mapped& m, const std::vector<PageRun>& own) {
     const RemoteMemory memory(m.process);
@@ -107,8 +108,9 @@ class MappedWriter {
       const bool is_own = !m.shared && run != own.end() && run->address <= at;
       const std::size_t page = (m.offset + (at - m.start)) / kPageBytes;
       if (done_.size() <= page) done_.resize(page + 1);
-      if (is_own || done_[page]) continue;
-      if (at < ahead_at_ || at + kPageBytes > ahead_at_ + ahead_.size()) read_ahead(memory, at, m.end);
+      const bool missing = huge_shift_ != 0 && !m.huge_pages.at((at - m.start) >> huge_shift_);
+      if (is_own || done_[page] || missing) continue;
+      if (at < ahead_at_ || at + kPageBytes > ahead_at_ + ahead_.size()) read_ahead(memory, at, readable_to(at, m));
       if (ahead_.empty()) continue;
       done_[page] = true;
       add(page, std::span(ahead_).subspan(at - ahead_at_, kPageBytes));
@@ -122,6 +124,11 @@ class MappedWriter {
   }
 
  private:
+  // Of the next huge page nothing is known.
+  std::uint64_t readable_to(std::uint64_t at, const TreeObjects::Mapped& m) const {
+    return huge_shift_ == 0 ? m.end : std::min(m.end, ((at >> huge_shift_) + 1) << huge_shift_);
+  }
+
   // Behind the end of a file nothing can be read: then page by page.
   void read_ahead(const RemoteMemory& memory, std::uint64_t at, std::uint64_t end) {
     ahead_at_ = at;
@@ -141,6 +148,7 @@ class MappedWriter {
   }
 
   FileDataState piece_;
+  std::uint32_t huge_shift_;
   ImageWriter& writer_;
   std::vector<bool> done_;  // by page of the file
   std::vector<std::byte> ahead_;
@@ -160,10 +168,10 @@ void write_objects(const TreeObjects& all, const std::map<pid_t, const std::vect
       if (all.objects[i].kind == ObjectKind::Pipe)
         write_pipe(fd.get(), all.objects[i].size, piece, writer);
       else
-        write_file(fd.get(), piece, writer);
+        write_file(fd.get(), all.objects[i].huge_shift == 0, piece, writer);
       continue;
     }
-    MappedWriter mapped(piece, writer);
+    MappedWriter mapped(piece, all.objects[i].huge_shift, writer);
     for (const TreeObjects::Mapped& m : source.mapped) mapped.write(m, *pages.at(m.process));
     mapped.flush();
   }

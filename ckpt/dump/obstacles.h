@@ -47,6 +47,7 @@ struct TreeObjects {
     pid_t process;
     std::uint64_t start, end, offset;
     bool shared;
+    std::vector<bool> huge_pages;  // of a file of huge pages: which there are; no others may be touched
   };
   struct Source {
     pid_t process = 0;

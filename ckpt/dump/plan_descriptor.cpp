@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/plan_terminals.h"
@@ -34,13 +35,18 @@ static bool same_inode(const struct stat& a, const struct stat& b) {
 }
 
 static std::optional<Refusal> plan_nameless(const Descriptor& d) {
-  struct statfs fs {};
-  if (::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC)
-    return Refusal{fmt::format("holds a file of huge pages, {}", d.name())};
   if (static_cast<std::uint64_t>(d.info.st_size) > kMaxCarriedBytes && !is_memfd(d))
     return Refusal{
         fmt::format("holds a file of {} MiB that can only travel itself, {}", d.info.st_size >> 20, d.name())};
   return std::nullopt;
+}
+
+// hugetlbfs has its pages for blocks (hugetlbfs_statfs()).
+static std::uint32_t huge_shift_of(const Descriptor& d) {
+  struct statfs fs {};
+  const bool known = ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0;
+  if (!known || fs.f_type != HUGETLBFS_MAGIC) return 0;
+  return static_cast<std::uint32_t>(std::countr_zero(static_cast<std::uint64_t>(fs.f_bsize)));
 }
 
 FileObject describe_object(const Descriptor& d) {
@@ -53,6 +59,7 @@ FileObject describe_object(const Descriptor& d) {
     return object;
   }
   object.size = static_cast<std::uint64_t>(d.info.st_size);
+  object.huge_shift = huge_shift_of(d);
   if (is_memfd(d)) {
     object.kind = ObjectKind::Memfd;
     object.path = path.substr(std::string_view("/memfd:").size());
@@ -193,7 +200,7 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
 
 // What belongs to the processes that have it is set when they are there; nobody has what is only on its way.
 static std::optional<Refusal> find_in_flight_obstacle(const Descriptor& d, const OpenFileState& file) {
-  const bool bound_to_process = file.kind == FileKind::Epoll || file.kind == FileKind::Pidfd ||
+  const bool bound_to_process = file.kind == FileKind::Epoll || (file.kind == FileKind::Pidfd && file.counter != 0) ||
                                 (file.kind == FileKind::TimerFd && file.value_ns != 0) || !d.detail.locks.empty();
   if (!bound_to_process) return std::nullopt;
   return Refusal{fmt::format("has a timer, an epoll, a pidfd or a lock {} ({})", d.name(), d.link)};
@@ -201,9 +208,11 @@ static std::optional<Refusal> find_in_flight_obstacle(const Descriptor& d, const
 
 static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& file) {
   constexpr int kOfThread = O_EXCL;  // PIDFD_THREAD
-  if (*d.detail.pidfd_target <= 0) return Refusal{fmt::format("holds a pidfd of a process that is gone, {}", d.name())};
-  if ((d.detail.flags & kOfThread) != 0) return Refusal{fmt::format("holds a pidfd of a thread, {}", d.name())};
+  constexpr pid_t kGone = -1;        // 0: in none of our namespaces (pidfd_show_fdinfo())
   file.kind = FileKind::Pidfd;
+  if (*d.detail.pidfd_target == kGone) return std::nullopt;
+  if (*d.detail.pidfd_target <= 0) return Refusal{fmt::format("holds a pidfd of a process outside, {}", d.name())};
+  if ((d.detail.flags & kOfThread) != 0) return Refusal{fmt::format("holds a pidfd of a thread, {}", d.name())};
   file.counter = static_cast<std::uint64_t>(*d.detail.pidfd_target);
   return std::nullopt;
 }

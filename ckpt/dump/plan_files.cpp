@@ -152,7 +152,7 @@ class FilePlanner {
     std::optional<std::set<std::string>> paths;
     for (std::size_t i = 0; i < first_.size(); ++i) {
       OpenFileState& file = plan_.state.files[i];
-      if (file.kind == FileKind::Pidfd &&
+      if (file.kind == FileKind::Pidfd && file.counter != 0 &&
           std::find(all.begin(), all.end(), static_cast<pid_t>(file.counter)) == all.end())
         return Refusal{
             fmt::format("holds a pidfd of process {}, which is not in the tree, {}", file.counter, names[i])};

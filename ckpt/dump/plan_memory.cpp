@@ -21,12 +21,16 @@ static bool starts_with(const std::string& text, std::string_view prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;
 }
 
-// Anonymous memory of mmap(2), MAP_HUGETLB | MAP_PRIVATE, has a file of the kernel's own behind it.
-static bool is_private_huge(const Mapping& m) { return m.path == "/anon_hugepage (deleted)" && !m.shared; }
+// Anonymous memory of mmap(2), MAP_HUGETLB, has a file of the kernel's own behind it.
+static bool is_anonymous_huge(const Mapping& m) { return m.path == "/anon_hugepage (deleted)"; }
+
+// 0: ordinary pages, or not known.
+static std::uint32_t huge_shift_of(const Mapping& m) {
+  return m.has_flag("ht") && m.page_kib != 0 ? static_cast<std::uint32_t>(std::countr_zero(m.page_kib) + 10) : 0;
+}
 
 // Flags of /proc/PID/smaps that stand for something we can't make again. (Documentation/filesystems/proc.rst)
 static std::optional<Refusal> find_flag_obstacle(const Mapping& m) {
-  if (m.has_flag("ht") && !is_private_huge(m)) return Refusal{"uses huge pages of hugetlbfs, " + at(m)};
   if (m.has_flag("um") || m.has_flag("uw") || m.has_flag("ui")) return Refusal{"has a userfaultfd area " + at(m)};
   if (m.has_flag("ss")) return Refusal{"has a shadow stack " + at(m)};
   if (m.has_flag("sl")) return Refusal{"has a sealed area " + at(m)};
@@ -46,7 +50,7 @@ static std::uint32_t area_flags(const Mapping& m) {
   for (const auto& [name, flag] : kFlags) {
     if (m.has_flag(name)) flags |= flag;
   }
-  return flags;
+  return flags | huge_shift_of(m) << kAreaHugeShift;
 }
 
 namespace {
@@ -64,11 +68,10 @@ class MemoryPlanner {
     }
     if (vdso) {
       area.kind = AreaKind::Vdso;
-    } else if (is_private_huge(m)) {
+    } else if (is_anonymous_huge(m) && !m.shared) {
       area.offset = 0;
-      if (m.page_kib != 0)
-        area.flags |= static_cast<std::uint32_t>(std::countr_zero(m.page_kib) + 10) << kAreaHugeShift;
-    } else if (m.shared && (starts_with(m.path, "/dev/zero (deleted)") || starts_with(m.path, "[anon_shmem:"))) {
+    } else if (m.shared && (is_anonymous_huge(m) || starts_with(m.path, "/dev/zero (deleted)") ||
+                            starts_with(m.path, "[anon_shmem:"))) {
       area.kind = AreaKind::SharedAnonymous;
       area.file = number_of_shared({m.device, m.inode});
     } else if (!m.path.empty() && m.path[0] != '[') {
@@ -192,9 +195,10 @@ class MemoryPlanner {
       object.size = static_cast<std::uint64_t>(info.st_size);
     }
     area.kind = m.shared ? AreaKind::NamelessShared : AreaKind::NamelessPrivate;
+    object.huge_shift = huge_shift_of(m);
     area.file = objects_.number_of({m.device, m.inode}, object);
     nameless_[m.path] = area.file;
-    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, m.shared});
+    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, m.shared, {}});
     FileObject& known = objects_.objects[area.file];
     if (objects_.sources[area.file].fd < 0 && objects_.sources[area.file].path.empty())
       known.size = std::max(known.size, object.size);
@@ -203,12 +207,13 @@ class MemoryPlanner {
 
   std::optional<Refusal> add_carried(const Mapping& m, const struct stat& info, AreaState& area) {
     FileObject object = nameless(m.path);
+    object.huge_shift = huge_shift_of(m);
     object.mode = info.st_mode;
     object.size = static_cast<std::uint64_t>(info.st_size);
     area.kind = m.shared ? AreaKind::NamelessShared : AreaKind::NamelessPrivate;
     area.file = objects_.number_of({m.device, m.inode}, object);
     nameless_[m.path] = area.file;
-    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, m.shared});
+    objects_.sources[area.file].mapped.push_back({pid_, m.start, m.end, m.offset, m.shared, {}});
     return std::nullopt;
   }
 

@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
+#include <bit>
 #include <memory>
 
 namespace drover {
@@ -12,7 +13,8 @@ namespace drover {
 std::optional<Refusal> plan_tmpfs_file(const std::string& path, const struct stat& info, bool written,
                                        const std::string& name, TreeObjects& objects) {
   struct statfs fs {};
-  if (::statfs(path.c_str(), &fs) != 0 || fs.f_type != TMPFS_MAGIC) return std::nullopt;
+  if (::statfs(path.c_str(), &fs) != 0 || (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC))
+    return std::nullopt;
   const auto size = static_cast<std::uint64_t>(info.st_size);
   if (size > kMaxCarriedBytes && written)
     return Refusal{fmt::format("uses a file in memory of {} MiB, {}", size >> 20, name)};
@@ -22,6 +24,8 @@ std::optional<Refusal> plan_tmpfs_file(const std::string& path, const struct sta
   object.path = path;
   object.mode = info.st_mode;
   object.size = size;
+  if (fs.f_type == HUGETLBFS_MAGIC)  // has its pages for blocks (hugetlbfs_statfs())
+    object.huge_shift = static_cast<std::uint32_t>(std::countr_zero(static_cast<std::uint64_t>(fs.f_bsize)));
   object.mtime_ns = info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec;
   object.device = info.st_dev;
   object.inode = info.st_ino;

@@ -1,6 +1,8 @@
-// Page contents: read by the kernel straight into the sink's window, looked at for zeros while they are in the cache.
+// Page contents: read by the kernel straight into the sink's window, looked at for zeros while they are in the cache:
+// a page of zeros is what a restored program has anyway, but where it hides a file's.
 #include <lz4.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "ckpt/dump/collect.h"
@@ -18,8 +20,9 @@ namespace {
 
 class PageWriter {
  public:
-  PageWriter(const FrozenProcess& process, bool compress, ImageWriter& writer, DumpStats& stats)
-      : process_(process), compress_(compress), writer_(writer), stats_(stats) {}
+  PageWriter(const FrozenProcess& process, const MemoryState& memory, bool compress, ImageWriter& writer,
+             DumpStats& stats)
+      : process_(process), memory_(memory), compress_(compress), writer_(writer), stats_(stats) {}
 
   void add(PageRun run) {
     while (run.pages > 0) {
@@ -46,14 +49,21 @@ class PageWriter {
   }
 
  private:
+  bool hides_file(std::uint64_t address) const {
+    const auto area = std::upper_bound(memory_.areas.begin(), memory_.areas.end(), address,
+                                       [](std::uint64_t at, const AreaState& one) { return at < one.end; });
+    return area != memory_.areas.end() &&
+           (area->kind == AreaKind::FilePrivate || area->kind == AreaKind::NamelessPrivate);
+  }
+
   // Moves the pages that hold something together and makes the list of them anew.
   void drop_zeros(std::span<std::byte> bytes) {
     std::vector<PageRun> kept;
     std::size_t from = 0, to = 0;
     for (const PageRun& run : runs_) {
       for (std::uint64_t i = 0; i < run.pages; ++i, from += kPageBytes) {
-        if (is_zero(&bytes[from])) continue;
         const std::uint64_t address = run.address + i * kPageBytes;
+        if (is_zero(&bytes[from]) && !hides_file(address)) continue;
         if (!kept.empty() && kept.back().address + kept.back().pages * kPageBytes == address)
           ++kept.back().pages;
         else
@@ -92,6 +102,7 @@ class PageWriter {
   }
 
   const FrozenProcess& process_;
+  const MemoryState& memory_;
   bool compress_;
   std::vector<std::byte> block_;
   ImageWriter& writer_;
@@ -102,9 +113,9 @@ class PageWriter {
 
 }  // namespace
 
-void write_pages(const FrozenProcess& process, const std::vector<PageRun>& runs, bool compress, ImageWriter& writer,
-                 DumpStats& stats) {
-  PageWriter pages(process, compress, writer, stats);
+void write_pages(const FrozenProcess& process, const MemoryState& memory, const std::vector<PageRun>& runs,
+                 bool compress, ImageWriter& writer, DumpStats& stats) {
+  PageWriter pages(process, memory, compress, writer, stats);
   for (const PageRun& run : runs) pages.add(run);
   pages.flush();
 }

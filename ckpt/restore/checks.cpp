@@ -14,9 +14,9 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
-#include <map>
 
 #include "ckpt/restore/aio_checks.h"
+#include "ckpt/restore/huge_pages.h"
 #include "ckpt/restore/socket_checks.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/cpu.h"
@@ -140,30 +140,6 @@ static std::optional<Refusal> check_memory(const ImageModel& model) {
   }
   if (available_kib == 0 || needed_kib <= available_kib) return std::nullopt;
   return Refusal{fmt::format("needs {} MiB of memory, {} MiB are free here", needed_kib / 1024, available_kib / 1024)};
-}
-
-// A mapping of huge pages takes them out of the pool at once, which is of the whole machine.
-static std::optional<Refusal> check_huge_pages(const ImageModel& model) {
-  std::map<unsigned, std::uint64_t> needed;  // pages by the logarithm of their size
-  for (const ProcessImage& image : model.processes) {
-    for (const AreaState& area : image.memory.areas) {
-      const unsigned size = (area.flags & kAreaHugeMask) >> kAreaHugeShift;
-      if (size != 0 && (area.flags & kAreaNoReserve) == 0) needed[size] += area.bytes() >> size;
-    }
-  }
-  for (const auto& [size, pages] : needed) {
-    const std::uint64_t kib = (std::uint64_t{1} << size) / 1024;
-    const auto ask = [kib = kib](const char* name) {
-      const auto text = try_read_text(fmt::format("/sys/kernel/mm/hugepages/hugepages-{}kB/{}", kib, name));
-      std::string_view line, rest = text ? std::string_view(*text) : std::string_view();
-      return next_line(rest, line) ? to_number(line).value_or(0) : 0;
-    };
-    const std::uint64_t more =
-        std::max(ask("nr_overcommit_hugepages"), ask("surplus_hugepages")) - ask("surplus_hugepages");
-    const std::uint64_t free = std::max(ask("free_hugepages"), ask("resv_hugepages")) - ask("resv_hugepages") + more;
-    if (pages > free) return Refusal{fmt::format("needs {} huge pages of {} KiB, {} are free here", pages, kib, free)};
-  }
-  return std::nullopt;
 }
 
 // These two the kernel sets from the size of the machine's memory: a smaller one here is no choice of anybody's.

@@ -17,6 +17,8 @@
 #include <array>
 
 #include "ckpt/image/error.h"
+#include "ckpt/restore/gone_pidfd.h"
+#include "ckpt/restore/huge_pages.h"
 #include "ckpt/restore/inet_sockets.h"
 #include "ckpt/restore/unix_sockets.h"
 #include "ckpt/sys/error.h"
@@ -43,13 +45,16 @@ static void set_size_and_mode(int fd, const FileObject& object) {
 // an upgrade has replaced lies where only root may write).
 static UniqueFd make_unlinked(const FileObject& object) {
   UniqueFd fd(::open(object.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!fd) fd.reset(check(::memfd_create("unlinked", MFD_CLOEXEC), "make an unlinked file in", object.path));
+  if (fd && huge_shift_of(fd.get()) != object.huge_shift) fd.reset();
+  const unsigned flags = MFD_CLOEXEC | memfd_flags(object.huge_shift);
+  if (!fd) fd.reset(check(::memfd_create("unlinked", flags), "make an unlinked file in", object.path));
   set_size_and_mode(fd.get(), object);
   return fd;
 }
 
 static UniqueFd make_memfd(const FileObject& object) {
-  UniqueFd fd(check(::memfd_create(object.path.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create", object.path));
+  const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | memfd_flags(object.huge_shift);
+  UniqueFd fd(check(::memfd_create(object.path.c_str(), flags), "memfd_create", object.path));
   set_size_and_mode(fd.get(), object);
   return fd;
 }
@@ -166,10 +171,17 @@ void FileTable::make_objects(const OpenFilesState& files, bool same_boot) {
   }
 }
 
-void FileTable::add_content(const FileDataState& piece) {
+void FileTable::add_content(const OpenFilesState& files, const FileDataState& piece) {
   if (piece.object >= objects_.size()) throw ImageError("damaged image: content of an unknown file");
   if (filled_.count(piece.object) != 0) return;
   const int fd = objects_[piece.object].get();
+  if (const FileObject& object = files.objects[piece.object]; object.huge_shift != 0) {
+    if (auto refusal = write_huge_pages(fd, object, piece)) {
+      refusal_ = std::move(refusal);
+      filled_.insert(piece.object);
+    }
+    return;
+  }
   const bool pipe = read_ends_.count(piece.object) != 0;
   const ssize_t n = pipe ? ::write(fd, piece.bytes.data(), piece.bytes.size())
                          : ::pwrite(fd, piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(piece.offset));
@@ -278,8 +290,10 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
       return open_terminal_master(file);
     case FileKind::Terminal:
       return open_slave(terminals_.at(file.object), file.flags);
-    case FileKind::ControllingTerminal:
-    case FileKind::Pidfd:  // keep the place until there are processes
+    case FileKind::Pidfd:
+      if (file.counter == 0) return make_gone_pidfd(file);
+      [[fallthrough]];
+    case FileKind::ControllingTerminal:  // keep the place until there are processes
       return open_path("/dev/null", O_RDONLY);
     case FileKind::Socket:
     case FileKind::Regular:

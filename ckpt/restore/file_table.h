@@ -26,7 +26,7 @@ class FileTable {
   // Why one of them can't be made.
   const std::optional<Refusal>& refusal() const { return refusal_ ? refusal_ : tmpfs_.refusal(); }
   // Throws ImageError if there is no such object, or more content than it holds.
-  void add_content(const FileDataState&);
+  void add_content(const OpenFilesState&, const FileDataState&);
   // When all content is there.
   void finish_objects(const OpenFilesState&);
   // Everything else. `names` must live until the tree is let go.

@@ -51,6 +51,10 @@ struct HeldProcess {
 // An object of shared anonymous memory, where all processes have inherited it.
 struct SharedObject {
   std::uint64_t address = 0, bytes = 0;
+  unsigned huge_shift = 0;  // in huge pages of that size
+  bool reserved = false;    // not only when they are touched
+
+  std::uint64_t alignment() const { return std::uint64_t{1} << std::max(huge_shift, 12U); }
 };
 
 // A segment of System V shared memory, attached where all processes inherit it.

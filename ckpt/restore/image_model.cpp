@@ -23,6 +23,23 @@ static bool can_be_mapped(const FileObject& object) {
   return object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd;
 }
 
+// The sizes that there are: 2 MiB and 1 GiB.
+static bool is_huge_shift(unsigned shift) { return shift == 21 || shift == 30; }
+
+// The kind and what it names have been checked.
+static void check_huge_pages(const AreaState& area, const ImageModel& model) {
+  const unsigned huge = huge_shift_of(area);
+  const std::uint64_t begins = area.kind == AreaKind::Anonymous ? 0 : area.offset;
+  require(huge == 0 || (is_huge_shift(huge) && area.kind != AreaKind::Vdso &&
+                        (area.start | area.end | begins) % (std::uint64_t{1} << huge) == 0),
+          "huge pages that can't be");
+  const bool of_object = area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate;
+  require(!of_object || model.open_files.objects[area.file].huge_shift == huge,
+          "pages of another size than the file's");
+  require(area.kind != AreaKind::SystemV || model.ipc->segments[area.file].huge_shift == huge,
+          "pages of another size than the segment's");
+}
+
 static void check_memory(const MemoryState& memory, const ImageModel& model, bool sharer) {
   const OpenFilesState& open_files = model.open_files;
   std::uint64_t last = 0;
@@ -30,22 +47,18 @@ static void check_memory(const MemoryState& memory, const ImageModel& model, boo
     require(area.start >= last && area.end > area.start && area.end <= kAddressLimit && area.start % kPageBytes == 0 &&
                 area.end % kPageBytes == 0 && area.offset % kPageBytes == 0 && area.offset <= (std::uint64_t{1} << 62),
             "a memory area that can't be");
-    const unsigned huge = (area.flags & kAreaHugeMask) >> kAreaHugeShift;
-    require(huge == 0 || (area.kind == AreaKind::Anonymous && (huge == 21 || huge == 30) &&
-                          (area.start | area.end) % (std::uint64_t{1} << huge) == 0),
-            "huge pages that can't be");
     const bool of_file = area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared;
     require(!of_file || area.file < memory.files.size(), "a memory area of an unknown file");
     require(area.kind <= AreaKind::AioRing, "a memory area of an unknown kind");
     if (area.kind == AreaKind::SystemV) {
       require(model.ipc && area.file < model.ipc->segments.size(), "a memory area of an unknown segment");
-      const std::uint64_t bytes = model.ipc->segments[area.file].bytes;
-      require(area.offset < bytes && area.bytes() <= bytes - area.offset + kPageBytes - 1,
-              "a segment that is too short");
+      const std::uint64_t bytes = model.ipc->segments[area.file].mapped_bytes();
+      require(area.offset < bytes && area.bytes() <= bytes - area.offset, "a segment that is too short");
     }
     const bool of_object = area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate;
     require(!of_object || (area.file < open_files.objects.size() && can_be_mapped(open_files.objects[area.file])),
             "a memory area of an unknown object");
+    check_huge_pages(area, model);
     last = area.end;
   }
   require(are_sound_contexts(memory), "asynchronous I/O that can't be");
@@ -103,6 +116,10 @@ static void check_open_files(const OpenFilesState& open_files) {
             "an object that can't be");
     require(!object.program || object.kind == ObjectKind::Unlinked || object.kind == ObjectKind::Memfd,
             "a program that can't be");
+    const bool huge = object.huge_shift != 0;
+    require(!huge || (is_huge_shift(object.huge_shift) && (can_be_mapped(object) || object.kind == ObjectKind::Tmpfs) &&
+                      object.size % (std::uint64_t{1} << object.huge_shift) == 0),
+            "a file of huge pages that can't be");
     require(object.mtime_ns >= 0, "a file's time that can't be");
     require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
   }
@@ -117,6 +134,7 @@ static void check_open_files(const OpenFilesState& open_files) {
       require(pipe == (file.kind == FileKind::Pipe), "a file of another kind than its object");
     }
     require(file.kind != FileKind::EventFd || file.counter <= 0xffffffff, "a counter that can't be");
+    require(file.kind != FileKind::Pidfd || file.counter <= kMaxPid, "a pidfd that can't be");
     require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
   }
   check_sockets(open_files);
@@ -130,7 +148,9 @@ static void check_ipc(const IpcState& ipc) {
   };
   for (const SegmentState& segment : ipc.segments) {
     check_owner(segment.owner);
-    require(segment.bytes > 0 && segment.bytes <= kMostBytes, "a segment that can't be");
+    require(segment.bytes > 0 && segment.bytes <= kMostBytes &&
+                (segment.huge_shift == 0 || is_huge_shift(segment.huge_shift)),
+            "a segment that can't be");
   }
   for (const SemaphoreSetState& set : ipc.semaphore_sets) {
     check_owner(set.owner);
@@ -204,6 +224,18 @@ static void check_process(const ProcessImage& image, const ImageModel& model) {
   check_files(image.files, model.open_files);
 }
 
+// Areas of one object of shared anonymous memory have pages of one size.
+static void check_shared_memory(const ImageModel& model) {
+  std::map<std::uint32_t, unsigned> sizes;
+  for (const ProcessImage& image : model.processes) {
+    for (const AreaState& area : image.memory.areas) {
+      if (area.kind != AreaKind::SharedAnonymous) continue;
+      require(sizes.emplace(area.file, huge_shift_of(area)).first->second == huge_shift_of(area),
+              "shared memory in pages of two sizes");
+    }
+  }
+}
+
 // Every id once: of processes and of threads.
 static void check_tree(const ImageModel& model) {
   std::set<std::int32_t> ids;
@@ -233,7 +265,8 @@ static void read_one(ImageModel& model, const Record& record, ImageObjects* obje
       if (objects != nullptr) objects->files.make_objects(model.open_files, model.host.boot_id == read_boot_id());
       return;
     case RecordType::FileData:
-      if (const auto piece = record.decode<FileDataState>(); objects != nullptr) objects->files.add_content(piece);
+      if (const auto piece = record.decode<FileDataState>(); objects != nullptr)
+        objects->files.add_content(model.open_files, piece);
       return;
     case RecordType::Ipc:
       require(model.processes.empty() && !model.ipc, "System V IPC after a process");
@@ -285,6 +318,7 @@ ImageModel read_metadata(ImageReader& reader, ImageObjects* objects) {
   require(model.host.xsave_bytes <= 64 * 1024, "processor state that is too long");
   require(model.host.host_boottime_ns >= 0 && model.host.realtime_ns >= 0, "clocks that can't be");
   check_tree(model);
+  check_shared_memory(model);
   if (objects != nullptr) objects->files.finish_objects(model.open_files);
   return model;
 }

@@ -19,6 +19,8 @@
 
 namespace drover {
 
+static constexpr unsigned kShmHugeShift = 26;  // SHM_HUGE_SHIFT
+
 namespace {
 
 // Objects belong for ever to the effective user that makes them (cuid of struct ipc_perm). Only root can be another
@@ -78,9 +80,12 @@ static void set_owner(ipc_perm& perm, const IpcOwnership& owner, Info& info, int
 
 IpcTable::Attached IpcTable::make_segment(const SegmentState& segment) {
   const auto make = [&](int flags) {
+    if (segment.huge_shift != 0) flags |= SHM_HUGETLB | static_cast<int>(segment.huge_shift << kShmHugeShift);
     const int id = ::shmget(segment.owner.key, segment.bytes, flags);
-    // Made so that it may be larger than what there is.
-    return id < 0 && errno == ENOMEM ? ::shmget(segment.owner.key, segment.bytes, flags | SHM_NORESERVE) : id;
+    // Made so that it may be larger than what there is. (Huge pages are set aside at once, or there may be none later.)
+    return id < 0 && errno == ENOMEM && segment.huge_shift == 0
+               ? ::shmget(segment.owner.key, segment.bytes, flags | SHM_NORESERVE)
+               : id;
   };
   const int id = make_object("shm", segment.owner, make);
   if (!segment.removed) remove_.emplace_back([id] { ::shmctl(id, IPC_RMID, nullptr); });
@@ -95,7 +100,18 @@ IpcTable::Attached IpcTable::make_segment(const SegmentState& segment) {
   set_owner<shmid_ds>(info.shm_perm, segment.owner, info,
                       [](int which, shmid_ds& to) { return ::shmctl(which, IPC_SET, &to); });
   if (segment.locked) check(::shmctl(id, SHM_LOCK, nullptr), "SHM_LOCK", std::to_string(id));
-  return {static_cast<std::byte*>(at), segment.bytes};
+  return {static_cast<std::byte*>(at), segment.mapped_bytes()};
+}
+
+// Huge pages the machine may lack; and SHM_HUGETLB takes CAP_IPC_LOCK, the group of vm.hugetlb_shm_group, or as much
+// memory that may be locked (hugetlb_file_setup()).
+IpcTable::Attached IpcTable::try_segment(const SegmentState& segment) try {
+  return make_segment(segment);
+} catch (const SystemError& error) {
+  if (segment.huge_shift == 0) throw;
+  refusal_ = Refusal{
+      fmt::format("System V shared memory {} in huge pages can't be made here: {}", segment.owner.id, error.what())};
+  return {};
 }
 
 void IpcTable::make_set(const SemaphoreSetState& set) {
@@ -146,7 +162,7 @@ void IpcTable::make(const IpcState& state, bool new_namespace) {
   // A removed one has let its key go, perhaps to one that was made later.
   for (const bool removed : {true, false}) {
     for (std::size_t i = 0; i < state.segments.size(); ++i) {
-      if (state.segments[i].removed == removed) segments_[i] = make_segment(state.segments[i]);
+      if (state.segments[i].removed == removed) segments_[i] = try_segment(state.segments[i]);
     }
   }
   for (const SemaphoreSetState& set : state.semaphore_sets) make_set(set);
@@ -156,8 +172,8 @@ void IpcTable::make(const IpcState& state, bool new_namespace) {
 void IpcTable::add_content(const IpcDataState& piece) {
   if (piece.segment >= segments_.size()) throw ImageError("damaged image: content of an unknown segment");
   const Attached& segment = segments_[piece.segment];
-  const std::uint64_t end = (segment.bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-  if (piece.offset > end || piece.bytes.size() > end - piece.offset)
+  if (segment.at == nullptr) return;  // refused
+  if (piece.offset > segment.bytes || piece.bytes.size() > segment.bytes - piece.offset)
     throw ImageError("damaged image: more in a segment than fits");
   std::copy(piece.bytes.begin(), piece.bytes.end(), segment.at + piece.offset);
 }

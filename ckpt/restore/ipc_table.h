@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "ckpt/image/state/ipc.h"
+#include "ckpt/sys/error.h"
 
 namespace drover {
 
@@ -20,6 +22,8 @@ class IpcTable {
   // Segments, still empty; sets, all values 0; queues with their messages. `new_namespace`: in one that is made for
   // them, which the caller is in then. Throws SystemError.
   void make(const IpcState&, bool new_namespace);
+  // Why one of them can't be made.
+  const std::optional<Refusal>& refusal() const { return refusal_; }
   // Throws ImageError if there is no such place.
   void add_content(const IpcDataState&);
   // When the tree has attached its segments: those that were removed live on by that.
@@ -33,10 +37,12 @@ class IpcTable {
     std::uint64_t bytes = 0;
   };
   Attached make_segment(const SegmentState&);
+  Attached try_segment(const SegmentState&);
   void make_set(const SemaphoreSetState&);
   void make_queue(const MessageQueueState&);
 
   std::vector<Attached> segments_;
+  std::optional<Refusal> refusal_;
   std::vector<std::function<void()>> remove_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "ckpt/restore/blank.h"
 #include "ckpt/restore/held_process.h"
+#include "ckpt/restore/huge_pages.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/maps.h"
@@ -57,12 +58,14 @@ static void measure_shared_memory(RestoredTree& tree) {
   for (const ProcessImage& image : tree.model.processes) {
     for (const AreaState& area : image.memory.areas) {
       if (area.kind == AreaKind::SystemV) {
-        const std::uint64_t bytes = tree.model.ipc->segments[area.file].bytes;
-        tree.segments[SegmentKey::of(area)].bytes = (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+        const SegmentState& segment = tree.model.ipc->segments[area.file];
+        tree.segments[SegmentKey::of(area)] = {0, segment.mapped_bytes(), segment.huge_shift};
       }
       if (area.kind != AreaKind::SharedAnonymous) continue;
       SharedObject& object = tree.shared_memory[area.file];
       object.bytes = std::max(object.bytes, area.offset + area.bytes());
+      object.huge_shift = huge_shift_of(area);
+      object.reserved |= (area.flags & kAreaNoReserve) == 0;
     }
   }
 }
@@ -74,8 +77,8 @@ static void make_area(RestoredTree& tree) {
   const std::size_t bytes = RemoteArea::bytes(slots);
   measure_shared_memory(tree);
   std::size_t all = bytes;
-  for (const auto& [number, object] : tree.shared_memory) all += object.bytes;
-  for (const auto& [key, segment] : tree.segments) all += segment.bytes;
+  for (const auto& [number, object] : tree.shared_memory) all += object.bytes + object.alignment();
+  for (const auto& [key, segment] : tree.segments) all += segment.bytes + segment.alignment();
   const std::uint64_t address = find_free_address(tree, root.pid, all);
   // The stub was stopped before its first instruction, which is a `syscall`.
   RemoteSyscalls& leader = root.leader();
@@ -107,17 +110,22 @@ static void map_shared_memory(RestoredTree& tree) {
   HeldProcess& root = tree.root();
   Batch batch = root.batch();
   std::uint64_t next = root.area.address + RemoteArea::bytes(root.area.slots);
+  const auto place = [&next](SharedObject& object) {
+    object.address = (next + object.alignment() - 1) / object.alignment() * object.alignment();
+    next = object.address + object.bytes;
+  };
   for (auto& [number, object] : tree.shared_memory) {
     root.make_room(batch, 1024);
-    object.address = next;
-    next += object.bytes;
+    place(object);
     batch.must("mmap shared memory", SYS_mmap, object.address, object.bytes, PROT_READ | PROT_WRITE,
-               MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+               MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | huge_page_flags(object.huge_shift) |
+                   (object.huge_shift != 0 && !object.reserved ? MAP_NORESERVE : 0),
+               -1, 0);
   }
   for (auto& [key, segment] : tree.segments) {
     root.make_room(batch, 1024);
-    segment.address = next;
-    next += segment.bytes;
+    place(segment);
+    if (segment.huge_shift != 0) continue;  // each process attaches it itself, see map_memory.cpp
     const std::int32_t id = tree.model.ipc->segments[key.index].owner.id;
     batch.must(fmt::format("shmat segment {}", id), SYS_shmat, id, segment.address, key.writable ? 0 : SHM_RDONLY);
   }

@@ -2,12 +2,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <map>
 
 #include "ckpt/restore/held_process.h"
+#include "ckpt/restore/huge_pages.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/maps.h"
 #include "ckpt/sys/text.h"
@@ -43,17 +45,13 @@ static std::map<std::uint32_t, int> open_mapped_files(HeldProcess& held, Batch& 
 // What is in it comes with the file, and is not ours to write.
 static bool has_own_content(AreaKind kind) { return kind == AreaKind::FileShared || kind == AreaKind::NamelessShared; }
 
-static int huge_page_flags(const AreaState& area) {
-  const std::uint32_t size = area.flags & kAreaHugeMask;
-  return size == 0 ? 0 : static_cast<int>(size | MAP_HUGETLB);
-}
-
 static int map_flags(const AreaState& area) {
   const bool shared = area.kind == AreaKind::FileShared || area.kind == AreaKind::NamelessShared;
   const bool anonymous = area.kind == AreaKind::Anonymous;
   return (shared ? MAP_SHARED : MAP_PRIVATE) | (anonymous ? MAP_ANONYMOUS : 0) | MAP_FIXED_NOREPLACE |
          ((area.flags & kAreaGrowsDown) != 0 ? MAP_GROWSDOWN : 0) |
-         ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0) | huge_page_flags(area);
+         ((area.flags & kAreaNoReserve) != 0 ? MAP_NORESERVE : 0) |
+         (anonymous ? huge_page_flags(huge_shift_of(area)) : 0);
 }
 
 static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int fd) {
@@ -67,6 +65,22 @@ static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int
   if (area.flags & kAreaNoHugePages) batch.may(SYS_madvise, area.start, area.bytes(), MADV_NOHUGEPAGE);
 }
 
+// Areas of huge pages can't be duplicated (mremap(2): EINVAL), only moved (Linux >= 5.16). Of anonymous memory that
+// will do: for the same reason no process has one part of it twice. A segment is attached anew for each of its areas,
+// which leaves the part that was asked for.
+static void move_huge_area(HeldProcess& held, Batch& batch, const RestoredTree& tree, const AreaState& area,
+                           const SharedObject& object) {
+  held.make_room(batch, kEntryRoom);
+  if (area.kind == AreaKind::SystemV) {
+    const std::int32_t id = tree.model.ipc->segments[area.file].owner.id;
+    batch.must("munmap", SYS_munmap, object.address, object.bytes);
+    batch.must(fmt::format("shmat segment {}", id), SYS_shmat, id, object.address,
+               SegmentKey::of(area).writable ? 0 : SHM_RDONLY);
+  }
+  batch.must(fmt::format("mremap to {:#x}", area.start), SYS_mremap, object.address + area.offset, area.bytes(),
+             area.bytes(), MREMAP_MAYMOVE | MREMAP_FIXED, area.start);
+}
+
 // A part of a shared object is duplicated to its place (mremap(2) with an old size of 0); what was inherited goes.
 static void map_shared_memory(HeldProcess& held, const RestoredTree& tree) {
   Batch batch = held.batch();
@@ -74,6 +88,10 @@ static void map_shared_memory(HeldProcess& held, const RestoredTree& tree) {
     if (area.kind != AreaKind::SharedAnonymous && area.kind != AreaKind::SystemV) continue;
     const SharedObject& object =
         area.kind == AreaKind::SystemV ? tree.segments.at(SegmentKey::of(area)) : tree.shared_memory.at(area.file);
+    if (object.huge_shift != 0) {
+      move_huge_area(held, batch, tree, area, object);
+      continue;
+    }
     held.make_room(batch, kEntryRoom);
     batch.must(fmt::format("mremap to {:#x}", area.start), SYS_mremap, object.address + area.offset, 0, area.bytes(),
                MREMAP_MAYMOVE | MREMAP_FIXED, area.start);

@@ -18,7 +18,7 @@ static void open_pidfds(HeldProcess& held, const OpenFilesState& files) {
   Batch batch = held.batch();
   for (const DescriptorState& d : held.image.files.descriptors) {
     const OpenFileState& file = files.files[d.open_file];
-    if (file.kind != FileKind::Pidfd) continue;
+    if (file.kind != FileKind::Pidfd || file.counter == 0) continue;
     held.make_room(batch, kEntryRoom);
     batch.must(fmt::format("pidfd_open {}", file.counter), SYS_pidfd_open, file.counter, file.flags & O_NONBLOCK);
     batch.must("dup3 pidfd", SYS_dup3, 0, held.parked_fd + static_cast<int>(d.open_file), 0);

@@ -9,6 +9,7 @@
 #include "ckpt/freeze/tracee.h"
 #include "ckpt/restore/checks.h"
 #include "ckpt/restore/held_process.h"
+#include "ckpt/restore/huge_pages.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/vdso.h"
 
@@ -102,6 +103,8 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   tree.model = read_metadata(reader, &objects);
   impl->live = options.live;
   if (tree.files.refusal()) return *tree.files.refusal();
+  if (tree.ipc.refusal()) return *tree.ipc.refusal();
+  if (auto refusal = reserve_huge_pages(tree.model, tree.files)) return *refusal;
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
   const auto& vdso = tree.model.host.vdso;  // empty: the root has unmapped it
   tree.other_vdso = options.other_vdso || (!vdso.empty() && vdso != own_vdso());

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "ckpt/restore/huge_pages.h"
+
 namespace drover {
 
 static std::int64_t mtime_ns(const struct stat& info) {
@@ -32,6 +34,10 @@ UniqueFd TmpfsFiles::place(const FileObject& object, bool same_boot) {
   }
   check(::fstat(fd.get(), &here), "fstat", object.path);
   made_.push_back({object, here});
+  if (huge_shift_of(fd.get()) != object.huge_shift) {
+    refusal_ = Refusal{fmt::format("{} would have pages of another size here", object.path)};
+    return {};
+  }
   check(::ftruncate(fd.get(), static_cast<off_t>(object.size)), "ftruncate", object.path);
   return fd;
 }

@@ -1,9 +1,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,15 +145,24 @@ static int restore_in_namespace(const RestoreArguments& arguments, int fd) {
   return attend(init, {});
 }
 
-// May this process choose process ids in its PID namespace? (clone3(2), set_tid: CAP_SYS_ADMIN or, since Linux 5.9,
-// CAP_CHECKPOINT_RESTORE in the user namespace that owns it)
-static bool may_choose_pids() { return ::geteuid() == 0; }
+static bool has_capability(unsigned which) {
+  __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
+  return ::syscall(SYS_capget, &head, data) == 0 && (data[which / 32].effective >> which % 32 & 1) != 0;
+}
+
+// Process ids can be chosen with CAP_CHECKPOINT_RESTORE, too (clone3(2), set_tid, Linux >= 5.9), but the program's
+// clocks take a time namespace, and that CAP_SYS_ADMIN, and its offsets CAP_SYS_TIME (timens_offsets_write()): who
+// lacks these gets both in a namespace of its own only.
+static bool may_restore_here() {
+  return ::geteuid() == 0 || (has_capability(CAP_SYS_ADMIN) && has_capability(CAP_SYS_TIME));
+}
 
 int run_restore(const RestoreArguments& arguments) {
   const UniqueFd image = open_image(arguments.image);
   verify_first(image.get());
   block_signals();
-  if (arguments.new_pid_namespace || !may_choose_pids()) return restore_in_namespace(arguments, image.get());
+  if (arguments.new_pid_namespace || !may_restore_here()) return restore_in_namespace(arguments, image.get());
   Restored restored = restore_beside(arguments, image.get());
   if (restored.root == 0) return 1;
   return arguments.detach ? 0 : attend(restored.root, std::move(restored.terminal));

@@ -6,6 +6,8 @@ import sys
 
 METADATA_END = 11
 MORE_FOLLOWS = 1
+CONTENTS = (10, 17)  # of files and segments: a little of it is enough
+MOST_CONTENT = 8192
 
 with open(sys.argv[1], "rb") as file:
     image = file.read()
@@ -22,6 +24,9 @@ while at + 24 <= len(image):
         break
     whole += payload
     if flags & MORE_FOLLOWS:
+        continue
+    if kind in CONTENTS and len(whole) > MOST_CONTENT:
+        whole = b""
         continue
     seed += struct.pack("<H", kind) + len(whole).to_bytes(3, "little") + whole
     whole = b""

@@ -61,14 +61,17 @@ int main(void) {
   char kept[] = "/tmp/drover-tracee-XXXXXX";
   int file = mkstemp(kept);
   CHECK(ftruncate(file, MIB) == 0 && pwrite(file, "original", 8, 0) == 8);
+  CHECK(pwrite(file, "hidden", 6, 8192) == 6);
   cow = map(MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE, file);
   memcpy(cow, "modified", 8);
+  memset(cow + 8192, 0, 4096);
   shared_file = map(MIB, PROT_READ | PROT_WRITE, MAP_SHARED, file);
   memcpy(shared_file + 4096, "through", 7);
 
   ready_and_wait();
 
   CHECK(memcmp(cow, "modified", 8) == 0 && memcmp(shared_file, "original", 8) == 0);
+  CHECK(sum(cow + 8192, 4096) == 0 && memcmp(shared_file + 8192, "hidden", 6) == 0);
   char text[16] = {0};
   CHECK(pread(file, text, 7, 4096) == 7 && strcmp(text, "through") == 0);
   CHECK(pread(fd, text, 8, 0) == 8 && memcmp(text, "original", 8) == 0);

@@ -1,11 +1,12 @@
 #!/bin/bash
 # drover-ckpt from the command line: dump, show, verify, restore in a new PID namespace, exit codes, refusals by name, damaged
-# images. Run as tool.sh DROVER-CKPT [USER]; a failing run keeps its directory.
+# images. Run as tool.sh DROVER-CKPT [USER [CAPABILITIES]]; a failing run keeps its directory.
 ckpt=$1
 if [ "${2:-root}" != root ]; then
   [ "$(id -u)" -eq 0 ] || { echo "SKIPPED: needs root to become $2"; exit 77; }
-  exec setpriv --reuid "$2" --regid "$(id -g "$2")" --clear-groups "$0" "$1"
+  exec setpriv --reuid "$2" --regid "$(id -g "$2")" --clear-groups ${3:+--inh-caps "$3" --ambient-caps "$3"} "$0" "$1" root "$3"
 fi
+capabilities=$3
 dir=$(mktemp -d /tmp/drover-test-XXXXXX) && cd "$dir" || exit 1
 failures=0
 expect() {  # expect CODE PATTERN COMMAND...: exit code and a pattern in what it prints
@@ -65,6 +66,7 @@ kill -- -"$(cat pid)"
 cat >tree.sh <<'END'
 exec </dev/null >tree-out 2>&1
 for i in 1 2 3 4 5 6; do echo line $i; sleep 0.2; done | sed -u s/line/LINE/ | cat -u
+readlink /proc/self/ns/pid >tree-namespace
 exit 5
 END
 tree() {  # tree OPTIONS...: of restore
@@ -82,7 +84,11 @@ tree() {  # tree OPTIONS...: of restore
     echo "FAILED: the restored pipeline wrote $(cat tree-out)"; failures=$((failures + 1)); }
 }
 tree --new-pid-namespace
-[ "$(id -u)" -ne 0 ] || tree
+# Without options here, if that may be.
+tree
+here=$([ "$(cat tree-namespace)" = "$(readlink /proc/self/ns/pid)" ] && echo yes || echo no)
+may=$([ "$(id -u)" -eq 0 ] || [[ $capabilities == *sys_admin*sys_time* ]] && echo yes || echo no)
+[ "$here" = "$may" ] || { echo "FAILED: restored in its own PID namespace: $here, may: $may"; failures=$((failures + 1)); }
 
 # Names of sockets: gone, a leftover, somebody else's, taken.
 listen='import socket; l = socket.socket(socket.AF_UNIX); l.bind("name"); l.listen(); l2 = socket.socket(socket.AF_UNIX); l2.bind("\0drover-tool"); t = socket.create_server(("127.0.0.1", 0)); open("port", "w").write(str(t.getsockname()[1]))'

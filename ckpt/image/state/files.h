@@ -25,7 +25,7 @@ enum class FileKind : std::uint8_t {
   Pipe = 8,  // of an object that is a pipe
   SignalFd = 9,
   Socket = 10,
-  Pidfd = 11,  // `counter`: the process, which is in the tree
+  Pidfd = 11,  // `counter`: the process, which is in the tree; 0: one that is gone
   Inotify = 12,
   TerminalMaster = 13,       // these three: `object` is an index into OpenFilesState::terminals
   Terminal = 14,             // its slave
@@ -46,8 +46,9 @@ struct FileObject {
   std::string path;
   std::uint32_t mode = 0;
   std::uint64_t size = 0;
-  std::uint32_t seals = 0;  // of a memfd (fcntl(2), F_GET_SEALS)
-  bool program = false;     // some process runs it: nobody may have it open for writing
+  std::uint32_t seals = 0;       // of a memfd (fcntl(2), F_GET_SEALS)
+  bool program = false;          // some process runs it: nobody may have it open for writing
+  std::uint32_t huge_shift = 0;  // of a file of huge pages (hugetlbfs): the binary logarithm of their size
   // Tmpfs only, the last two also GoneDirectory:
   bool written = false;  // the tree may write to it: its time may lag behind
   std::int64_t mtime_ns = 0;
@@ -55,7 +56,7 @@ struct FileObject {
   std::uint32_t uid = 0, gid = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& kind& path& mode& size& seals& program& written& mtime_ns& device& inode& uid& gid;
+    a& kind& path& mode& size& seals& program& huge_shift& written& mtime_ns& device& inode& uid& gid;
   }
 };
 

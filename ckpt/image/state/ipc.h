@@ -24,9 +24,16 @@ struct SegmentState {
   std::uint64_t bytes = 0;
   bool removed = false;  // goes with its last attachment
   bool locked = false;
+  std::uint32_t huge_shift = 0;  // in huge pages (SHM_HUGETLB): the binary logarithm of their size
+
+  // What an attachment takes.
+  std::uint64_t mapped_bytes() const {
+    const std::uint64_t page = std::uint64_t{1} << (huge_shift != 0 ? huge_shift : 12);
+    return (bytes + page - 1) / page * page;
+  }
   template <class A>
   void serialize(A& a, unsigned) {
-    a& owner& bytes& removed& locked;
+    a& owner& bytes& removed& locked& huge_shift;
   }
 };
 

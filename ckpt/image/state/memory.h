@@ -40,8 +40,8 @@ enum AreaFlag : std::uint32_t {
   kAreaMayWrite = 1 << 11,  // may be made writable later; of a shared area it means a file open for writing
 };
 
-// Of an area in huge pages that were reserved for it (MAP_HUGETLB): the binary logarithm of their size, as mmap(2) has
-// it in its flags; 0: in ordinary pages.
+// Of an area in huge pages that were set aside for it (hugetlbfs, MAP_HUGETLB): the binary logarithm of their size, as
+// mmap(2) has it in its flags; 0: in ordinary pages.
 inline constexpr unsigned kAreaHugeShift = 26;
 inline constexpr std::uint32_t kAreaHugeMask = 0x3fU << kAreaHugeShift;
 
@@ -59,6 +59,8 @@ struct AreaState {
     a& start& end& kind& prot& flags& offset& file;
   }
 };
+
+inline unsigned huge_shift_of(const AreaState& area) { return (area.flags & kAreaHugeMask) >> kAreaHugeShift; }
 
 struct AreaName {  // of anonymous memory (prctl(2), PR_SET_VMA_ANON_NAME)
   std::uint64_t start = 0, end = 0;
