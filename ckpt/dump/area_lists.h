@@ -1,6 +1,6 @@
-// The areas of frozen processes (/proc/PID/smaps), and which of them have a NUMA policy (/proc/PID/numa_maps). Where there
-// are many threads, the kernel takes as long to list their stacks as all else takes that is looked at before the first
-// system call in a process; so a thread of our own asks for the lists meanwhile.
+// The areas of frozen processes (/proc/PID/smaps), and which of them have a NUMA policy (/proc/PID/numa_maps). Where
+// there are many threads, the kernel takes as long to list their stacks as all else takes that is looked at before the
+// first system call in a process; so a thread of our own asks for the lists meanwhile.
 #pragma once
 
 #include <sys/types.h>

@@ -87,8 +87,9 @@ static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, I
 }
 
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
-                                      const std::vector<Mapping>& mappings, AreaLists& areas, const DumpOptions& options,
-                                      std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
+                                      const std::vector<Mapping>& mappings, AreaLists& areas,
+                                      const DumpOptions& options, std::int64_t frozen_at_ns, TreeDump& tree,
+                                      ProcessDump& dump) {
   const SharedState shared = dump.process.shared;
   if (auto refusal = take(collect_process(process, injected, tree.objects), dump.process)) return refusal;
   dump.process.shared = shared;

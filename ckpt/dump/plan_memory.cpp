@@ -239,7 +239,7 @@ class MemoryPlanner {
 
   std::map<std::string, std::uint32_t> indices_;
   std::map<std::string, std::uint32_t> nameless_;  // objects by how maps show them
-  std::string last_path_;  // and what is there
+  std::string last_path_;                          // and what is there
   struct stat last_info_ {};
   pid_t pid_;
   TreeObjects& objects_;

@@ -118,8 +118,8 @@ void restore_signals(HeldProcess&);                         // restore_signals.c
 void create_timers(HeldProcess&);                           // restore_timers.cpp
 // What takes the credentials of a thread on that has those of `now` and all our capabilities.
 void add_credentials(Batch&, const ThreadState&, const TaskStatus& now, const ProcessState&);
-// Those that make_threads() leaves to the moment when the program is let go: the leader works for us until then, filters
-// want a thread's credentials as they are, and some have no room in a thread's slot.
+// Those that make_threads() leaves to the moment when the program is let go: the leader works for us until then,
+// filters want a thread's credentials as they are, and some have no room in a thread's slot.
 inline bool takes_credentials_late(std::size_t index, const ThreadState& thread) {
   return index == 0 || !thread.seccomp.empty() || thread.credentials.groups.size() > 64;
 }
