@@ -28,7 +28,9 @@ ProcessState collect_zombie(pid_t);
 std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, InjectedArea&, std::span<const pid_t> stopped);
 void collect_memory(const FrozenProcess&, InjectedArea&, MemoryState&);  // completes the plan
 std::optional<Refusal> collect_guards(const FrozenProcess&, MemoryState&);
-void collect_area_policies(const FrozenProcess&, InjectedArea&, MemoryState&);
+// `with_policy`: the beginnings of areas that may have one.
+void collect_area_policies(const FrozenProcess&, InjectedArea&, std::span<const std::uint64_t> with_policy,
+                           MemoryState&);
 // Dispositions, the process's queue and its timers, as of one moment.
 struct SignalsAndTimers {
   SignalsState signals;

@@ -6,11 +6,13 @@
 #include <algorithm>
 
 #include "ckpt/dump/aio.h"
+#include "ckpt/dump/area_lists.h"
 #include "ckpt/dump/collect.h"
 #include "ckpt/dump/huge_pages.h"
 #include "ckpt/dump/ipc.h"
 #include "ckpt/image/births.h"
 #include "ckpt/sys/text.h"
+#include "ckpt/sys/vdso.h"
 
 namespace drover {
 
@@ -85,8 +87,9 @@ static std::optional<Refusal> examine_semaphores(const FrozenProcess& process, I
 }
 
 static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea& injected,
-                                      const std::vector<Mapping>& mappings, const DumpOptions& options,
-                                      std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
+                                      const std::vector<Mapping>& mappings, AreaLists& areas,
+                                      const DumpOptions& options, std::int64_t frozen_at_ns, TreeDump& tree,
+                                      ProcessDump& dump) {
   const SharedState shared = dump.process.shared;
   if (auto refusal = take(collect_process(process, injected, tree.objects), dump.process)) return refusal;
   dump.process.shared = shared;
@@ -95,7 +98,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   if (shared.memory == 0) {
     collect_memory(process, injected, dump.memory);
     if (auto refusal = collect_guards(process, dump.memory)) return refusal;
-    collect_area_policies(process, injected, dump.memory);
+    collect_area_policies(process, injected, areas.take_policies(process.pid), dump.memory);
   }
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
@@ -110,22 +113,21 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   return std::nullopt;
 }
 
-static std::optional<Refusal> look_at(FrozenProcess& process, const DumpOptions& options, std::int64_t frozen_at_ns,
-                                      TreeDump& tree, ProcessDump& dump) {
+static std::optional<Refusal> look_at(FrozenProcess& process, AreaLists& areas, const DumpOptions& options,
+                                      std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
   if (auto refusal = find_process_obstacle(process.pid)) return refusal;
   if (auto refusal = find_thread_obstacle(process)) return refusal;
+  FilterMap filters;
+  if (auto refusal = collect_seccomp(process, filters)) return refusal;
   dump.memory.process = process.pid;
   std::vector<Mapping> mappings;
   if (dump.process.shared.memory == 0) {
-    // The areas are listed before one of ours is among them.
-    mappings = parse_smaps(read_text(proc_path(process.pid, "smaps")));
+    mappings = areas.take_areas(process.pid);
     if (auto refusal = take(plan_memory(process.pid, mappings, tree.objects), dump.memory)) return refusal;
     dump.memory.aio = std::move(tree.aio[process.pid]);
   }
-  FilterMap filters;
-  if (auto refusal = collect_seccomp(process, filters)) return refusal;
-  InjectedArea injected(process);
-  auto refusal = examine(process, injected, mappings, options, frozen_at_ns, tree, dump);
+  InjectedArea injected(process, find_vdso(mappings));
+  auto refusal = examine(process, injected, mappings, areas, options, frozen_at_ns, tree, dump);
   for (ThreadState& thread : dump.threads) thread.seccomp = filters[thread.tid];
   return refusal;
 }
@@ -155,6 +157,14 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   const auto sharing = find_sharing(pids);
   // First: what is under way ends, and changes what the rest looks at.
   if (auto refusal = settle_aio(frozen, sharing, tree.aio)) return refusal;
+  constexpr std::size_t kManyThreads = 16;
+  std::vector<pid_t> with_memory;
+  std::size_t threads = 0;
+  for (std::size_t i = 0; i < pids.size(); ++i) {
+    if (sharing[i].memory == 0) with_memory.push_back(pids[i]);
+    threads += frozen.processes[i].threads.size();
+  }
+  AreaLists areas(with_memory, threads >= kManyThreads);
   if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, true, sharing), tree.files))
     return refusal;
   if (auto refusal = collect_terminals(tree.files)) return refusal;
@@ -163,7 +173,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   tree.processes.resize(pids.size());
   for (std::size_t i = 0; i < pids.size(); ++i) {
     tree.processes[i].process.shared = sharing[i];
-    if (auto refusal = look_at(frozen.processes[i], options, frozen.frozen_at_own_ns, tree, tree.processes[i]))
+    if (auto refusal = look_at(frozen.processes[i], areas, options, frozen.frozen_at_own_ns, tree, tree.processes[i]))
       return refusal;
   }
   for (ProcessDump& one : tree.processes) {

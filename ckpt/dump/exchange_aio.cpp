@@ -116,11 +116,13 @@ void AioExchange::begin(std::size_t thread) {
   add_closing(batch);
   thread_ = thread;
   batch_.emplace(std::move(batch));
-  injected_.thread(thread).start(injected_.area(), *batch_);
+  const RemoteSyscalls::Task task[] = {{&injected_.thread(thread), &*batch_}};
+  RemoteSyscalls::start(injected_.area(), task);
 }
 
 void AioExchange::finish() {
-  injected_.thread(thread_).finish(*batch_);
+  const RemoteSyscalls::Task task[] = {{&injected_.thread(thread_), &*batch_}};
+  RemoteSyscalls::finish(task);
   last_ = maker_.memory().load<AioRing>(header_);
   exchanged_ = true;
 }

@@ -8,7 +8,6 @@
 #include <csignal>
 
 #include "ckpt/sys/error.h"
-#include "ckpt/sys/maps.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
 
@@ -16,15 +15,11 @@ namespace drover {
 
 // The vdso of every process holds one, for the cases in which it must ask the kernel after all. If it has been
 // unmapped, a thread that was stopped in a system call stands just behind one.
-static std::uint64_t find_syscall_instruction(const FrozenProcess& process) {
+static std::uint64_t find_syscall_instruction(const FrozenProcess& process, VdsoRange range,
+                                              std::span<const std::byte> vdso) {
   constexpr std::array kSyscall{std::byte{0x0f}, std::byte{0x05}};
-  for (const Mapping& m : parse_maps(read_text(proc_path(process.pid, "maps")))) {
-    if (m.path != "[vdso]") continue;
-    std::vector<std::byte> code(m.bytes());
-    process.memory.read(m.start, code);
-    const auto found = std::search(code.begin(), code.end(), kSyscall.begin(), kSyscall.end());
-    if (found != code.end()) return m.start + static_cast<std::uint64_t>(found - code.begin());
-  }
+  const auto found = std::search(vdso.begin(), vdso.end(), kSyscall.begin(), kSyscall.end());
+  if (found != vdso.end()) return range.start + static_cast<std::uint64_t>(found - vdso.begin());
   for (const FrozenThread& thread : process.threads) {
     // Or at it, if the call is to be issued again.
     const std::uint64_t rip = thread.registers.rip;
@@ -36,45 +31,51 @@ static std::uint64_t find_syscall_instruction(const FrozenProcess& process) {
 }
 
 // The vdso ends with padding up to a page boundary: a place for code that is executable without anything being mapped.
-static std::uint64_t find_padding(const FrozenProcess& process) {
+static std::uint64_t find_padding(VdsoRange range, std::span<const std::byte> vdso) {
   constexpr std::size_t kAlignment = 16;
   const std::size_t wanted = (runner_code().size() + kAlignment - 1) / kAlignment * kAlignment;
-  for (const Mapping& m : parse_maps(read_text(proc_path(process.pid, "maps")))) {
-    if (m.path != "[vdso]" || m.bytes() < wanted + kAlignment) continue;
-    std::vector<std::byte> end(wanted + kAlignment);
-    process.memory.read(m.end - end.size(), end);
-    const auto code = runner_code();  // of a dumper that was killed
-    if (std::equal(code.begin(), code.end(), end.begin() + kAlignment)) return m.end - wanted;
-    if (std::all_of(end.begin(), end.end(), [](std::byte byte) { return byte == std::byte{0}; })) return m.end - wanted;
-  }
-  return 0;
+  if (vdso.size() < wanted + kAlignment) return 0;
+  const auto end = vdso.last(wanted + kAlignment);
+  const auto code = runner_code();  // of a dumper that was killed
+  const bool ours = std::equal(code.begin(), code.end(), end.begin() + kAlignment);
+  const bool unused = std::all_of(end.begin(), end.end(), [](std::byte byte) { return byte == std::byte{0}; });
+  return ours || unused ? range.start + range.bytes - wanted : 0;
 }
 
 // A signal that all threads ignore, so that it does nothing if we die while it is under way. The program's own of that
 // number would be ignored too.
-static int choose_stop_signal(const FrozenProcess& process) {
+static int choose_stop_signal(const FrozenProcess& process, std::span<const std::uint64_t> masks) {
   std::uint64_t used = 0;
   for (const FrozenThread& thread : process.threads) {
     const TaskStatus& status = status_of(process, thread);
     used |= status.caught | status.blocked | status.pending | status.shared_pending;
-    used |= Tracee(thread.tid).signal_mask();
   }
+  for (const std::uint64_t mask : masks) used |= mask;
   for (const int signal : {SIGURG, SIGWINCH, SIGCHLD}) {
     if ((used >> (signal - 1) & 1) == 0) return signal;
   }
   return SIGTRAP;
 }
 
-InjectedArea::InjectedArea(FrozenProcess& process)
-    : process_(process), instruction_(find_syscall_instruction(process)), padding_(find_padding(process)) {
+InjectedArea::InjectedArea(FrozenProcess& process, VdsoRange range) : process_(process) {
+  if (range.bytes == 0) range = find_vdso(process.pid);
+  std::vector<std::byte> vdso(range.bytes);
+  process.memory.read(range.start, vdso);
+  instruction_ = find_syscall_instruction(process, range, vdso);
+  padding_ = find_padding(range, vdso);
   for (const FrozenThread& thread : process.threads) {
     if (padding_ != 0 && thread.registers.rip - padding_ < runner_code().size())
       throw SystemError("a dump of this process was killed a moment ago and is being undone", {}, EAGAIN);
   }
-  const int stop_signal = choose_stop_signal(process);
+  std::vector<std::uint64_t> masks;
+  for (const FrozenThread& thread : process.threads) masks.push_back(Tracee(thread.tid).signal_mask());
+  const int stop_signal = choose_stop_signal(process, masks);
   const std::size_t slots = process.threads.size();
-  for (std::size_t i = 0; i < slots; ++i)
-    threads_.push_back(std::make_unique<RemoteSyscalls>(process.memory, process.threads[i].tid, i, stop_signal));
+  for (std::size_t i = 0; i < slots; ++i) {
+    const FrozenThread& thread = process.threads[i];
+    threads_.push_back(
+        std::make_unique<RemoteSyscalls>(process.memory, thread.tid, i, stop_signal, thread.present, masks[i]));
+  }
   const long address = call(SYS_mmap, {0, RemoteArea::bytes(slots), PROT_READ | PROT_WRITE | PROT_EXEC,
                                        MAP_PRIVATE | MAP_ANONYMOUS, ~0ULL, 0});
   if (address < 0 && address > -4096)
@@ -90,14 +91,13 @@ InjectedArea::~InjectedArea() {
   }
 }
 
-long InjectedArea::call(long number, std::initializer_list<std::uint64_t> args) {
+long InjectedArea::call(long number, const std::array<std::uint64_t, 6>& args) {
   if (padding_ != 0 && process_.memory.try_write(padding_, runner_code())) {
     const long result = leader().call_on_stack(padding_, number, args);
     process_.memory.write(padding_, std::vector<std::byte>(runner_code().size()));
     return result;
   }
-  const std::uint64_t* a = args.begin();
-  return leader().call_at(instruction_, number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  return leader().call_at(instruction_, number, args[0], args[1], args[2], args[3], args[4], args[5]);
 }
 
 }  // namespace drover

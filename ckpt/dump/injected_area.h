@@ -1,19 +1,21 @@
 // A RemoteArea inside a frozen process of the user's, for as long as its state is being asked for; nothing of it stays.
 #pragma once
 
-#include <initializer_list>
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "ckpt/freeze/remote_syscalls.h"
 #include "ckpt/freeze/tree_impl.h"
+#include "ckpt/sys/vdso.h"
 
 namespace drover {
 
 class InjectedArea {
  public:
   // Throws SystemError when the process has no `syscall` instruction to borrow or no room for the area.
-  explicit InjectedArea(FrozenProcess&);
+  // `vdso`: where it is, if that is known already.
+  explicit InjectedArea(FrozenProcess&, VdsoRange vdso = {});
   InjectedArea(const InjectedArea&) = delete;
   ~InjectedArea();
 
@@ -21,10 +23,11 @@ class InjectedArea {
   RemoteSyscalls& leader() { return *threads_.front(); }
   RemoteSyscalls& thread(std::size_t index) { return *threads_[index]; }
   Batch batch(std::size_t index) const { return area_.batch(index); }
+  Batch small_batch(std::size_t index) const { return area_.small_batch(index); }
 
  private:
   RemoteArea area_;
-  long call(long number, std::initializer_list<std::uint64_t> args);
+  long call(long number, const std::array<std::uint64_t, 6>& args);
 
   FrozenProcess& process_;
   std::uint64_t instruction_ = 0;

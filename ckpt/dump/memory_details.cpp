@@ -7,8 +7,6 @@
 #include "ckpt/dump/collect.h"
 #include "ckpt/dump/page_map.h"
 #include "ckpt/sys/features.h"
-#include "ckpt/sys/numa_maps.h"
-#include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
 
 namespace drover {
@@ -57,13 +55,12 @@ PolicyQuestion ask(Batch& batch, std::uint64_t address, unsigned flags) {
 
 // An area without a policy of its own is shown with its thread's, and set_mempolicy(2) changes that: only what differs
 // from the leader's is the area's own for certain.
-void collect_area_policies(const FrozenProcess& process, InjectedArea& injected, MemoryState& memory) {
+void collect_area_policies(const FrozenProcess& process, InjectedArea& injected,
+                           std::span<const std::uint64_t> with_policy, MemoryState& memory) {
   constexpr unsigned kOfAddress = 2;  // MPOL_F_ADDR
-  const auto text = try_read_text(proc_path(process.pid, "numa_maps"));
-  if (!text) return;
   std::map<std::uint64_t, const AreaState*> by_start;
   for (const AreaState& area : memory.areas) by_start[area.start] = &area;
-  for (const std::uint64_t start : parse_numa_maps(*text)) {
+  for (const std::uint64_t start : with_policy) {
     const auto area = by_start.find(start);
     if (area == by_start.end() || area->second->kind == AreaKind::Vdso || area->second->kind == AreaKind::AioRing)
       continue;

@@ -148,8 +148,11 @@ class MemoryPlanner {
       named.path = *name;
       return add_file(named, area);
     }
-    struct stat info {};
-    if (::stat(m.path.c_str(), &info) != 0) return Refusal{fmt::format("maps {}, which is out of reach", m.path)};
+    // Files are mapped in pieces that lie side by side.
+    if (m.path != last_path_ && ::stat(m.path.c_str(), &last_info_) != 0)
+      return Refusal{fmt::format("maps {}, which is out of reach", m.path)};
+    last_path_ = m.path;
+    const struct stat& info = last_info_;
     if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
     if (!S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
     if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
@@ -236,6 +239,8 @@ class MemoryPlanner {
 
   std::map<std::string, std::uint32_t> indices_;
   std::map<std::string, std::uint32_t> nameless_;  // objects by how maps show them
+  std::string last_path_;                          // and what is there
+  struct stat last_info_ {};
   pid_t pid_;
   TreeObjects& objects_;
 };

@@ -35,7 +35,7 @@ ProcessState collect_zombie(pid_t pid) {
 
 static void read_proc(const FrozenProcess& process, ProcessState& state) {
   read_stat(process.pid, state);
-  const TaskStatus status = parse_task_status(read_text(proc_path(process.pid, "status")));
+  const TaskStatus& status = status_of(process, process.threads.front());
   state.stopped_by = process.stopped_by;
   state.thread_count = static_cast<std::uint32_t>(process.threads.size());
   state.umask = status.umask;

@@ -19,7 +19,7 @@ struct KernelAction {
 };
 
 static void collect_actions(const FrozenProcess& process, InjectedArea& injected, SignalsState& signals) {
-  const TaskStatus status = parse_task_status(read_text(proc_path(process.pid, "status")));
+  const TaskStatus& status = status_of(process, process.threads.front());
   Batch batch = injected.area().main_batch();
   std::vector<std::pair<int, std::uint64_t>> asked;
   for (int signal = 1; signal <= 64; ++signal) {

@@ -20,7 +20,23 @@ namespace drover {
 
 namespace {
 
-// What only the thread itself can tell, asked for by one batch.
+// The CPUs that count as all.
+class NodeCpus {
+ public:
+  explicit NodeCpus(const std::vector<int>& node)
+      : node_(node.begin(), node.end()), online_(static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN))) {
+    std::sort(node_.begin(), node_.end());
+  }
+  bool are_all(const std::vector<std::int32_t>& cpus) const {
+    return node_.empty() ? cpus.size() >= online_ : cpus == node_;
+  }
+
+ private:
+  std::vector<std::int32_t> node_;
+  std::size_t online_;
+};
+
+// What only the thread itself can tell, and what it can tell as well as others, asked for by one batch.
 class ThreadQuestions {
  public:
   explicit ThreadQuestions(Batch batch) : batch_(std::move(batch)) {
@@ -38,9 +54,18 @@ class ThreadQuestions {
     numa_nodes_at_ = batch_.space(sizeof(NumaPolicy::nodes));
     numa_ = batch_.may(SYS_get_mempolicy, numa_mode_at_, numa_nodes_at_, kNumaMaskWords * 64, 0, 0);
     securebits_ = batch_.must("PR_GET_SECUREBITS", SYS_prctl, PR_GET_SECUREBITS);
+    // Could be asked from here, too; but these run side by side.
+    robust_list_at_ = batch_.space(2 * sizeof(std::uint64_t));
+    batch_.must("get_robust_list", SYS_get_robust_list, 0, robust_list_at_, robust_list_at_ + sizeof(std::uint64_t));
+    attributes_at_ = batch_.space(sizeof(uapi::SchedAttributes));
+    batch_.must("sched_getattr", SYS_sched_getattr, 0, attributes_at_, sizeof(uapi::SchedAttributes), 0);
+    priority_ = batch_.must("getpriority", SYS_getpriority, PRIO_PROCESS, 0);
+    io_priority_ = batch_.may(SYS_ioprio_get, 1 /* IOPRIO_WHO_PROCESS */, 0);
+    cpus_at_ = batch_.space(sizeof(cpu_set_t));
+    batch_.must("sched_getaffinity", SYS_sched_getaffinity, 0, sizeof(cpu_set_t), cpus_at_);
   }
 
-  void read_answers(ThreadState& state) const {
+  void read_answers(const NodeCpus& node, ThreadState& state) const {
     const Name name = batch_.loaded<Name>(name_at_);
     state.name.assign(name.begin(), std::find(name.begin(), name.end() - 1, '\0'));
     const auto altstack = batch_.loaded<stack_t>(altstack_at_);
@@ -49,74 +74,49 @@ class ThreadQuestions {
     state.altstack_flags = altstack.ss_flags;
     state.parent_death_signal = batch_.loaded<int>(death_signal_at_);
     state.tid_address = batch_.loaded<std::uint64_t>(tid_address_at_);
-    state.scheduling.timer_slack_ns = static_cast<std::uint64_t>(batch_.result(slack_));
-    if (batch_.result(numa_) == 0) {
-      state.scheduling.numa.mode = batch_.loaded<std::int32_t>(numa_mode_at_);
-      state.scheduling.numa.nodes = batch_.loaded<decltype(NumaPolicy::nodes)>(numa_nodes_at_);
-    }
     state.credentials.securebits = static_cast<std::uint32_t>(batch_.result(securebits_));
+    if (const auto head = batch_.loaded<std::uint64_t>(robust_list_at_); head != 0) {
+      state.robust_list = head;
+      state.robust_list_bytes = batch_.loaded<std::uint64_t>(robust_list_at_ + sizeof head);
+    }
+    read_scheduling(node, state.scheduling);
   }
 
   Batch& batch() { return batch_; }
 
  private:
+  void read_scheduling(const NodeCpus& node, SchedulingState& scheduling) const {
+    const auto attributes = batch_.loaded<uapi::SchedAttributes>(attributes_at_);
+    scheduling.policy = attributes.policy;
+    scheduling.flags = attributes.flags;
+    // sched_getattr() does not tell it under a real-time policy. The call itself answers 20 - nice (getpriority(2)).
+    scheduling.nice = 20 - static_cast<std::int32_t>(batch_.result(priority_));
+    scheduling.priority = attributes.priority;
+    scheduling.runtime = attributes.runtime;
+    scheduling.deadline = attributes.deadline;
+    scheduling.period = attributes.period;
+    scheduling.io_priority = static_cast<std::int32_t>(batch_.result(io_priority_));
+    const auto cpus = batch_.loaded<cpu_set_t>(cpus_at_);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &cpus)) scheduling.cpus.push_back(static_cast<std::int32_t>(cpu));
+    }
+    scheduling.all_node_cpus = node.are_all(scheduling.cpus);
+    scheduling.timer_slack_ns = static_cast<std::uint64_t>(batch_.result(slack_));
+    if (batch_.result(numa_) == 0) {
+      scheduling.numa.mode = batch_.loaded<std::int32_t>(numa_mode_at_);
+      scheduling.numa.nodes = batch_.loaded<decltype(NumaPolicy::nodes)>(numa_nodes_at_);
+    }
+  }
+
   using Name = std::array<char, 16>;  // TASK_COMM_LEN
   Batch batch_;
   std::uint64_t name_at_ = 0;
   std::uint64_t altstack_at_ = 0, death_signal_at_ = 0, tid_address_at_ = 0, numa_mode_at_ = 0, numa_nodes_at_ = 0;
-  std::size_t numa_ = 0, slack_ = 0, securebits_ = 0;
+  std::uint64_t robust_list_at_ = 0, attributes_at_ = 0, cpus_at_ = 0;
+  std::size_t numa_ = 0, slack_ = 0, securebits_ = 0, priority_ = 0, io_priority_ = 0;
 };
 
 }  // namespace
-
-static std::vector<std::int32_t> read_affinity(pid_t tid) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  check(::sched_getaffinity(tid, sizeof set, &set), "sched_getaffinity", fmt::format("tid {}", tid));
-  std::vector<std::int32_t> cpus;
-  for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(cpu, &set)) cpus.push_back(static_cast<std::int32_t>(cpu));
-  }
-  return cpus;
-}
-
-namespace {
-
-// The CPUs that count as all.
-class NodeCpus {
- public:
-  explicit NodeCpus(const std::vector<int>& node)
-      : node_(node.begin(), node.end()), online_(static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN))) {
-    std::sort(node_.begin(), node_.end());
-  }
-  bool are_all(const std::vector<std::int32_t>& cpus) const {
-    return node_.empty() ? cpus.size() >= online_ : cpus == node_;
-  }
-
- private:
-  std::vector<std::int32_t> node_;
-  std::size_t online_;
-};
-
-}  // namespace
-
-static void collect_scheduling(pid_t tid, const NodeCpus& node, SchedulingState& scheduling) {
-  uapi::SchedAttributes attributes{};
-  check(::syscall(SYS_sched_getattr, tid, &attributes, sizeof attributes, 0), "sched_getattr",
-        fmt::format("tid {}", tid));
-  scheduling.policy = attributes.policy;
-  scheduling.flags = attributes.flags;
-  errno = 0;  // -1 may be the answer; sched_getattr() does not tell it under a real-time policy
-  scheduling.nice = ::getpriority(PRIO_PROCESS, static_cast<id_t>(tid));
-  if (scheduling.nice == -1 && errno != 0) throw SystemError("getpriority", std::to_string(tid), errno);
-  scheduling.priority = attributes.priority;
-  scheduling.runtime = attributes.runtime;
-  scheduling.deadline = attributes.deadline;
-  scheduling.period = attributes.period;
-  scheduling.io_priority = static_cast<std::int32_t>(::syscall(SYS_ioprio_get, 1 /* IOPRIO_WHO_PROCESS */, tid));
-  scheduling.cpus = read_affinity(tid);
-  scheduling.all_node_cpus = node.are_all(scheduling.cpus);
-}
 
 static void collect_credentials(const TaskStatus& status, CredentialsState& credentials) {
   credentials.uid = status.uid;
@@ -131,25 +131,17 @@ static void collect_credentials(const TaskStatus& status, CredentialsState& cred
 }
 
 static ThreadState collect_thread(const FrozenProcess& process, const FrozenThread& thread,
-                                  const RemoteSyscalls& syscalls, const NodeCpus& node) {
+                                  const RemoteSyscalls& syscalls) {
   ThreadState state;
   state.process = process.pid;
   state.tid = thread.tid;
   static_assert(sizeof state.registers == sizeof thread.registers);
   std::memcpy(state.registers.data(), &thread.registers, sizeof state.registers);
-  state.xstate = syscalls.tracee().xstate();
   state.signal_mask = syscalls.saved_mask();
   state.rseq_address = thread.rseq.address;
   state.rseq_bytes = thread.rseq.size;
   state.rseq_signature = thread.rseq.signature;
   state.wait = thread.wait;
-  std::size_t length = 0;
-  void* head = nullptr;
-  if (::syscall(SYS_get_robust_list, thread.tid, &head, &length) == 0) {
-    state.robust_list = reinterpret_cast<std::uint64_t>(head);
-    state.robust_list_bytes = length;
-  }
-  collect_scheduling(thread.tid, node, state.scheduling);
   collect_credentials(status_of(process, thread), state.credentials);
   return state;
 }
@@ -157,16 +149,22 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess& process, InjectedArea& injected,
                                              const DumpOptions& options) {
   std::vector<ThreadQuestions> questions;
+  std::vector<RemoteSyscalls::Task> tasks;
+  questions.reserve(process.threads.size());
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
-    questions.emplace_back(injected.batch(i));
-    injected.thread(i).start(injected.area(), questions[i].batch());
+    questions.emplace_back(injected.small_batch(i));
+    tasks.push_back({&injected.thread(i), &questions[i].batch()});
   }
+  RemoteSyscalls::start(injected.area(), tasks);
   const NodeCpus node(options.node_cpus);
   std::vector<ThreadState> threads;
+  // What can be known from here, while they answer.
+  for (std::size_t i = 0; i < process.threads.size(); ++i)
+    threads.push_back(collect_thread(process, process.threads[i], injected.thread(i)));
+  RemoteSyscalls::finish(tasks);
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
-    injected.thread(i).finish(questions[i].batch());
-    threads.push_back(collect_thread(process, process.threads[i], injected.thread(i), node));
-    questions[i].read_answers(threads.back());
+    threads[i].xstate = injected.thread(i).tracee().xstate();
+    questions[i].read_answers(node, threads[i]);
   }
   return threads;
 }

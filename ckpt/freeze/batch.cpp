@@ -8,8 +8,23 @@
 
 namespace drover {
 
+// The last one's memory serves the next: so large a piece is fetched from the kernel each time, and paged in.
+static thread_local std::unique_ptr<std::byte[]> spare;
+static thread_local std::size_t spare_bytes = 0;
+
+static std::unique_ptr<std::byte[]> take_memory(std::size_t bytes) {
+  if (spare && spare_bytes == bytes) return std::move(spare);
+  return std::make_unique_for_overwrite<std::byte[]>(bytes);
+}
+
 Batch::Batch(std::uint64_t slot, std::size_t bytes)
-    : slot_(slot), data_(std::make_unique_for_overwrite<std::byte[]>(bytes)), bytes_(bytes), data_begin_(bytes) {}
+    : slot_(slot), data_(take_memory(bytes)), bytes_(bytes), data_begin_(bytes) {}
+
+Batch::~Batch() {
+  if (!data_ || bytes_ < spare_bytes) return;
+  spare_bytes = bytes_;
+  spare = std::move(data_);
+}
 
 std::size_t Batch::room() const { return data_begin_ - calls_.size() * sizeof(Call); }
 
@@ -41,6 +56,12 @@ std::uint64_t Batch::push_string(std::string_view text) {
   const std::string terminated(text);
   return push(std::as_bytes(std::span(terminated.c_str(), terminated.size() + 1)));
 }
+
+// No system call returns it: neither an error nor an address of user memory.
+static constexpr std::uint64_t kNoResult = 0x8000'0000'0000'0001;
+
+void Batch::begin() { calls_.back().word[7] = kNoResult; }
+bool Batch::finished() const { return calls_.back().word[7] != kNoResult; }
 
 void Batch::set_results(std::span<const std::byte> calls) { std::memcpy(calls_.data(), calls.data(), calls.size()); }
 

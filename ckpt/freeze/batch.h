@@ -17,6 +17,8 @@ class Batch {
  public:
   // `slot`: where the batch will lie in the target, `bytes` long.
   Batch(std::uint64_t slot, std::size_t bytes);
+  ~Batch();
+  Batch(Batch&&) noexcept = default;
 
   // Adds a call that must succeed: run() throws SystemError "`what`: ..." if it fails. Returns its index.
   template <class... Args>
@@ -61,6 +63,8 @@ class Batch {
   std::uint64_t data_address() const { return slot_ + data_begin_; }
   bool wants_data() const { return wants_data_; }
   std::span<std::byte> writable_data() { return {data_.get() + data_begin_, bytes_ - data_begin_}; }
+  void begin();           // the last call has no result yet
+  bool finished() const;  // after set_results(): it has one
   void set_results(std::span<const std::byte> calls);
   void check_results() const;
   void clear();

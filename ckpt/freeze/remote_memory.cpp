@@ -39,7 +39,21 @@ void RemoteMemory::write(std::uint64_t address, std::span<const std::byte> from)
     throw SystemError("write memory of", fmt::format("pid {} at {:#x}", pid_, address), errno);
 }
 
+static constexpr std::size_t kMostRanges = 1024;  // IOV_MAX
+
+static std::size_t count_bytes(std::span<const iovec> ranges) {
+  std::size_t bytes = 0;
+  for (const iovec& range : ranges) bytes += range.iov_len;
+  return bytes;
+}
+
 void RemoteMemory::read_ranges(std::span<const iovec> remote, std::span<std::byte> to) const {
+  for (; remote.size() > kMostRanges; remote = remote.subspan(kMostRanges)) {
+    const std::size_t bytes = count_bytes(remote.first(kMostRanges));
+    read_ranges(remote.first(kMostRanges), to.first(bytes));
+    to = to.subspan(bytes);
+  }
+  if (remote.empty()) return;
   const iovec local{to.data(), to.size()};
   if (::process_vm_readv(pid_, &local, 1, remote.data(), remote.size(), 0) == static_cast<ssize_t>(to.size())) return;
   for (const iovec& range : remote) {  // an area that may not be read, such as PROT_NONE
@@ -49,6 +63,12 @@ void RemoteMemory::read_ranges(std::span<const iovec> remote, std::span<std::byt
 }
 
 void RemoteMemory::write_ranges(std::span<const iovec> remote, std::span<const std::byte> from) const {
+  for (; remote.size() > kMostRanges; remote = remote.subspan(kMostRanges)) {
+    const std::size_t bytes = count_bytes(remote.first(kMostRanges));
+    write_ranges(remote.first(kMostRanges), from.first(bytes));
+    from = from.subspan(bytes);
+  }
+  if (remote.empty()) return;
   const iovec local{const_cast<std::byte*>(from.data()), from.size()};
   if (::process_vm_writev(pid_, &local, 1, remote.data(), remote.size(), 0) == static_cast<ssize_t>(from.size()))
     return;

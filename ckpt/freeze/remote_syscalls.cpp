@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 
 #include "ckpt/freeze/interrupted_call.h"
 #include "ckpt/sys/error.h"
 
-extern "C" const std::byte drover_runner_begin[], drover_runner_home[], drover_runner_end[];
+extern "C" const std::byte drover_runner_begin[], drover_runner_end[];
 
 namespace drover {
 
@@ -32,28 +33,34 @@ std::span<const std::byte> runner_code() {
 
 void RemoteArea::install(const RemoteMemory& memory) const { memory.write(address, runner_code()); }
 
-RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, int stop_signal)
+static_assert(sizeof(WayHome) <= RemoteArea::kWayHomeBytes);
+
+RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, int stop_signal,
+                               const Registers& present, std::uint64_t mask)
     : memory_(memory),
       tracee_(tid),
-      saved_(tracee_.registers()),
-      saved_mask_(tracee_.signal_mask()),
+      saved_(present),
+      saved_mask_(mask),
       slot_(slot),
       stop_signal_(stop_signal),
       keeps_blocked_(false) {}
 
 RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot)
-    : RemoteSyscalls(memory, tid, slot, SIGTRAP) {
+    : RemoteSyscalls(memory, tid, slot, SIGTRAP, Tracee(tid).registers(), 0) {
   keeps_blocked_ = true;
-  home_ = false;
   tracee_.set_signal_mask(working_mask(stop_signal_));
+}
+
+RemoteSyscalls::RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, const RemoteSyscalls& maker)
+    : RemoteSyscalls(memory, tid, slot, SIGTRAP, maker.saved_, 0) {
+  keeps_blocked_ = true;
 }
 
 RemoteSyscalls::~RemoteSyscalls() {
   try {
     if (!home_) {
-      if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);  // before the registers: see come_back()
-      tracee_.set_registers(saved_);
-      tracee_.set_signal_mask(saved_mask_);
+      tracee_.set_signal_mask(saved_mask_);  // before the registers: see set_off()
+      if (!keeps_blocked_) tracee_.set_registers(saved_);
     }
     if (stop_signal_kept_) ::syscall(SYS_tkill, tracee_.tid(), SIGSTOP);
   } catch (const std::exception&) {  // the thread is gone: nothing to put back
@@ -71,13 +78,7 @@ TraceStop RemoteSyscalls::wait_ours(bool at_syscall) {
   for (;;) {
     const TraceStop stop = tracee_.wait();
     if (at_syscall && stop.at_syscall()) return stop;
-    if (!at_syscall && stop.event() == 0 && stop.signal() == stop_signal_) {
-      // One from somebody else comes before the end, and would have been ignored.
-      const auto home = static_cast<std::uint64_t>(drover_runner_home - drover_runner_begin);
-      if (keeps_blocked_ || tracee_.registers().rip == runner_ + home) return stop;
-      tracee_.resume(PTRACE_CONT);
-      continue;
-    }
+    if (!at_syscall && stop.event() == 0 && stop.signal() == stop_signal_) return stop;
     if (stop.event() == 0 && stop.signal() == SIGSTOP)
       stop_signal_kept_ = true;
     else if (stop.event() == 0 && !stop.at_syscall())
@@ -94,8 +95,10 @@ long RemoteSyscalls::call_at(std::uint64_t instruction, long number, std::uint64
   registers.rax = static_cast<std::uint64_t>(number);
   registers.orig_rax = ~0ULL;  // not in a system call: the kernel must not restart one
   registers.rdi = a, registers.rsi = b, registers.rdx = c, registers.r10 = d, registers.r8 = e, registers.r9 = f;
-  home_ = false;
-  if (!keeps_blocked_) tracee_.set_signal_mask(working_mask(stop_signal_));
+  if (!keeps_blocked_) {
+    home_ = false;
+    tracee_.set_signal_mask(working_mask(stop_signal_));
+  }
   tracee_.set_registers(registers);
   tracee_.resume(PTRACE_SYSCALL);
   wait_ours(true);
@@ -108,8 +111,10 @@ long RemoteSyscalls::call_at(std::uint64_t instruction, long number, std::uint64
   tracee_.interrupt();
   tracee_.resume(PTRACE_CONT);
   while (tracee_.wait().event() != PTRACE_EVENT_STOP) tracee_.resume(PTRACE_CONT);
-  if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);
-  home_ = !keeps_blocked_;
+  if (!keeps_blocked_) {
+    tracee_.set_signal_mask(saved_mask_);
+    home_ = true;
+  }
   return result;
 }
 
@@ -138,73 +143,133 @@ static Registers restarted(Registers registers) {
 void RemoteSyscalls::set_off(std::uint64_t runner, std::uint64_t first_call, std::size_t calls,
                              std::uint64_t home_end) {
   Registers registers = saved_;
-  registers.rip = runner_ = runner;
+  registers.rip = runner;
   registers.orig_rax = ~0ULL;
   registers.eflags &= ~std::uint64_t{0x500};  // direction, single step
   registers.rsp = home_end - sizeof(Registers);
   registers.rbx = first_call;
   registers.r12 = calls;
   registers.r13 = static_cast<std::uint64_t>(stop_signal_);
-  home_ = false;
+  if (!keeps_blocked_) home_ = false;
   tracee_.set_registers(registers);
   if (!keeps_blocked_) tracee_.set_signal_mask(working_mask(stop_signal_));
   tracee_.resume(PTRACE_CONT);
 }
 
 void RemoteSyscalls::come_back() {
-  wait_ours(false);
-  if (!keeps_blocked_) tracee_.set_signal_mask(saved_mask_);
+  if (keeps_blocked_) return;
+  tracee_.set_signal_mask(saved_mask_);
   tracee_.set_registers(saved_);
-  home_ = !keeps_blocked_;
+  home_ = true;
 }
 
-long RemoteSyscalls::call_on_stack(std::uint64_t runner, long number, std::initializer_list<std::uint64_t> args) {
-  Batch::Call call{};
-  call.word[0] = static_cast<std::uint64_t>(number);
-  std::copy(args.begin(), args.end(), call.word + 1);
+// A signal of somebody else that has the number of ours, and would have been ignored, comes before the end.
+void RemoteSyscalls::go_on_until_finished(Batch& batch) {
+  while (!batch.finished()) {
+    tracee_.resume(PTRACE_CONT);
+    wait_ours(false);
+    std::vector<std::byte> calls(batch.size() * sizeof(Batch::Call));
+    memory_.read(batch.slot(), calls);
+    batch.set_results(calls);
+    if (batch.wants_data() && !batch.writable_data().empty()) memory_.read(batch.data_address(), batch.writable_data());
+  }
+}
+
+long RemoteSyscalls::call_on_stack(std::uint64_t runner, long number, const std::array<std::uint64_t, 6>& args) {
+  constexpr std::size_t kBytes = sizeof(Batch::Call);
   // Below the red zone nothing is the program's (System V ABI, 3.2.2).
-  const std::uint64_t at = (saved_.rsp - 128 - sizeof call) & ~std::uint64_t{63};
-  memory_.store(at, call);
+  const std::uint64_t at = (saved_.rsp - 128 - kBytes) & ~std::uint64_t{63};
+  Batch batch(at, kBytes);
+  batch.may(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+  batch.begin();
+  memory_.write(at, std::as_bytes(batch.calls()));
   memory_.store(at - sizeof(WayHome), WayHome{saved_mask_, restarted(saved_)});
   set_off(runner, at, 1, at);
+  wait_ours(false);
+  std::array<std::byte, kBytes> result{};
+  memory_.read(at, result);
+  batch.set_results(result);
+  go_on_until_finished(batch);
   come_back();
-  return static_cast<long>(memory_.load<Batch::Call>(at).word[7]);
+  return batch.result(0);
 }
 
-void RemoteSyscalls::start(const RemoteArea& area, const Batch& batch) {
-  std::vector<iovec> remote;
-  std::vector<std::byte> bytes;
-  const auto add = [&](std::uint64_t address, std::span<const std::byte> part) {
-    if (part.empty()) return;
-    remote.push_back({reinterpret_cast<void*>(address), part.size()});
-    bytes.insert(bytes.end(), part.begin(), part.end());
-  };
-  add(batch.slot(), std::as_bytes(batch.calls()));
-  add(batch.data_address(), batch.data());
-  // Who dies with us needs none.
-  const WayHome home{saved_mask_, restarted(saved_)};
-  if (!keeps_blocked_) add(area.home_end(slot_) - sizeof home, std::as_bytes(std::span(&home, 1)));
-  memory_.write_ranges(remote, bytes);
-  set_off(area.runner(), batch.slot(), batch.size(), area.home_end(slot_));
+namespace {
+
+// Pieces of the target's memory that travel in as few calls as possible.
+class Pieces {
+ public:
+  explicit Pieces(const RemoteMemory& memory) : memory_(memory) {}
+  void add(std::uint64_t address, std::size_t bytes) {
+    if (bytes == 0) return;
+    ranges_.push_back({reinterpret_cast<void*>(address), bytes});
+    bytes_ += bytes;
+  }
+  void add(std::uint64_t address, std::span<const std::byte> content) {
+    add(address, content.size());
+    content_.insert(content_.end(), content.begin(), content.end());
+  }
+  void write() const { memory_.write_ranges(ranges_, content_); }
+  std::span<const std::byte> read() {
+    content_.resize(bytes_);
+    memory_.read_ranges(ranges_, content_);
+    return content_;
+  }
+
+ private:
+  const RemoteMemory& memory_;
+  std::vector<iovec> ranges_;
+  std::vector<std::byte> content_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace
+
+void RemoteSyscalls::start(const RemoteArea& area, std::span<const Task> tasks) {
+  if (tasks.empty()) return;
+  Pieces pieces(tasks.front().thread->memory_);
+  for (const auto& [thread, batch] : tasks) {
+    batch->begin();
+    pieces.add(batch->slot(), std::as_bytes(batch->calls()));
+    pieces.add(batch->data_address(), batch->data());
+    if (thread->keeps_blocked_) continue;  // who dies with us needs no way home
+    const WayHome home{thread->saved_mask_, restarted(thread->saved_)};
+    pieces.add(area.home_end(thread->slot_) - sizeof home, std::as_bytes(std::span(&home, 1)));
+  }
+  pieces.write();
+  for (const auto& [thread, batch] : tasks)
+    thread->set_off(area.runner(), batch->slot(), batch->size(), area.home_end(thread->slot_));
 }
 
-void RemoteSyscalls::finish(Batch& batch) {
-  come_back();
-  const std::size_t results = batch.size() * sizeof(Batch::Call);
-  const auto data = batch.wants_data() ? batch.writable_data() : std::span<std::byte>();
-  const iovec remote[] = {{reinterpret_cast<void*>(batch.slot()), results},
-                          {reinterpret_cast<void*>(batch.data_address()), data.size()}};
-  std::vector<std::byte> bytes(results + data.size());
-  memory_.read_ranges(std::span(remote, data.empty() ? 1 : 2), bytes);
-  batch.set_results(std::span(bytes).first(results));
-  std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(results), data.size(), data.begin());
-  batch.check_results();
+void RemoteSyscalls::finish(std::span<const Task> tasks) {
+  if (tasks.empty()) return;
+  Pieces pieces(tasks.front().thread->memory_);
+  for (const auto& [thread, batch] : tasks) {
+    thread->wait_ours(false);
+    pieces.add(batch->slot(), batch->size() * sizeof(Batch::Call));
+    if (batch->wants_data()) pieces.add(batch->data_address(), batch->data().size());
+  }
+  std::span<const std::byte> read = pieces.read();
+  for (const auto& [thread, batch] : tasks) {
+    const std::size_t calls = batch->size() * sizeof(Batch::Call);
+    batch->set_results(read.first(calls));
+    read = read.subspan(calls);
+    if (batch->wants_data()) {
+      const auto data = batch->writable_data();
+      std::copy_n(read.begin(), data.size(), data.begin());
+      read = read.subspan(data.size());
+    }
+    thread->go_on_until_finished(*batch);
+    thread->come_back();
+  }
+  for (const Task& task : tasks) task.batch->check_results();
 }
 
 void RemoteSyscalls::run(const RemoteArea& area, Batch& batch) {
   if (batch.empty()) return;
-  start(area, batch);
-  finish(batch);
+  const Task tasks[] = {{this, &batch}};
+  start(area, tasks);
+  finish(tasks);
 }
 
 }  // namespace drover

@@ -7,8 +7,8 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
-#include <initializer_list>
 #include <span>
 
 #include "ckpt/freeze/batch.h"
@@ -17,13 +17,15 @@
 
 namespace drover {
 
-// Memory of the target that holds the runner and one slot per thread. The first slot is large, for the work that one
+// Memory of the target that holds the runner and one slot per thread. The main slot is large, for the work that one
 // thread does for the whole process.
 struct RemoteArea {
-  static constexpr std::size_t kRunnerBytes = 4096, kMainSlotBytes = 256 * 1024, kSlotBytes = 8192;
+  static constexpr std::size_t kRunnerBytes = 4096, kMainSlotBytes = 256 * 1024, kPageBytes = 4096;
   // A thread that goes home by itself can be interrupted by a signal on the way: this much for the signal's frame,
-  // whose largest part is AMX's 8 KiB.
-  static constexpr std::size_t kHomeBytes = 24 * 1024;
+  // whose largest part is AMX's 8 KiB. The registers themselves lie in one page with the slot's calls: a fresh page
+  // costs more than most calls.
+  static constexpr std::size_t kFrameBytes = 24 * 1024, kWayHomeBytes = 256;
+  static constexpr std::size_t kHomeBytes = kFrameBytes + kWayHomeBytes, kSlotBytes = 2 * kPageBytes - kWayHomeBytes;
 
   std::uint64_t address = 0;
   std::size_t slots = 0;
@@ -33,11 +35,11 @@ struct RemoteArea {
   }
   std::uint64_t runner() const { return address; }
   // The end of a thread's room for its way home.
-  std::uint64_t home_end(std::size_t slot) const { return address + bytes(slot + 1); }
+  std::uint64_t home_end(std::size_t slot) const { return address + bytes(slot) + kHomeBytes; }
   Batch main_batch() const { return Batch(address + kRunnerBytes, kMainSlotBytes); }
-  Batch batch(std::size_t slot) const {
-    return Batch(address + kRunnerBytes + kMainSlotBytes + slot * (kSlotBytes + kHomeBytes), kSlotBytes);
-  }
+  Batch batch(std::size_t slot) const { return Batch(home_end(slot), kSlotBytes); }
+  // For what is known to be little.
+  Batch small_batch(std::size_t slot) const { return Batch(home_end(slot), kSlotBytes - kPageBytes); }
   // Copies the runner into its page.
   void install(const RemoteMemory&) const;
 };
@@ -47,10 +49,13 @@ std::span<const std::byte> runner_code();
 class RemoteSyscalls {
  public:
   // The thread of a program: nothing of ours is in it but while it runs a batch. `stop_signal` ends a batch; one that
-  // the thread would ignore. `slot`: whose room in the area it has.
-  RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, int stop_signal);
-  // A thread that dies with us: signals stay blocked for as long as the object lives.
+  // the thread would ignore. `slot`: whose room in the area it has. `present`: what it has now.
+  RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, int stop_signal, const Registers& present,
+                 std::uint64_t mask);
+  // A thread that dies with us: signals stay blocked until it is given its own mask at the end.
   RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot);
+  // Another such, made by a batch of `maker`, with registers and mask like those.
+  RemoteSyscalls(const RemoteMemory& memory, pid_t tid, std::size_t slot, const RemoteSyscalls& maker);
   RemoteSyscalls(const RemoteSyscalls&) = delete;
   ~RemoteSyscalls();
 
@@ -61,15 +66,20 @@ class RemoteSyscalls {
 
   // The same for the thread of a program, safe if we are killed: `runner` is a copy of the runner, and arguments and
   // way home lie on the thread's stack.
-  long call_on_stack(std::uint64_t runner, long number, std::initializer_list<std::uint64_t> args);
+  long call_on_stack(std::uint64_t runner, long number, const std::array<std::uint64_t, 6>& args);
 
   // Runs a batch. Throws SystemError for the first call that must succeed and did not.
   void run(const RemoteArea& area, Batch& batch);
-  // The same in two steps, so that several threads work at once.
-  void start(const RemoteArea& area, const Batch& batch);
-  void finish(Batch& batch);
+  // The same in two steps, so that several threads of a process work at once.
+  struct Task {
+    RemoteSyscalls* thread;
+    Batch* batch;
+  };
+  static void start(const RemoteArea& area, std::span<const Task> tasks);
+  static void finish(std::span<const Task> tasks);
 
-  // What the thread shall have when this object goes, instead of what it had.
+  // Of a thread that dies with us: what it shall have in the end. It gets the mask when this object goes, and the
+  // registers from release_threads().
   void set_final(const Registers& registers, std::uint64_t mask);
   const Registers& saved_registers() const { return saved_; }
   std::uint64_t saved_mask() const { return saved_mask_; }
@@ -80,6 +90,7 @@ class RemoteSyscalls {
   TraceStop wait_ours(bool at_syscall);
   void set_off(std::uint64_t runner, std::uint64_t first_call, std::size_t calls, std::uint64_t home_end);
   void come_back();
+  void go_on_until_finished(Batch& batch);
   const RemoteMemory& memory_;
   Tracee tracee_;
   Registers saved_;
@@ -88,7 +99,6 @@ class RemoteSyscalls {
   int stop_signal_;
   bool keeps_blocked_;
   bool home_ = true;               // the thread has the registers and the mask that it shall have
-  std::uint64_t runner_ = 0;       // that a batch runs with
   bool stop_signal_kept_ = false;  // a SIGSTOP, which can't be blocked, came while the thread worked for us
 };
 

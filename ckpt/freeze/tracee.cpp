@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -62,7 +63,11 @@ std::optional<TraceStop> Tracee::wait_for(std::int64_t timeout_ns) const {
     if (found < 0 && errno == ECHILD) return TraceStop{0};  // status 0: exited with code 0
     const std::int64_t waited = clock_ns(CLOCK_MONOTONIC) - begin;
     if (waited > timeout_ns) return std::nullopt;
-    // Stopping takes microseconds when the thread can run at all; sleep only if it does not.
+    // To stop or to end takes microseconds when the thread can run at all; sleep only if it does not.
+    if (waited < 100'000) {
+      ::sched_yield();
+      continue;
+    }
     const timespec pause{0, waited < 1'000'000 ? 20'000 : 500'000};
     ::nanosleep(&pause, nullptr);
   }

@@ -11,14 +11,15 @@
 #include <cstring>
 
 #include "ckpt/freeze/release.h"
+#include "ckpt/freeze/restartable_sequences.h"
 #include "ckpt/freeze/tree_impl.h"
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/features.h"
-#include "ckpt/sys/maps.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
+#include "ckpt/sys/vdso.h"
 
 namespace drover {
 
@@ -28,21 +29,6 @@ static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
 static_assert(kFreezeOptions == PTRACE_O_TRACESYSGOOD);
 
 namespace {
-
-struct VdsoRange {
-  std::uint64_t start = 0, bytes = 0;
-};
-
-// Not what execve() has told the program (AT_SYSINFO_EHDR): that may be the vdso of a kernel that it ran on before.
-VdsoRange find_vdso(pid_t pid) {
-  const auto text = try_read_text(proc_path(pid, "maps"));
-  const auto name = text ? text->rfind("[vdso]") : std::string::npos;
-  if (name == std::string::npos) return {};
-  const auto begin = text->rfind('\n', name) + 1;  // npos + 1 is 0
-  for (const Mapping& m : parse_maps(std::string_view(*text).substr(begin, name + 7 - begin)))
-    return {m.start, m.bytes()};
-  return {};
-}
 
 // Stops one process: seizes threads until none is new, since a running thread makes others meanwhile.
 class ProcessFreezer {
@@ -150,10 +136,12 @@ class ProcessFreezer {
     const Tracee tracee(thread.tid);
     const std::int64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
     int looks = 0;
-    for (std::uint64_t before = 0; thread.tid != 0 && process_.stopped_by == 0; ++looks) {
-      const std::uint64_t at = tracee.registers().rip;
+    for (std::uint64_t before = 0; thread.tid != 0; ++looks) {
+      thread.present = tracee.registers();
+      const std::uint64_t at = thread.present.rip;
+      if (process_.stopped_by != 0 || at - vdso_.start >= vdso_.bytes) break;
       const std::int64_t patience_ns = looks < kLooks ? kMostPatienceNs : kPatienceNs;
-      if (at - vdso_.start >= vdso_.bytes || clock_ns(CLOCK_MONOTONIC) - begin_ns > patience_ns) break;
+      if (clock_ns(CLOCK_MONOTONIC) - begin_ns > patience_ns) break;
       // It may have to wait for a processor.
       moment.tv_nsec = at == before ? std::min(moment.tv_nsec * 2, kMostMomentNs) : kMomentNs;
       before = at;
@@ -174,33 +162,14 @@ class ProcessFreezer {
 
 }  // namespace
 
-// A thread stopped inside a restartable sequence is moved to its abort handler, as the kernel does after every
-// preemption: our system calls would run outside the sequence, the kernel would then forget that it was in one.
-// (rseq(2))
-static void leave_restartable_sequence(const FrozenProcess& process, FrozenThread& thread) {
-  const long size = ::ptrace(static_cast<__ptrace_request>(uapi::kGetRseqConfiguration), thread.tid, sizeof thread.rseq,
-                             &thread.rseq);
-  if (size < 0 || thread.rseq.address == 0) {
-    thread.rseq = {};
-    return;
-  }
-  struct CriticalSection {
-    std::uint32_t version, flags;
-    std::uint64_t start_ip, post_commit_offset, abort_ip;
-  };
-  const std::uint64_t field = thread.rseq.address + 8;  // struct rseq, rseq_cs
-  const auto section = process.memory.load<std::uint64_t>(field);
-  if (section == 0) return;
-  const auto cs = process.memory.load<CriticalSection>(section);
-  if (thread.registers.rip - cs.start_ip >= cs.post_commit_offset) return;
-  thread.registers.rip = cs.abort_ip;
-  process.memory.store<std::uint64_t>(field, 0);
-  Tracee(thread.tid).set_registers(thread.registers);
+static void put(FrozenThread& thread, const Registers& registers) {
+  Tracee(thread.tid).set_registers(registers);
+  thread.present = registers;
 }
 
 const TaskStatus& status_of(const FrozenProcess& process, const FrozenThread& thread) {
   if (!thread.status)
-    thread.status = parse_task_status(read_text(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
+    thread.status = parse_task_status(read_record(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
   return *thread.status;
 }
 
@@ -229,9 +198,9 @@ static BeforeStop recall(const FrozenProcess& process, const FrozenThread& threa
 }
 
 static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree) {
+  leave_restartable_sequences(process);
   for (FrozenThread& thread : process.threads) {
-    const Registers found = thread.registers = Tracee(thread.tid).registers();
-    leave_restartable_sequence(process, thread);
+    thread.registers = thread.present;
     const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
     auto call =
         examine_call(process.memory, thread.registers, eintr && signal_about_to_be_delivered(process, thread.tid),
@@ -242,15 +211,15 @@ static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree
     // At once, so that a call turned into EINTR is undone even if we die. A timed one is then issued with its whole
     // time: its rest needs us (release.h).
     if (!thread.wait || static_cast<std::int64_t>(thread.registers.rax) != -EINTR) {
-      const bool changed = std::memcmp(&found, &thread.registers, sizeof found) != 0;
-      if (!thread.wait && changed) Tracee(thread.tid).set_registers(thread.registers);
+      const bool changed = std::memcmp(&thread.present, &thread.registers, sizeof thread.present) != 0;
+      if (!thread.wait && changed) put(thread, thread.registers);
       continue;
     }
     Registers again = thread.registers;
     again.rax = again.orig_rax;
     again.orig_rax = ~0ULL;
     again.rip -= 2;
-    Tracee(thread.tid).set_registers(again);
+    put(thread, again);
   }
 }
 

@@ -28,6 +28,7 @@ struct FrozenThread {
   std::int64_t stopped_at_ns = 0;           // on the caller's CLOCK_MONOTONIC
   std::optional<std::int64_t> deadline_ns;  // of a wait that lingered; on the caller's CLOCK_MONOTONIC
   Registers registers{};                    // put right: see InterruptedCall
+  Registers present{};                      // what is in the thread now
   std::optional<WaitState> wait;
   uapi::RseqConfiguration rseq{};  // address 0: not registered
   std::optional<LastRun> before;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ckpt/sys/aio_ring.h"
 
 namespace drover {
@@ -25,6 +27,8 @@ bool are_sound_contexts(const MemoryState& memory) {
 }
 
 std::optional<Refusal> find_aio_obstacle(const ImageModel& model) {
+  const auto has_contexts = [](const ProcessImage& image) { return !image.memory.aio.empty(); };
+  if (std::none_of(model.processes.begin(), model.processes.end(), has_contexts)) return std::nullopt;
   const std::uint32_t cpus = count_possible_cpus();
   const auto free = read_free_aio_requests();
   std::uint64_t needed = 0;

@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/user.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -39,7 +40,7 @@ static std::optional<Refusal> check_cpu(const ImageModel& model) {
 
 // Another vdso is no obstacle, unless it can't be understood or somebody is just running through the old one.
 static std::optional<Refusal> check_vdso(const ImageModel& model, const RestoreOptions& options) {
-  const auto own = own_vdso();
+  const auto& own = own_vdso();
   if (model.host.vdso.empty() || (model.host.vdso == own && !options.other_vdso)) return std::nullopt;
   if (redirect_vdso(model.host.vdso, own, 0).empty())
     return Refusal{fmt::format("the kernel here can't take the place of the program's vdso (Linux {})",
@@ -133,6 +134,9 @@ static std::optional<Refusal> check_files(const ProcessImage& image, FileChecks&
 static std::optional<Refusal> check_memory(const ImageModel& model) {
   std::uint64_t needed_kib = 0, available_kib = 0;
   for (const ProcessImage& image : model.processes) needed_kib += image.memory.content_pages * (kPageBytes / 1024);
+  // Asked first, since meminfo adds up what all processors and zones have.
+  struct sysinfo info {};
+  if (::sysinfo(&info) == 0 && needed_kib < info.freeram * info.mem_unit / 1024 / 2) return std::nullopt;
   const auto text = try_read_text("/proc/meminfo");
   std::string_view rest = text ? std::string_view(*text) : std::string_view();
   for (std::string_view line; next_line(rest, line);) {

@@ -15,6 +15,7 @@
 #include "ckpt/freeze/still_waiting.h"
 #include "ckpt/restore/image_model.h"
 #include "ckpt/restore/restore.h"
+#include "ckpt/sys/task_status.h"
 
 namespace drover {
 
@@ -115,6 +116,13 @@ void end_zombies(RestoredTree&);                            // end_zombies.cpp
 void set_foreground_groups(RestoredTree&);                  // terminals.cpp
 void restore_signals(HeldProcess&);                         // restore_signals.cpp
 void create_timers(HeldProcess&);                           // restore_timers.cpp
+// What takes the credentials of a thread on that has those of `now` and all our capabilities.
+void add_credentials(Batch&, const ThreadState&, const TaskStatus& now, const ProcessState&);
+// Those that make_threads() leaves to the moment when the program is let go: the leader works for us until then,
+// filters want a thread's credentials as they are, and some have no room in a thread's slot.
+inline bool takes_credentials_late(std::size_t index, const ThreadState& thread) {
+  return index == 0 || !thread.seccomp.empty() || thread.credentials.groups.size() > 64;
+}
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);
 // `armed`: timerfds that a process before has armed; they may be shared.

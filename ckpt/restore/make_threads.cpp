@@ -13,6 +13,7 @@
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
 
 namespace drover {
@@ -32,7 +33,7 @@ static void clone_threads(HeldProcess& held) {
     for (; held.threads.size() < made;) {
       const pid_t tid = held.image.threads[held.threads.size()].tid;
       Tracee(tid).wait();
-      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid, held.threads.size()));
+      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid, held.threads.size(), held.leader()));
     }
   };
   for (; made < held.image.threads.size(); ++made) {
@@ -104,12 +105,13 @@ static void add_thread_calls(Batch& batch, const ThreadState& thread, const Rest
 // The area of another processor can be longer, and have a component somewhere else.
 static void set_xstate(const HeldProcess& held, const ThreadState& thread, const Tracee& tracee) {
   constexpr std::size_t kLegacyAndHeader = 576;
-  const std::size_t size = tracee.xstate_bytes();
+  static const std::size_t size = tracee.xstate_bytes();  // the kernel's, one for all (update_regset_xstate_info())
   if (thread.xstate.size() > std::max<std::size_t>(size, held.host.xsave_bytes))
     throw ImageError("damaged image: processor state is too long");
-  std::vector<std::byte> from = thread.xstate, to(size);
+  std::vector<std::byte> from = thread.xstate;
   from.resize(std::max<std::size_t>(size, held.host.xsave_bytes));
   if (held.host.xcr0 == cpu_features().xcr0) return tracee.set_xstate(std::span(from).first(size));
+  std::vector<std::byte> to(size);
   std::copy_n(from.begin(), kLegacyAndHeader, to.begin());
   for (unsigned i = 2; i < 63 && i < held.host.xsave_offsets.size(); ++i) {
     const std::size_t source = held.host.xsave_offsets[i], target = xsave_offset(i), bytes = xsave_bytes_of(i);
@@ -123,16 +125,21 @@ static void set_xstate(const HeldProcess& held, const ThreadState& thread, const
 
 void make_threads(HeldProcess& held, const RestoreOptions& options) {
   clone_threads(held);
+  const TaskStatus now = parse_task_status(read_text(proc_path(held.pid, "status")));
   std::vector<Batch> batches;
+  std::vector<RemoteSyscalls::Task> tasks;
+  batches.reserve(held.threads.size());
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
-    batches.push_back(held.area.batch(i));
-    add_thread_calls(batches[i], held.image.threads[i], options);
-    held.threads[i]->start(held.area, batches[i]);
+    const ThreadState& thread = held.image.threads[i];
+    Batch& batch = batches.emplace_back(held.area.batch(i));
+    add_thread_calls(batch, thread, options);
+    if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
+    tasks.push_back({held.threads[i].get(), &batch});
   }
-  for (std::size_t i = 0; i < held.threads.size(); ++i) {
-    held.threads[i]->finish(batches[i]);
+  RemoteSyscalls::start(held.area, tasks);
+  RemoteSyscalls::finish(tasks);
+  for (std::size_t i = 0; i < held.threads.size(); ++i)
     set_xstate(held, held.image.threads[i], held.threads[i]->tracee());
-  }
 }
 
 }  // namespace drover

@@ -81,7 +81,7 @@ class TreeMaker {
     child.made = true;
     Tracee(step.pid).wait();
     child.area = maker.area;
-    child.threads.push_back(std::make_unique<RemoteSyscalls>(child.memory, step.pid, 0));
+    child.threads.push_back(std::make_unique<RemoteSyscalls>(child.memory, step.pid, 0, maker.leader()));
   }
 
   void end(const BirthStep& step) {

@@ -71,24 +71,28 @@ static void install_filters(HeldProcess& held, std::size_t index) {
   }
 }
 
+void add_credentials(Batch& batch, const ThreadState& thread, const TaskStatus& now, const ProcessState& process) {
+  change_ids(batch, thread.credentials, now);
+  change_capabilities(batch, thread.credentials, now);
+  if (thread.credentials.no_new_privs) batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  // A change of credentials clears both of these (commit_creds()).
+  batch.must("PR_SET_DUMPABLE", SYS_prctl, PR_SET_DUMPABLE, process.dumpable, 0, 0, 0);
+  if (thread.parent_death_signal != 0)
+    batch.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.parent_death_signal, 0, 0, 0);
+}
+
 void restore_credentials(HeldProcess& held) {
-  for (std::size_t i = 0; i < held.threads.size(); ++i) install_filters(held, i);
-  // All threads are copies of the leader so far.
+  // All these threads are copies of the leader so far.
   const TaskStatus now = parse_task_status(read_text(proc_path(held.pid, "status")));
-  std::vector<Batch> batches;
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
-    const ThreadState& thread = held.image.threads[i];
-    Batch& batch = batches.emplace_back(i == 0 ? held.batch() : held.area.batch(i));
-    change_ids(batch, thread.credentials, now);
-    change_capabilities(batch, thread.credentials, now);
-    if (thread.credentials.no_new_privs) batch.must("PR_SET_NO_NEW_PRIVS", SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    // A change of credentials clears both of these (commit_creds()).
-    batch.must("PR_SET_DUMPABLE", SYS_prctl, PR_SET_DUMPABLE, held.image.process.dumpable, 0, 0, 0);
-    if (thread.parent_death_signal != 0)
-      batch.must("PR_SET_PDEATHSIG", SYS_prctl, PR_SET_PDEATHSIG, thread.parent_death_signal, 0, 0, 0);
-    held.threads[i]->start(held.area, batch);
+    if (takes_credentials_late(i, held.image.threads[i])) install_filters(held, i);
   }
-  for (std::size_t i = 0; i < held.threads.size(); ++i) held.threads[i]->finish(batches[i]);
+  for (std::size_t i = 0; i < held.threads.size(); ++i) {
+    if (!takes_credentials_late(i, held.image.threads[i])) continue;
+    Batch batch = held.batch();  // the room of the leader
+    add_credentials(batch, held.image.threads[i], now, held.image.process);
+    held.threads[i]->run(held.area, batch);
+  }
 }
 
 }  // namespace drover

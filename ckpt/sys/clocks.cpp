@@ -29,10 +29,13 @@ std::int64_t clock_ns(clockid_t clock) {
   return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
-std::string read_boot_id() {
-  auto id = try_read_text("/proc/sys/kernel/random/boot_id").value_or("");
-  if (!id.empty() && id.back() == '\n') id.pop_back();
-  return id;
+const std::string& read_boot_id() {
+  static const std::string boot_id = [] {
+    auto id = try_read_text("/proc/sys/kernel/random/boot_id").value_or("");
+    if (!id.empty() && id.back() == '\n') id.pop_back();
+    return id;
+  }();
+  return boot_id;
 }
 
 HostClocks read_host_clocks() {

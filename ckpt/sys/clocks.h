@@ -17,7 +17,7 @@ TimeOffsets parse_timens_offsets(std::string_view text);
 TimeOffsets read_timens_offsets(pid_t pid);  // all zero where the kernel has no time namespaces
 
 std::int64_t clock_ns(clockid_t);
-std::string read_boot_id();
+const std::string& read_boot_id();
 
 // The host's own clocks, whatever time namespace the caller is in.
 struct HostClocks {

@@ -34,6 +34,8 @@ static std::uint64_t* mask_field(TaskStatus& status, std::string_view key) {
 TaskStatus parse_task_status(std::string_view text) {
   TaskStatus status;
   for (std::string_view line; next_line(text, line);) {
+    // Most lines are of no interest, and there is one of these for each of many threads.
+    if (line.empty() || std::string_view("CGNSTU").find(line.front()) == std::string_view::npos) continue;
     const auto key = next_word(line);
     std::string_view rest = line;
     const auto number = [&](int base = 10) { return to_number(next_word(rest), base).value_or(0); };

@@ -14,7 +14,8 @@
 
 namespace drover {
 
-static std::optional<std::string> read_whole(const std::string& path, int directory = AT_FDCWD) {
+static std::optional<std::string> read_whole(const std::string& path, int directory = AT_FDCWD,
+                                             bool short_read_ends = false) {
   const UniqueFd fd(::openat(directory, path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return std::nullopt;
   std::string text;
@@ -24,8 +25,8 @@ static std::optional<std::string> read_whole(const std::string& path, int direct
     const ssize_t n = ::read(fd.get(), text.data() + used, text.size() - used);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return std::nullopt;
-    if (n == 0) break;
     used += static_cast<std::size_t>(n);
+    if (n == 0 || (short_read_ends && used < text.size())) break;
   }
   text.resize(used);
   return text;
@@ -33,6 +34,12 @@ static std::optional<std::string> read_whole(const std::string& path, int direct
 
 std::string read_text(const std::string& path) {
   auto text = read_whole(path);
+  if (!text) throw SystemError("read", path, errno);
+  return *std::move(text);
+}
+
+std::string read_record(const std::string& path) {
+  auto text = read_whole(path, AT_FDCWD, true);
   if (!text) throw SystemError("read", path, errno);
   return *std::move(text);
 }

@@ -14,7 +14,9 @@ namespace drover {
 
 // The whole of a small file. Throws SystemError naming the path.
 std::string read_text(const std::string& path);
-// The same, empty if it can't be read.
+// Of one that the kernel writes in one piece (single_open()), such as status and stat: a short read is its end.
+std::string read_record(const std::string& path);
+// The same as read_text(), empty if it can't be read.
 std::optional<std::string> try_read_text(const std::string& path);
 // The same below an open directory: looking up /proc/PID/task/TID takes longer than reading what is there.
 std::optional<std::string> try_read_text_at(int directory, const std::string& path);

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -9,10 +10,24 @@
 #include <optional>
 #include <string_view>
 
-#include "ckpt/sys/maps.h"
 #include "ckpt/sys/text.h"
 
 namespace drover {
+
+VdsoRange find_vdso(pid_t pid) {
+  const auto text = try_read_text(proc_path(pid, "maps"));
+  const auto name = text ? text->rfind("[vdso]") : std::string::npos;
+  if (name == std::string::npos) return {};
+  const auto begin = text->rfind('\n', name) + 1;  // npos + 1 is 0
+  return find_vdso(parse_maps(std::string_view(*text).substr(begin, name + 7 - begin)));
+}
+
+VdsoRange find_vdso(std::span<const Mapping> areas) {
+  for (const Mapping& m : areas) {
+    if (m.path == "[vdso]") return {m.start, m.bytes()};
+  }
+  return {};
+}
 
 // Copies: nothing promises that it is aligned, or all there.
 template <class T>
@@ -51,14 +66,14 @@ std::vector<VdsoFunction> vdso_functions(std::span<const std::byte> vdso) {
   return functions;
 }
 
-std::vector<std::byte> own_vdso() {
-  for (const Mapping& m : parse_maps(read_text("/proc/self/maps"))) {
-    if (m.path != "[vdso]") continue;
-    std::vector<std::byte> code(m.bytes());
-    std::memcpy(code.data(), reinterpret_cast<const void*>(m.start), code.size());
-    return code;
-  }
-  return {};
+const std::vector<std::byte>& own_vdso() {
+  static const std::vector<std::byte> code = [] {
+    const VdsoRange range = find_vdso(::getpid());
+    std::vector<std::byte> bytes(range.bytes);
+    if (range.bytes != 0) std::memcpy(bytes.data(), reinterpret_cast<const void*>(range.start), bytes.size());
+    return bytes;
+  }();
+  return code;
 }
 
 // jmp *0(%rip), followed by the address: changes no register.

@@ -2,13 +2,25 @@
 // no system call. Its code and the data that it reads belong to one kernel on one kind of processor.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "ckpt/sys/maps.h"
+
 namespace drover {
+
+// Where it lies in a process; 0 bytes: nowhere. Not what execve() has told the program (AT_SYSINFO_EHDR): that may be
+// the vdso of a kernel that it ran on before.
+struct VdsoRange {
+  std::uint64_t start = 0, bytes = 0;
+};
+VdsoRange find_vdso(pid_t);
+VdsoRange find_vdso(std::span<const Mapping> areas);
 
 struct VdsoFunction {
   std::string name;
@@ -18,8 +30,8 @@ struct VdsoFunction {
 // The functions that it exports, ascending by offset, each name of several. Empty if the bytes are no sound vdso.
 std::vector<VdsoFunction> vdso_functions(std::span<const std::byte> vdso);
 
-// The code of our own.
-std::vector<std::byte> own_vdso();
+// The code of our own, read once.
+const std::vector<std::byte>& own_vdso();
 
 // How many bytes of the beginning of each function redirect_vdso() may overwrite.
 inline constexpr std::size_t kRedirectionBytes = 14;

@@ -1,0 +1,59 @@
+#include "ckpt/dump/area_lists.h"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <system_error>
+
+#include "ckpt/sys/numa_maps.h"
+#include "ckpt/sys/text.h"
+
+namespace drover {
+
+template <class T, class Work>
+static void keep(std::promise<T>& promise, Work work) {
+  try {
+    promise.set_value(work());
+  } catch (...) {
+    promise.set_exception(std::current_exception());
+  }
+}
+
+void AreaLists::read(pid_t pid, Lists& lists) {
+  keep(lists.areas, [pid] { return parse_smaps(read_text(proc_path(pid, "smaps"))); });
+  // Not there: a kernel without NUMA support.
+  keep(lists.policies, [pid] { return parse_numa_maps(try_read_text(proc_path(pid, "numa_maps")).value_or("")); });
+}
+
+AreaLists::AreaLists(std::span<const pid_t> processes, bool beside) {
+  if (!beside) return;
+  for (const pid_t pid : processes) lists_[pid];
+  sigset_t all, before;  // signals are for the thread that dumps
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto work = [this, order = std::vector(processes.begin(), processes.end())] {
+    for (const pid_t pid : order) {
+      if (enough_) return;
+      read(pid, lists_.find(pid)->second);
+    }
+  };
+  try {
+    thread_ = std::thread(work);
+  } catch (const std::system_error&) {  // no more processes may be made here (RLIMIT_NPROC, pids.max)
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+AreaLists::~AreaLists() {
+  enough_ = true;
+  if (thread_.joinable()) thread_.join();
+}
+
+std::vector<Mapping> AreaLists::take_areas(pid_t pid) {
+  if (!thread_.joinable()) read(pid, lists_[pid]);
+  return lists_.at(pid).areas.get_future().get();
+}
+
+std::vector<std::uint64_t> AreaLists::take_policies(pid_t pid) { return lists_.at(pid).policies.get_future().get(); }
+
+}  // namespace drover

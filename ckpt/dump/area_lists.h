@@ -1,0 +1,45 @@
+// The areas of frozen processes (/proc/PID/smaps), and which of them have a NUMA policy (/proc/PID/numa_maps). Where
+// there are many threads, the kernel takes as long to list their stacks as all else takes that is looked at before the
+// first system call in a process; so a thread of our own asks for the lists meanwhile.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <future>
+#include <map>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "ckpt/sys/maps.h"
+
+namespace drover {
+
+class AreaLists {
+ public:
+  // `beside`: begins at once, with the first of `processes`; else each is asked for when it is taken. Until then no
+  // area of ours may be among them.
+  AreaLists(std::span<const pid_t> processes, bool beside);
+  AreaLists(const AreaLists&) = delete;
+  ~AreaLists();
+
+  // Each once for each process. They throw what reading and parsing throw.
+  std::vector<Mapping> take_areas(pid_t);
+  // Their beginnings; an area of ours may be among them.
+  std::vector<std::uint64_t> take_policies(pid_t);
+
+ private:
+  struct Lists {
+    std::promise<std::vector<Mapping>> areas;
+    std::promise<std::vector<std::uint64_t>> policies;
+  };
+  static void read(pid_t, Lists&);
+
+  std::map<pid_t, Lists> lists_;
+  std::atomic<bool> enough_ = false;
+  std::thread thread_;
+};
+
+}  // namespace drover
