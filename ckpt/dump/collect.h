@@ -29,6 +29,9 @@ std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, Injecte
 void collect_memory(const FrozenProcess&, InjectedArea&, MemoryState&);  // completes the plan
 std::optional<Refusal> collect_guards(const FrozenProcess&, MemoryState&);
 void collect_area_policies(const FrozenProcess&, InjectedArea&, MemoryState&);
+// Before anything is asked of its threads: could they answer?
+std::optional<Refusal> find_key_obstacle(const FrozenProcess&);
+void collect_protection_keys(const FrozenProcess&, InjectedArea&, MemoryState&);
 // Dispositions, the process's queue and its timers, as of one moment.
 struct SignalsAndTimers {
   SignalsState signals;

@@ -96,6 +96,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
     collect_memory(process, injected, dump.memory);
     if (auto refusal = collect_guards(process, dump.memory)) return refusal;
     collect_area_policies(process, injected, dump.memory);
+    collect_protection_keys(process, injected, dump.memory);
   }
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
@@ -151,6 +152,9 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   for (const FrozenProcess& process : frozen.processes) {
     pids.push_back(process.pid);
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
+  }
+  for (const FrozenProcess& process : frozen.processes) {
+    if (auto refusal = find_key_obstacle(process)) return refusal;
   }
   const auto sharing = find_sharing(pids);
   // First: what is under way ends, and changes what the rest looks at.

@@ -12,6 +12,7 @@
 
 #include "ckpt/dump/collect.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/protection_keys.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
@@ -138,6 +139,7 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
   static_assert(sizeof state.registers == sizeof thread.registers);
   std::memcpy(state.registers.data(), &thread.registers, sizeof state.registers);
   state.xstate = syscalls.tracee().xstate();
+  set_pkru(state.xstate, pkru_of(state.xstate));  // with its bit
   state.signal_mask = syscalls.saved_mask();
   state.rseq_address = thread.rseq.address;
   state.rseq_bytes = thread.rseq.size;

@@ -10,6 +10,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cerrno>
+
+#include "ckpt/sys/protection_keys.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
@@ -63,6 +66,7 @@ static KernelFeatures probe() {
       ::access("/proc/self/task/self/children", F_OK) == 0 ||
       ::access(proc_path(::getpid(), "task/" + std::to_string(::getpid()) + "/children").c_str(), F_OK) == 0;
   f.sched_debug = try_read_text("/proc/self/sched").value_or("").find("se.exec_start") != std::string::npos;
+  f.protection_keys = is_key_allocated(::syscall(SYS_pkey_mprotect, kNowhere, 4096, PROT_NONE, 0) == 0 ? 0 : -errno);
   return f;
 }
 
