@@ -12,12 +12,13 @@
 #define THREADS 3
 #define EXECUTE_ONLY 7
 
-static sigjmp_buf after_fault;
-static volatile int fault_code;
-static volatile unsigned fault_key;
+static __thread sigjmp_buf after_fault;
+static __thread volatile int expected, fault_code;
+static __thread volatile unsigned fault_key;
 
 static void on_fault(int signal, siginfo_t* info, void* context) {
   (void)signal, (void)context;
+  if (!expected) _exit(3);
   fault_code = info->si_code;
   fault_key = info->si_pkey;
   siglongjmp(after_fault, 1);
@@ -38,12 +39,14 @@ enum { READ, WRITE };
 // 0: allowed; else the key that forbids it.
 static unsigned forbidden(volatile char* at, int how) {
   const unsigned pkru = read_pkru();
-  fault_code = 0, fault_key = 0;
+  fault_code = 0, fault_key = 0, expected = 1;
   if (sigsetjmp(after_fault, 1) == 0) {
     const char c = *at;
     if (how == WRITE) *at = c;
+    expected = 0;
     return 0;
   }
+  expected = 0;
   write_pkru(pkru);
   CHECK(fault_code == SEGV_PKUERR);
   return fault_key;
