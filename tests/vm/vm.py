@@ -107,13 +107,13 @@ class Machine:
 
     def make_root(self):
         for folder in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "proc", "sys", "dev", "run", "tmp", "mnt",
-                       "root", "commands", "var/tmp"):
+                       "root", "commands", "usr/share", "var/tmp"):
             os.makedirs(f"{self.root}/{folder}")
         for folder in ("tmp", "var/tmp"):
             os.chmod(f"{self.root}/{folder}", 0o1777)
         for name in ("bin", "sbin", "lib", "lib64"):
             os.symlink(f"usr/{name}", f"{self.root}/{name}")
-        for name in ("passwd", "group", "nsswitch.conf"):
+        for name in ("passwd", "group", "nsswitch.conf", "hostname", "hosts"):
             shutil.copy2(f"/etc/{name}", f"{self.root}/etc/{name}")
         shutil.copy2(f"{HERE}/guest.sh", f"{self.root}/guest.sh")
         for program in PROGRAMS:
