@@ -58,6 +58,8 @@ void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
 void measure_objects(TreeObjects&);
 // Those that are reached through this process.
 void measure_timerfds(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns, FilePlan&);
+// Which of the eventfds that are reached through this process are semaphores, where the kernel does not show it.
+void find_semaphores(const FrozenProcess&, InjectedArea&, FilePlan&);
 // The contents of all objects. `pages`: what travels of each process's memory; in private mappings of a file they are
 // not the file's.
 void write_objects(const TreeObjects&, const std::map<pid_t, const std::vector<PageRun>*>& pages, ImageWriter&);

@@ -100,6 +100,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   }
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
+  find_semaphores(process, injected, tree.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
   if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;

@@ -154,6 +154,7 @@ int run_features(bool json) {
                                               {"tid_address", f.tid_address},
                                               {"proc_children", f.proc_children},
                                               {"sched_debug", f.sched_debug},
+                                              {"eventfd_semaphore", f.eventfd_semaphore},
                                               {"protection_keys", f.protection_keys}};
   nlohmann::json object{{"kernel", f.release}};
   for (const auto& [name, there] : all) object[name] = there;
