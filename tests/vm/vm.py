@@ -145,12 +145,12 @@ class Machine:
             archive.end()
         return path
 
-    def boot(self, init, limit_s):
+    def boot(self, init, disk, processor, limit_s):
         """Passes its console on; gives the codes of the commands, by name."""
-        command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", PROCESSOR, "-smp", "2", "-m", "2048", "-nodefaults",
+        command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", processor, "-smp", "2", "-m", "2048", "-nodefaults",
                    "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", self.kernel(),
-                   "-initrd", self.make_initramfs(init), "-append", "console=ttyS0 quiet panic=-1 numa=on",
-                   "-drive", f"file={self.make_disk()},if=virtio,format=raw,cache=unsafe"]
+                   "-initrd", self.make_initramfs(init), "-append", "console=ttyS0 quiet panic=-1",
+                   "-drive", f"file={disk},if=virtio,format=raw,cache=unsafe"]
         codes = {}
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
                               errors="replace", start_new_session=True) as qemu:
@@ -210,6 +210,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--cache", required=True, help="folder for the kernel and the machine's disk")
 parser.add_argument("--init", required=True, help="init.c, linked statically")
 parser.add_argument("--build")
+parser.add_argument("--then-without", metavar="FEATURE", help="the same again, with the same disk, on a processor that lacks it")
 parser.add_argument("--ctest", metavar="REGEX")
 parser.add_argument("--limit", type=int, default=540, metavar="SECONDS", help="for the whole machine (540)")
 parser.add_argument("command", nargs="*")
@@ -229,7 +230,12 @@ with tempfile.TemporaryDirectory(dir=options.cache) as folder:
     else:
         names.append(os.path.basename(options.command[0]))
         machine.add_command(names[0], options.command, options.limit)
-    codes = machine.boot(options.init, options.limit)
+    disk = machine.make_disk()
+    codes = machine.boot(options.init, disk, PROCESSOR, options.limit)
+    if options.then_without:
+        print(f"vm: now without {options.then_without}")
+        again = machine.boot(options.init, disk, f"{PROCESSOR},-{options.then_without}", options.limit)
+        codes = {name: codes[name] or again.get(name, FAILED) for name in codes}
 accepted = (0, SKIPPED) if options.ctest else (0,)
 failed = [name for name in names if codes.get(name, -1) not in accepted]
 skipped = [name for name in names if codes.get(name) == SKIPPED]
