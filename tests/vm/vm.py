@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROCESSOR = "max,-smap"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 MODULES = ("virtio_pci", "virtio_blk", "unix_diag", "tcp_diag", "udp_diag")
-PROGRAMS = ("sh bash cat chmod chown cp cut date dd dirname basename env false find grep head id ip kill ln ls mkdir mkfifo "
+PROGRAMS = ("sh awk bash cat chmod chown cp cut date dd dirname basename env false find grep head id ip kill ln ls mkdir mkfifo "
             "mktemp mount mv nproc od perl ps rm rmdir sed seq setpriv setsid sleep sort stat tail timeout touch tr "
             "true truncate umount uname uniq unshare wc xargs").split()
 FAILED, SKIPPED = 1, 77
@@ -81,7 +81,7 @@ class Machine:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.islink(path):
             os.symlink(os.readlink(path), target)
-            self.add(os.path.realpath(path))
+            self.add(os.path.join(os.path.dirname(path), os.readlink(path)))
         elif os.path.isdir(path):
             shutil.copytree(path, target, symlinks=True, dirs_exist_ok=True,
                             ignore=shutil.ignore_patterns("__pycache__", "dist-packages", "test"))
