@@ -26,9 +26,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROCESSOR = "max,-smap"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 MODULES = ("virtio_pci", "virtio_blk", "unix_diag", "tcp_diag", "udp_diag")
-PROGRAMS = ("sh awk bash cat chmod chown cp cut date dd dirname basename env false find grep head id ip kill ln ls mkdir mkfifo "
-            "mktemp mount mv nproc od perl ps rm rmdir sed seq setpriv setsid sleep sort stat tail timeout touch tr "
-            "true truncate umount uname uniq unshare wc xargs").split()
+PROGRAMS = ("sh awk bash cat chmod chown cmp cp cut date dd diff dirname basename env expr false find getcap grep gzip head hostname "
+            "id ip kill ldd ln ls mkdir mkfifo mknod mktemp mount mv nohup nproc nsenter od perl pgrep pidof pkill prlimit ps pwd "
+            "readlink realpath rm rmdir script sed seq setpriv setsid sha256sum sleep sort stat stty sync tail taskset tee "
+            "timeout touch tr true truncate tty umount uname uniq unshare wc xargs xz yes").split()
 FAILED, SKIPPED = 1, 77
 TEST_LIMIT_S = 300  # of each that --ctest chooses: everything takes some ten times as long as here
 
