@@ -60,14 +60,8 @@ class MemoryPlanner {
 
   std::optional<Refusal> add(const Mapping& m) {
     if (m.path == "[vsyscall]") return std::nullopt;  // the kernel's own, the same in every process
-    AreaState area{m.start,
-                   m.end,
-                   AreaKind::Anonymous,
-                   m.prot,
-                   area_flags(m),
-                   m.offset,
-                   0,
-                   static_cast<std::uint8_t>(m.protection_key)};
+    AreaState area{m.start, m.end, AreaKind::Anonymous, m.prot, area_flags(m), m.offset, 0, 0};
+    area.key = static_cast<std::uint8_t>(m.protection_key);
     const bool vdso = m.path == "[vdso]" || starts_with(m.path, "[vvar");
     if (!vdso) {
       if (auto refusal = find_flag_obstacle(m)) return refusal;

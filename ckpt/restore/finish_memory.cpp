@@ -73,6 +73,7 @@ void finish_memory(HeldProcess& held) {
   Batch batch = held.batch();
   set_names_and_guards(held, batch);  // guards before mlock, which would refuse them
   const bool keys = uses_keys(held.image.memory);
+  held.make_room(batch, kKeysRoom);
   if (keys) take_all_keys(batch);
   for (const AreaState& area : held.image.memory.areas) {
     if (area.kind != AreaKind::Vdso) protect_and_advise(held, batch, area);
