@@ -217,7 +217,7 @@ parser.add_argument("--limit", type=int, default=540, metavar="SECONDS", help="f
 parser.add_argument("command", nargs="*")
 options = parser.parse_args()
 if not shutil.which("qemu-system-x86_64"):
-    sys.exit("vm: qemu-system-x86_64 is missing; see test_packages in examples/install-packages.sh")
+    sys.exit("vm: qemu-system-x86_64 is missing; see machine_packages in examples/install-packages.sh")
 os.makedirs(options.cache, exist_ok=True)
 began = time.monotonic()
 names = []
