@@ -31,7 +31,7 @@ PROGRAMS = ("sh awk bash cat chmod chown cmp cp cut date dd diff dirname basenam
             "readlink realpath rm rmdir script sed seq setpriv setsid sha256sum sleep sort stat stty sync tail taskset tee "
             "timeout touch tr true truncate tty umount uname uniq unshare wc xargs xz yes").split()
 FAILED, SKIPPED = 1, 77
-TEST_LIMIT_S = 300  # of each that --ctest chooses: everything takes some ten times as long as here
+SLOWER = 3  # so much more time do tests get than here
 
 
 class Machine:
@@ -202,9 +202,9 @@ def run(command, **options):
 def list_tests(build, pattern):
     listed = json.loads(run(["ctest", "--test-dir", build, "--show-only=json-v1", "-R", pattern]))
     for test in listed["tests"]:
-        folder = next((p["value"] for p in test["properties"] if p["name"] == "WORKING_DIRECTORY"), "/")
+        properties = {p["name"]: p["value"] for p in test["properties"]}
         command = ["/usr/bin/python3" if word.endswith("/python3") else word for word in test["command"]]
-        yield test["name"], command, folder
+        yield test["name"], command, int(SLOWER * properties.get("TIMEOUT", 120)), properties.get("WORKING_DIRECTORY", "/")
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -225,9 +225,9 @@ with tempfile.TemporaryDirectory(dir=options.cache) as folder:
     machine = Machine(os.path.abspath(options.cache), os.path.abspath(folder))
     machine.make_root()
     if options.ctest:
-        for name, command, workplace in list_tests(options.build, options.ctest):
+        for name, command, limit_s, workplace in list_tests(options.build, options.ctest):
             names.append(name)
-            machine.add_command(name, command, TEST_LIMIT_S, workplace)
+            machine.add_command(name, command, limit_s, workplace)
     else:
         names.append(os.path.basename(options.command[0]))
         machine.add_command(names[0], options.command, options.limit)
