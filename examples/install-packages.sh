@@ -9,6 +9,8 @@ build_packages=(
   libgtest-dev python3)
 test_packages=(iproute2 util-linux procps openssh-client openssh-server nftables)
 # shellcheck disable=SC2034 # used by those who source this
+machine_packages=(qemu-system-x86 e2fsprogs)
+# shellcheck disable=SC2034 # used by those who source this
 quickstart_packages=(xz-utils gzip bzip2 perl mawk coreutils)
 
 install_packages() {

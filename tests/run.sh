@@ -4,6 +4,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=../examples/install-packages.sh
 . "$root/examples/install-packages.sh"
+# shellcheck disable=SC2154 # from there
+install_packages "${machine_packages[@]}"
 build_release "$root"
 cd "$root"
 # What an ordinary user's programs can't have or get back is shown, not only left out.

@@ -31,6 +31,9 @@ std::optional<Refusal> collect_guards(const FrozenProcess&, MemoryState&);
 // `with_policy`: the beginnings of areas that may have one.
 void collect_area_policies(const FrozenProcess&, InjectedArea&, std::span<const std::uint64_t> with_policy,
                            MemoryState&);
+// Before anything is asked of its threads: could they answer?
+std::optional<Refusal> find_key_obstacle(const FrozenProcess&);
+void collect_protection_keys(const FrozenProcess&, InjectedArea&, MemoryState&);
 // Dispositions, the process's queue and its timers, as of one moment.
 struct SignalsAndTimers {
   SignalsState signals;
@@ -57,6 +60,8 @@ void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
 void measure_objects(TreeObjects&);
 // Those that are reached through this process.
 void measure_timerfds(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns, FilePlan&);
+// Which of the eventfds that are reached through this process are semaphores, where the kernel does not show it.
+void find_semaphores(const FrozenProcess&, InjectedArea&, FilePlan&);
 // The contents of all objects. `pages`: what travels of each process's memory; in private mappings of a file they are
 // not the file's.
 void write_objects(const TreeObjects&, const std::map<pid_t, const std::vector<PageRun>*>& pages, ImageWriter&);

@@ -99,9 +99,11 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
     collect_memory(process, injected, dump.memory);
     if (auto refusal = collect_guards(process, dump.memory)) return refusal;
     collect_area_policies(process, injected, areas.take_policies(process.pid), dump.memory);
+    collect_protection_keys(process, injected, dump.memory);
   }
   if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
+  find_semaphores(process, injected, tree.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].pending = dump.signals.thread_pending[i];
   if (auto refusal = examine_semaphores(process, injected, tree)) return refusal;
@@ -153,6 +155,9 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   for (const FrozenProcess& process : frozen.processes) {
     pids.push_back(process.pid);
     if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
+  }
+  for (const FrozenProcess& process : frozen.processes) {
+    if (auto refusal = find_key_obstacle(process)) return refusal;
   }
   const auto sharing = find_sharing(pids);
   // First: what is under way ends, and changes what the rest looks at.

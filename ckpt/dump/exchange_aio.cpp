@@ -35,6 +35,9 @@ AioExchange::~AioExchange() {
 
 std::optional<Refusal> AioExchange::look() {
   constexpr std::uint64_t kMostBytes = 32 * 1024 * 1024;  // half of what an object of an image holds
+  // The ring would lose it, and the thread's own rights would be in our way.
+  if (area_.protection_key != 0)
+    return Refusal{fmt::format("has a protection key on the ring of its asynchronous I/O at {:#x}", address_)};
   if (area_.offset == 0 && (area_.prot & PROT_READ) != 0) ring_ = maker_.memory().load<AioRing>(address_);
   if (!is_sound(ring_, area_.bytes()))
     return Refusal{fmt::format("has changed the ring of its asynchronous I/O at {:#x}", address_)};

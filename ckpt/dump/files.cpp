@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <linux/magic.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "ckpt/dump/collect.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/fdinfo.h"
+#include "ckpt/sys/features.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
@@ -62,6 +64,39 @@ static FdInfo settled_timerfd(const FrozenProcess& process, InjectedArea& inject
     info = parse_fdinfo(read_text(fmt::format("/proc/{}/fdinfo/{}", process.pid, fd)));
   }
   return info;
+}
+
+// Whether an eventfd is a semaphore fdinfo tells since Linux 6.5; before, only read(2) does: of a semaphore it takes 1,
+// of another all, where there are at least 2. What was there is there again at the end of the batch, which our death
+// does not cut short.
+static bool is_semaphore(const FrozenProcess& process, InjectedArea& injected, int fd, std::uint64_t count) {
+  Batch batch = injected.area().main_batch();
+  const auto first = batch.space(sizeof count), second = batch.space(sizeof count);
+  const auto read_to = [&](std::uint64_t at) {
+    const std::uint64_t to[] = {at, sizeof count};
+    batch.may(SYS_preadv2, fd, batch.push_value(to), 1, -1, -1, RWF_NOWAIT);
+  };
+  const auto write = [&](std::uint64_t at) { batch.may(SYS_write, fd, at, sizeof count); };
+  if (count >= 2) {
+    read_to(first);
+    write(first);
+  } else {  // 2, and after the second reading 0 whatever it is
+    write(batch.push_value(2 - count));
+    read_to(first);
+    read_to(second);
+    write(batch.push_value(count));
+  }
+  injected.leader().run(injected.area(), batch);
+  return process.memory.load<std::uint64_t>(first) == 1;
+}
+
+void find_semaphores(const FrozenProcess& process, InjectedArea& injected, FilePlan& plan) {
+  if (kernel_features().eventfd_semaphore) return;
+  for (std::size_t i = 0; i < plan.state.files.size(); ++i) {
+    OpenFileState& file = plan.state.files[i];
+    if (file.kind == FileKind::EventFd && plan.places[i].process == process.pid)
+      file.semaphore = is_semaphore(process, injected, plan.places[i].fd, file.counter);
+  }
 }
 
 void measure_timerfds(const FrozenProcess& process, InjectedArea& injected, std::int64_t frozen_at_ns, FilePlan& plan) {

@@ -76,6 +76,7 @@ static bool find_part(const FrozenProcess& process, InjectedArea& injected, cons
 
 std::optional<HugePages> find_huge_pages(const FrozenProcess& process, InjectedArea& injected, const AreaState& area) {
   constexpr std::uint64_t kPagesAtOnce = 1024;
+  if (area.key != 0) return std::nullopt;  // whether the thread may read it depends on more than what there is
   HugePages there;
   const std::uint64_t step = kPagesAtOnce << huge_shift_of(area);
   for (std::uint64_t at = area.start; at < area.end; at += step) {

@@ -12,6 +12,7 @@
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/plan_terminals.h"
 #include "ckpt/dump/sockets.h"
+#include "ckpt/sys/features.h"
 #include "ckpt/sys/text.h"
 
 namespace drover {
@@ -202,6 +203,8 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
 static std::optional<Refusal> find_in_flight_obstacle(const Descriptor& d, const OpenFileState& file) {
   const bool bound_to_process = file.kind == FileKind::Epoll || (file.kind == FileKind::Pidfd && file.counter != 0) ||
                                 (file.kind == FileKind::TimerFd && file.value_ns != 0) || !d.detail.locks.empty();
+  if (file.kind == FileKind::EventFd && !kernel_features().eventfd_semaphore)
+    return Refusal{fmt::format("has an eventfd {}, of which Linux before 6.5 does not tell all", d.name())};
   if (!bound_to_process) return std::nullopt;
   return Refusal{fmt::format("has a timer, an epoll, a pidfd or a lock {} ({})", d.name(), d.link)};
 }

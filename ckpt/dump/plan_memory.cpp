@@ -37,7 +37,6 @@ static std::optional<Refusal> find_flag_obstacle(const Mapping& m) {
   if (m.has_flag("dp")) return Refusal{"has a droppable area " + at(m)};
   if (m.has_flag("io") || m.has_flag("pf")) return Refusal{fmt::format("maps device memory, {} {}", m.path, at(m))};
   if (m.has_flag("lf")) return Refusal{"has an area locked on fault, " + at(m)};
-  if (m.protection_key != 0) return Refusal{"has an area with a protection key, " + at(m)};
   return std::nullopt;
 }
 
@@ -61,11 +60,13 @@ class MemoryPlanner {
 
   std::optional<Refusal> add(const Mapping& m) {
     if (m.path == "[vsyscall]") return std::nullopt;  // the kernel's own, the same in every process
-    AreaState area{m.start, m.end, AreaKind::Anonymous, m.prot, area_flags(m), m.offset, 0};
+    AreaState area{m.start, m.end, AreaKind::Anonymous, m.prot, area_flags(m), m.offset, 0, 0};
+    area.key = static_cast<std::uint8_t>(m.protection_key);
     const bool vdso = m.path == "[vdso]" || starts_with(m.path, "[vvar");
     if (!vdso) {
       if (auto refusal = find_flag_obstacle(m)) return refusal;
     }
+    if (vdso && m.protection_key != 0) return Refusal{"has a protection key on the vdso, " + at(m)};
     if (vdso) {
       area.kind = AreaKind::Vdso;
     } else if (is_anonymous_huge(m) && !m.shared) {

@@ -12,6 +12,7 @@
 
 #include "ckpt/dump/collect.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/protection_keys.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
@@ -164,6 +165,7 @@ Or<std::vector<ThreadState>> collect_threads(const FrozenProcess& process, Injec
   RemoteSyscalls::finish(tasks);
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     threads[i].xstate = injected.thread(i).tracee().xstate();
+    set_pkru(threads[i].xstate, pkru_of(threads[i].xstate));  // with its bit
     questions[i].read_answers(node, threads[i]);
   }
   return threads;

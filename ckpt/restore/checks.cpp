@@ -18,6 +18,7 @@
 
 #include "ckpt/restore/aio_checks.h"
 #include "ckpt/restore/huge_pages.h"
+#include "ckpt/restore/protection_keys.h"
 #include "ckpt/restore/socket_checks.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/cpu.h"
@@ -173,6 +174,7 @@ static std::optional<Refusal> check_pid(pid_t pid) {
 }
 
 std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const RestoreOptions& options) {
+  if (auto refusal = check_protection_keys(model, kernel_features().protection_keys)) return refusal;
   if (auto refusal = check_cpu(model)) return refusal;
   if (auto refusal = check_vdso(model, options)) return refusal;
   if (auto refusal = check_memory(model)) return refusal;

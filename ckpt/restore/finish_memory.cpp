@@ -9,11 +9,12 @@
 
 #include "ckpt/image/pages.h"
 #include "ckpt/restore/held_process.h"
+#include "ckpt/restore/protection_keys.h"
 #include "ckpt/sys/uapi.h"
 
 namespace drover {
 
-static constexpr std::size_t kEntryRoom = 2048;
+static constexpr std::size_t kEntryRoom = 2048, kKeysRoom = 16 * 1024;
 
 static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState& area) {
   static constexpr std::pair<AreaFlag, int> kAdvice[] = {
@@ -21,8 +22,10 @@ static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState&
       {kAreaDontDump, MADV_DONTDUMP},     {kAreaWipeOnFork, MADV_WIPEONFORK}, {kAreaMergeable, MADV_MERGEABLE}};
   held.make_room(batch, kEntryRoom);
   const bool writable_so_far = area.kind != AreaKind::FileShared && area.kind != AreaKind::NamelessShared;
-  if (area.kind == AreaKind::SystemV || (writable_so_far && area.prot != (area.prot | PROT_READ | PROT_WRITE)))
-    batch.must(fmt::format("mprotect {:#x}", area.start), SYS_mprotect, area.start, area.bytes(), area.prot);
+  const bool readable_so_far = writable_so_far || area.prot == PROT_EXEC;
+  if (area.kind == AreaKind::SystemV || area.key != 0 || (readable_so_far && (area.prot & PROT_READ) == 0) ||
+      (writable_so_far && (area.prot & PROT_WRITE) == 0))
+    protect(batch, area);
   for (const auto& [flag, advice] : kAdvice) {
     if (area.flags & flag)
       batch.must(fmt::format("madvise {:#x}", area.start), SYS_madvise, area.start, area.bytes(), advice);
@@ -69,9 +72,14 @@ void finish_memory(HeldProcess& held) {
   set_mm_fields(held);
   Batch batch = held.batch();
   set_names_and_guards(held, batch);  // guards before mlock, which would refuse them
+  const bool keys = uses_keys(held.image.memory);
+  held.make_room(batch, kKeysRoom);
+  if (keys) take_all_keys(batch);
   for (const AreaState& area : held.image.memory.areas) {
     if (area.kind != AreaKind::Vdso) protect_and_advise(held, batch, area);
   }
+  held.make_room(batch, kKeysRoom);
+  if (keys) leave_keys(batch, held.image.memory.keys);
   held.run(batch);
 }
 

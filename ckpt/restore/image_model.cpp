@@ -9,6 +9,7 @@
 #include "ckpt/restore/image_sockets.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/protection_keys.h"
 
 namespace drover {
 
@@ -59,8 +60,14 @@ static void check_memory(const MemoryState& memory, const ImageModel& model, boo
     require(!of_object || (area.file < open_files.objects.size() && can_be_mapped(open_files.objects[area.file])),
             "a memory area of an unknown object");
     check_huge_pages(area, model);
+    const bool has_key = area.kind != AreaKind::Vdso && area.kind != AreaKind::AioRing;
+    require(area.key == 0 || (area.key < kProtectionKeys && has_key), "a protection key that can't be");
     last = area.end;
   }
+  const std::int32_t execute_only = memory.keys.execute_only;
+  require(execute_only == -1 || (execute_only > 0 && execute_only < static_cast<std::int32_t>(kProtectionKeys) &&
+                                 (memory.keys.allocated >> execute_only & 1) == 0),
+          "a key for execution that can't be");
   require(are_sound_contexts(memory), "asynchronous I/O that can't be");
   if (sharer)
     return require(memory.areas.empty() && memory.files.empty(), "memory of a process that has none of its own");

@@ -11,8 +11,10 @@
 #include <csignal>
 
 #include "ckpt/restore/held_process.h"
+#include "ckpt/restore/protection_keys.h"
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/protection_keys.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
 
@@ -102,15 +104,27 @@ static void add_thread_calls(Batch& batch, const ThreadState& thread, const Rest
   set_scheduling(batch, thread.scheduling, options);
 }
 
-// The area of another processor can be longer, and have a component somewhere else.
-static void set_xstate(const HeldProcess& held, const ThreadState& thread, const Tracee& tracee) {
+static bool is_laid_out_as_here(const HostState& host) {
+  if (host.xcr0 != cpu_features().xcr0) return false;
+  for (unsigned i = 2; i < host.xsave_offsets.size(); ++i) {
+    if (host.xsave_offsets[i] != 0 && host.xsave_offsets[i] != xsave_offset(i)) return false;
+  }
+  return true;
+}
+
+// The area of another processor can be longer, and have a component somewhere else (PKRU, AMD's and Intel's).
+static std::vector<std::byte> xstate_for_here(const HeldProcess& held, const ThreadState& thread, const Tracee& tracee,
+                                              bool as_it_is) {
   constexpr std::size_t kLegacyAndHeader = 576;
   static const std::size_t size = tracee.xstate_bytes();  // the kernel's, one for all (update_regset_xstate_info())
   if (thread.xstate.size() > std::max<std::size_t>(size, held.host.xsave_bytes))
     throw ImageError("damaged image: processor state is too long");
   std::vector<std::byte> from = thread.xstate;
   from.resize(std::max<std::size_t>(size, held.host.xsave_bytes));
-  if (held.host.xcr0 == cpu_features().xcr0) return tracee.set_xstate(std::span(from).first(size));
+  if (as_it_is) {
+    from.resize(size);
+    return from;
+  }
   std::vector<std::byte> to(size);
   std::copy_n(from.begin(), kLegacyAndHeader, to.begin());
   for (unsigned i = 2; i < 63 && i < held.host.xsave_offsets.size(); ++i) {
@@ -120,7 +134,17 @@ static void set_xstate(const HeldProcess& held, const ThreadState& thread, const
       throw ImageError("damaged image: processor state does not fit");
     std::copy_n(from.data() + source, bytes, to.data() + target);
   }
-  tracee.set_xstate(to);
+  return to;
+}
+
+// `first_pkru`: what a thread begins with here, and has where the image's machine knows no protection keys.
+static void set_xstate(const HeldProcess& held, const ThreadState& thread, const Tracee& tracee, bool as_it_is,
+                       std::uint32_t first_pkru) {
+  constexpr unsigned kPkru = 9;
+  std::vector<std::byte> xstate = xstate_for_here(held, thread, tracee, as_it_is);
+  if ((held.host.xcr0 >> kPkru & 1) == 0) set_pkru(xstate, first_pkru);
+  tracee.set_xstate(xstate);
+  check_pkru(tracee, pkru_of(xstate));
 }
 
 void make_threads(HeldProcess& held, const RestoreOptions& options) {
@@ -128,6 +152,7 @@ void make_threads(HeldProcess& held, const RestoreOptions& options) {
   const TaskStatus now = parse_task_status(read_text(proc_path(held.pid, "status")));
   std::vector<Batch> batches;
   std::vector<RemoteSyscalls::Task> tasks;
+  std::vector<std::uint32_t> first_pkru;
   batches.reserve(held.threads.size());
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
     const ThreadState& thread = held.image.threads[i];
@@ -135,11 +160,14 @@ void make_threads(HeldProcess& held, const RestoreOptions& options) {
     add_thread_calls(batch, thread, options);
     if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
     tasks.push_back({held.threads[i].get(), &batch});
+    // From when it is registered on, the kernel writes to a thread's rseq area with the thread's own rights.
+    first_pkru.push_back(open_all_keys(held.threads[i]->tracee()));
   }
   RemoteSyscalls::start(held.area, tasks);
   RemoteSyscalls::finish(tasks);
+  const bool as_it_is = is_laid_out_as_here(held.host);
   for (std::size_t i = 0; i < held.threads.size(); ++i)
-    set_xstate(held, held.image.threads[i], held.threads[i]->tracee());
+    set_xstate(held, held.image.threads[i], held.threads[i]->tracee(), as_it_is, first_pkru[i]);
 }
 
 }  // namespace drover

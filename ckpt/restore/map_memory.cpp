@@ -57,7 +57,9 @@ static int map_flags(const AreaState& area) {
 static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int fd) {
   held.make_room(batch, kEntryRoom);
   const bool of_shared_file = has_own_content(area.kind);
-  const int prot = of_shared_file ? area.prot : area.prot | PROT_READ | PROT_WRITE;
+  // Not with PROT_EXEC alone: the kernel would choose a protection key for it.
+  const int shared_prot = area.prot == PROT_EXEC ? PROT_READ | PROT_EXEC : area.prot;
+  const int prot = of_shared_file ? shared_prot : area.prot | PROT_READ | PROT_WRITE;
   batch.must(fmt::format("mmap {:#x}", area.start), SYS_mmap, area.start, area.bytes(), prot, map_flags(area), fd,
              fd < 0 ? 0 : area.offset);
   // Before the contents: it decides whether these come in huge pages.

@@ -61,7 +61,10 @@ void create_timers(HeldProcess& held) {
   const auto& timers = held.image.timers.posix_timers;
   if (timers.empty()) return;
   if (kernel_features().timer_restore_ids) return create_with_ids(held, timers);
-  for (const PosixTimer& timer : timers) create_in_order(held, timer);
+  // /proc/PID/timers begins with the youngest.
+  auto ascending = timers;
+  std::sort(ascending.begin(), ascending.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  for (const PosixTimer& timer : ascending) create_in_order(held, timer);
 }
 
 // What is left after `passed`; at least one unit, since 0 would disarm the timer.

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -10,6 +11,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cerrno>
+
+#include "ckpt/sys/protection_keys.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
@@ -38,6 +42,12 @@ static bool probe_soft_dirty(char* page) {
   return pagemap && ::pread(pagemap.get(), &entry, 8, at) == 8 && (entry >> 55 & 1) != 0;
 }
 
+static bool probe_eventfd_semaphore() {
+  const UniqueFd fd(::eventfd(0, EFD_CLOEXEC));
+  const auto text = try_read_text(proc_path(::getpid(), "fdinfo/" + std::to_string(fd.get())));
+  return text && text->find("eventfd-semaphore:") != std::string::npos;
+}
+
 static KernelFeatures probe() {
   KernelFeatures f;
   utsname name{};
@@ -63,6 +73,8 @@ static KernelFeatures probe() {
       ::access("/proc/self/task/self/children", F_OK) == 0 ||
       ::access(proc_path(::getpid(), "task/" + std::to_string(::getpid()) + "/children").c_str(), F_OK) == 0;
   f.sched_debug = try_read_text("/proc/self/sched").value_or("").find("se.exec_start") != std::string::npos;
+  f.eventfd_semaphore = probe_eventfd_semaphore();
+  f.protection_keys = is_key_allocated(::syscall(SYS_pkey_mprotect, kNowhere, 4096, PROT_NONE, 0) == 0 ? 0 : -errno);
   return f;
 }
 

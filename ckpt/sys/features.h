@@ -19,6 +19,8 @@ struct KernelFeatures {
   bool tid_address = false;         // PR_GET_TID_ADDRESS, CONFIG_CHECKPOINT_RESTORE
   bool proc_children = false;       // /proc/PID/task/TID/children
   bool sched_debug = false;         // /proc/PID/sched tells when a task last ran
+  bool eventfd_semaphore = false;   // fdinfo of an eventfd tells whether it is a semaphore, Linux 6.5
+  bool protection_keys = false;     // pkeys(7): the processor has them, and the kernel uses them
 };
 
 const KernelFeatures& kernel_features();

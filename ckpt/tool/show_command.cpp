@@ -10,6 +10,7 @@
 #include "ckpt/restore/image_model.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/features.h"
+#include "ckpt/sys/protection_keys.h"
 #include "ckpt/tool/commands.h"
 
 namespace drover {
@@ -40,6 +41,21 @@ static std::string program_of(const ProcessImage& image) {
   return image.memory.executable_object >= 0 ? "(deleted)" : image.memory.files[image.memory.executable].path;
 }
 
+static nlohmann::json describe_keys(const MemoryState& memory) {
+  auto allocated = nlohmann::json::array(), areas = nlohmann::json::array();
+  for (unsigned key = 1; key < kProtectionKeys; ++key) {
+    if ((memory.keys.allocated >> key & 1) != 0) allocated.push_back(key);
+  }
+  for (const AreaState& area : memory.areas) {
+    if (area.key != 0)
+      areas.push_back({{"start", fmt::format("{:#x}", area.start)},
+                       {"end", fmt::format("{:#x}", area.end)},
+                       {"key", area.key},
+                       {"execute_only", area.key == memory.keys.execute_only}});
+  }
+  return {{"allocated", allocated}, {"areas", areas}};
+}
+
 static nlohmann::json describe(const ProcessImage& image, const OpenFilesState& open_files) {
   nlohmann::json place{{"pid", image.process.pid},
                        {"name", image.process.name},
@@ -60,6 +76,7 @@ static nlohmann::json describe(const ProcessImage& image, const OpenFilesState& 
                 {"threads", threads},
                 {"areas", image.memory.areas.size()},
                 {"mapped_bytes", mapped},
+                {"protection_keys", describe_keys(image.memory)},
                 {"descriptors", describe_files(image.files, open_files)},
                 {"timers", image.timers.posix_timers.size()}});
   return place;
@@ -79,6 +96,9 @@ static void print_text(const nlohmann::json& all) {
                process["name"].get<std::string>(), process["program"].get<std::string>(), process["threads"].size(),
                process["areas"].get<std::uint64_t>(), process["mapped_bytes"].get<std::uint64_t>() >> 20,
                process["cwd"].get<std::string>());
+    for (const auto& area : process["protection_keys"]["areas"])
+      fmt::print("  area {}-{} protection key {}{}\n", area["start"].get<std::string>(), area["end"].get<std::string>(),
+                 area["key"].get<int>(), area["execute_only"].get<bool>() ? ", for execution only" : "");
     for (const auto& file : process["descriptors"])
       fmt::print("  fd {} {} {} at {}\n", file["fd"].get<int>(), file["kind"].get<std::string>(),
                  file["path"].get<std::string>(), file["position"].get<std::int64_t>());
@@ -133,7 +153,9 @@ int run_features(bool json) {
                                               {"rseq_configuration", f.rseq_configuration},
                                               {"tid_address", f.tid_address},
                                               {"proc_children", f.proc_children},
-                                              {"sched_debug", f.sched_debug}};
+                                              {"sched_debug", f.sched_debug},
+                                              {"eventfd_semaphore", f.eventfd_semaphore},
+                                              {"protection_keys", f.protection_keys}};
   nlohmann::json object{{"kernel", f.release}};
   for (const auto& [name, there] : all) object[name] = there;
   if (json) {

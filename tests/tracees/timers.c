@@ -22,6 +22,8 @@ int main(void) {
   struct itimerspec every = {{0, 50000000}, {0, 50000000}};
   timerfd_settime(fd, 0, &every, NULL);
   int ev = eventfd(41, EFD_NONBLOCK | EFD_SEMAPHORE);
+  int plain[3], semaphores[3];
+  for (unsigned i = 0; i < 3; ++i) plain[i] = eventfd(i, 0), semaphores[i] = eventfd(i, EFD_SEMAPHORE | EFD_NONBLOCK);
   int ep = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event watch = {.events = EPOLLIN, .data.u64 = 0xabcdef0123456789};
   epoll_ctl(ep, EPOLL_CTL_ADD, ev, &watch);
@@ -79,5 +81,13 @@ int main(void) {
   CHECK(epoll_wait(ep, &got, 1, 0) == 1 && got.data.u64 == 0xabcdef0123456789);
   unsigned long one = 0;
   CHECK(read(ev, &one, 8) == 8 && one == 1);
+  for (unsigned i = 0; i < 3; ++i) {
+    const unsigned long more = 3;
+    unsigned long taken = 0, left = 0;
+    CHECK(write(plain[i], &more, 8) == 8 && read(plain[i], &taken, 8) == 8 && taken == i + more);
+    CHECK(write(semaphores[i], &more, 8) == 8);
+    for (; read(semaphores[i], &taken, 8) == 8 && taken == 1; ++left) continue;
+    CHECK(left == i + more);
+  }
   return done();
 }

@@ -52,11 +52,12 @@ struct AreaState {
   std::uint32_t flags = 0;
   std::uint64_t offset = 0;  // into the file or shared object
   std::uint32_t file = 0;    // index into MemoryState::files, or number of the object
+  std::uint8_t key = 0;      // of memory protection, pkeys(7)
 
   std::uint64_t bytes() const { return end - start; }
   template <class A>
   void serialize(A& a, unsigned) {
-    a& start& end& kind& prot& flags& offset& file;
+    a& start& end& kind& prot& flags& offset& file& key;
   }
 };
 
@@ -88,6 +89,17 @@ struct AreaPolicy {
   }
 };
 
+// Memory protection keys, pkeys(7).
+struct ProtectionKeys {
+  std::uint16_t allocated = 1;     // a bit for each that pkey_mprotect(2) takes; key 0 is there from the beginning
+  std::int32_t execute_only = -1;  // the one that the kernel has taken for areas with PROT_EXEC alone; -1: none yet
+  bool operator==(const ProtectionKeys&) const = default;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& allocated& execute_only;
+  }
+};
+
 struct MemoryState {
   std::int32_t process = 0;
   // In the order of struct prctl_mm_map (prctl(2), PR_SET_MM_MAP).
@@ -101,13 +113,14 @@ struct MemoryState {
   std::vector<AreaName> names;
   std::vector<GuardPages> guards;
   std::vector<AreaPolicy> policies;
+  ProtectionKeys keys;
   std::vector<AioContext> aio;      // in the order of their areas
   std::uint64_t content_pages = 0;  // about so many pages follow; what a restorer must have room for
 
   template <class A>
   void serialize(A& a, unsigned) {
     a& process& start_code& end_code& start_data& end_data& start_brk& brk& start_stack& arg_start& arg_end& env_start&
-        env_end& auxv& executable& executable_object& files& areas& names& guards& policies& aio& content_pages;
+        env_end& auxv& executable& executable_object& files& areas& names& guards& policies& keys& aio& content_pages;
   }
 };
 
