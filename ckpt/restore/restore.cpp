@@ -131,6 +131,7 @@ HeldTree::~HeldTree() {
 
 pid_t HeldTree::root() const { return impl_->tree.processes.front().pid; }
 const std::vector<std::byte>& HeldTree::context() const { return impl_->tree.model.context; }
+const std::vector<std::string>& HeldTree::notes() const { return impl_->tree.notes; }
 
 UniqueFd HeldTree::take_terminal() { return std::move(impl_->terminal); }
 

@@ -69,6 +69,7 @@ void DestinationWorker::restore_image() {
   }
   tree_.emplace(std::move(std::get<HeldTree>(restored)));
   times_.restore_ns = watch.lap();
+  for (const std::string& note : tree_->notes()) complain("note: " + note);
   fault_point("destination.restored");
 }
 

@@ -197,6 +197,30 @@ expect 7 '^$' "$ckpt" restore --new-pid-namespace shm-image
 [ "$(cat $shm)" = content ] || { echo "FAILED: $shm has not come back"; failures=$((failures + 1)); }
 rm -f $shm
 
+# A zombie's core file: where none can be left the restorer says so.
+case $(cat /proc/sys/kernel/core_pattern) in '' | '|'* | '@'* | */*) ;; *)
+  start 'import os, resource, signal
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+if os.fork() == 0: os.abort()
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))'
+  expect 0 '^$' "$ckpt" dump "$(cat pid)" core-image
+  rm -f core core.*
+  note='note: process [0-9]+ .python3.*. had left a core file, of which its parent will not hear'
+  expect 7 '^$' "$ckpt" restore --new-pid-namespace core-image
+  : >out  # as it was
+  if [ "$(id -u)" -eq 0 ]; then
+    echo '|/bin/false %p' >pattern
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    expect 7 "$note: kernel.core_pattern leads elsewhere" unshare --mount sh -c 'mount --bind pattern /proc/sys/kernel/core_pattern && exec "$@"' - "$ckpt" restore core-image
+  else
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    expect 7 "$note: none can be made here" bash -c 'ulimit -c 0 && exec "$@"' - "$ckpt" restore --new-pid-namespace core-image
+  fi
+  for file in core core.*; do [ -e "$file" ] && { echo "FAILED: a restore left $file"; failures=$((failures + 1)); }; done
+  ;;
+esac
+
 # An IPC namespace that the program has to itself goes along, into a new one.
 ipc='
 import ctypes, sys, time
