@@ -114,6 +114,7 @@ void watch_files(HeldProcess&, const OpenFilesState&);      // open_files.cpp
 void set_process_attributes(HeldProcess&);                  // process_attributes.cpp
 void make_threads(HeldProcess&, const RestoreOptions&);     // make_threads.cpp
 void end_zombies(RestoredTree&);                            // end_zombies.cpp
+void stop_and_continue(RestoredTree&);                      // stop_and_continue.cpp
 // Takes a signal out of its queue that was none of the program's; what really was pending is queued later.
 void forget_signal(HeldProcess&, int signal);
 void set_foreground_groups(RestoredTree&);  // terminals.cpp
