@@ -49,6 +49,8 @@ std::optional<Refusal> find_thread_obstacle(const FrozenProcess&);
 // Have both the same list of semaphore adjustments? (CLONE_SYSVSEM)
 bool shares_adjustments(pid_t a, pid_t b);
 
+// Marks the contents of files that the tree only reads.
+void mark_files(std::span<MemoryState* const>, OpenFilesState&);
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
 // Sizes and seals.

@@ -178,6 +178,12 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   return find_birth_obstacle(tree);
 }
 
+static void mark(TreeDump& tree) {
+  std::vector<MemoryState*> memories;
+  for (ProcessDump& one : tree.processes) memories.push_back(&one.memory);
+  mark_files(memories, tree.files.state);
+}
+
 static void flush(const TreeDump& tree) {
   std::vector<const MemoryState*> memories;
   for (const ProcessDump& one : tree.processes) memories.push_back(&one.memory);
@@ -211,6 +217,7 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   DumpResult result;
   TreeDump all(options);
   if ((result.refused = look_at_all(tree.impl(), options, all))) return result;
+  mark(all);
   flush(all);
 
   ImageWriter writer(sink);

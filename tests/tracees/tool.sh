@@ -140,11 +140,23 @@ sys.exit(8)' </dev/null >out 2>&1 &
   rm -f ready
   sleep 0.05
   expect 0 '^$' "$ckpt" dump "$@" "$(cat pid)" foreign-image
-  for file in program data libz.*; do cp "$file" "$file.was" && echo "no program" >"$file.new" && chmod 755 "$file.new" && mv "$file.new" "$file"; done
+}
+exchange() {  # exchange CHANGE: its files by changed copies, of another time in any case
+  for file in program data libz.*; do
+    cp "$file" "$file.was" && cp "$file" "$file.new" || exit 1
+    case $1 in
+    all) echo "no program" >"$file.new" ;;
+    end) printf x | dd of="$file.new" bs=1 seek=$(($(stat -c %s "$file") - 1)) conv=notrunc status=none ;;
+    build_id) perl -0777 -pi -e 's/(\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0)(.)/$1 . chr(ord($2) ^ 1)/se' "$file.new" ;;
+    time) touch "$file.new" ;;
+    esac
+    mv "$file.new" "$file"
+  done
 }
 back() { for file in *.was; do mv "$file" "${file%.was}"; done; }
 took_along() {  # took_along OPTIONS...: of dump
   foreign "$@"
+  exchange all
   expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
   grep -qx 'program and library' out || { echo "FAILED: the restored program wrote $(cat out)"; failures=$((failures + 1)); }
   back
@@ -152,10 +164,31 @@ took_along() {  # took_along OPTIONS...: of dump
 took_along --with-program --with-file "$PWD/data"
 took_along --with-file "$PWD/program" --with-file "$(echo "$PWD"/libz.*)" --with-file "$PWD/data"
 foreign --with-file "$PWD/data"
+exchange all
 expect 1 '/(program|libz.*) differs here from what the program had .dump with --with-program' "$ckpt" restore --new-pid-namespace foreign-image
 back
 foreign --with-program
+exchange all
 expect 1 '/data differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+back
+
+# Others by their time only are the same.
+foreign
+exchange time
+expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
+grep -qx 'program and library' out || { echo "FAILED: the program with files of another time wrote $(cat out)"; failures=$((failures + 1)); }
+back
+foreign --with-file "$(echo "$PWD"/libz.*)"
+exchange end
+expect 1 '/data differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+back
+foreign --with-file "$PWD/data" --with-file "$PWD/program"
+exchange end
+expect 1 '/libz[^ ]* differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+back
+foreign --with-file "$PWD/data" --with-file "$(echo "$PWD"/libz.*)"
+exchange build_id
+expect 1 '/program differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
 back
 
 refused() {  # refused PATTERN CODE
