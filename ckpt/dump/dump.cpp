@@ -237,6 +237,10 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
     result.stats.threads += one.threads.size();
     add_estimated_waits(one.threads, result.stats.estimated_waits);
   }
+  for (const FileObject& object : all.objects.objects) {
+    if (object.kind == ObjectKind::Tmpfs && object.written)
+      result.memory_files.push_back({object.path, object.device, object.inode});
+  }
   return result;
 }
 

@@ -134,6 +134,7 @@ HeldTree::~HeldTree() {
 pid_t HeldTree::root() const { return impl_->tree.processes.front().pid; }
 const std::vector<std::byte>& HeldTree::context() const { return impl_->tree.model.context; }
 const std::vector<std::string>& HeldTree::notes() const { return impl_->tree.notes; }
+std::vector<std::string> HeldTree::made_files() const { return impl_->tree.files.made_files(); }
 
 UniqueFd HeldTree::take_terminal() { return std::move(impl_->terminal); }
 

@@ -104,9 +104,10 @@ bool DestinationWorker::commit() {
 StillWaiting DestinationWorker::resume() {
   Stopwatch watch;
   const pid_t root = tree_->root();
+  const auto made = tree_->made_files();
   StillWaiting still = tree_->resume();
   times_.resume_ns = watch.lap();
-  tell(init_, Channel::Resumed, ResumedHere{root, times_, still.known});
+  tell(init_, Channel::Resumed, ResumedHere{root, times_, still.known, made});
   fault_point("destination.resumed");
   mark_running(task_.job_dir, task_.order.epoch);
   // While we hold the job's ends too, nobody could see it close them.
