@@ -20,6 +20,7 @@ expect() {  # expect CODE PATTERN COMMAND...: exit code and a pattern in what it
   fi
 }
 start() {  # start CODE: a python program in a session of its own, with no descriptors but the three
+  rm -f ready  # a child of the last program may have been late with it
   # shellcheck disable=SC2016 # expanded by the inner shell
   setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$1
@@ -125,7 +126,7 @@ held 'import socket; s = socket.create_server(("127.0.0.1", int(open("port").rea
 echo 'program and library' >data
 cp /usr/bin/python3 program && cp "$(ldd /usr/bin/python3 | awk '$1 ~ /^libz[.]/ { print $3 }')" . || exit 1
 foreign() {  # foreign OPTIONS...: of dump
-  rm -f pid
+  rm -f pid ready
   # shellcheck disable=SC2016 # expanded by the inner shell
   LD_LIBRARY_PATH=$PWD setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec ./program -c "$0"' 'import zlib, time, sys
