@@ -1,6 +1,6 @@
 // Is a file of the same name and size but another time of change the same? A mark of its content tells, which is cheap
-// enough to be taken while a program stands still: of a small file a hash of all of it, of a larger program or library
-// its build-id, by which debuggers find the symbols of a core file, too.
+// enough to be taken while a program stands still: a hash of all of it, or of a larger program or library its build-id,
+// by which debuggers find the symbols of a core file, too.
 #pragma once
 
 #include <cstddef>

@@ -184,7 +184,7 @@ exchange end
 expect 1 '/data differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
 back
 foreign --with-file "$PWD/data" --with-file "$PWD/program"
-exchange end
+exchange build_id
 expect 1 '/libz[^ ]* differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
 back
 foreign --with-file "$PWD/data" --with-file "$(echo "$PWD"/libz.*)"
