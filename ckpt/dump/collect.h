@@ -24,8 +24,8 @@ namespace drover {
 HostState collect_host(const FrozenTree::Impl& tree, const MemoryState& memory);
 Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&, TreeObjects&);
 ProcessState collect_zombie(pid_t);
-// Which of the stopped processes are children whose stop `parent` has not been told of by wait(2).
-std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, InjectedArea&, std::span<const pid_t> stopped);
+// What a parent could still be told of its living children by wait(2): CLD_STOPPED or CLD_CONTINUED, by child.
+void collect_untold(InjectedArea& parent, std::span<const pid_t> children, std::map<pid_t, int>& untold);
 void collect_memory(const FrozenProcess&, InjectedArea&, MemoryState&);  // completes the plan
 std::optional<Refusal> collect_guards(const FrozenProcess&, MemoryState&);
 // `with_policy`: the beginnings of areas that may have one.
@@ -54,6 +54,8 @@ std::optional<Refusal> find_thread_obstacle(const FrozenProcess&);
 // Have both the same list of semaphore adjustments? (CLONE_SYSVSEM)
 bool shares_adjustments(pid_t a, pid_t b);
 
+// Marks the contents of files that the tree only reads.
+void mark_files(std::span<MemoryState* const>, OpenFilesState&);
 // Makes what the program has written visible to other nodes, where that is not so by itself (network file systems).
 void flush_files(std::span<const MemoryState* const>, const OpenFilesState&);
 // Sizes and seals.

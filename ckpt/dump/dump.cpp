@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "ckpt/dump/aio.h"
 #include "ckpt/dump/area_lists.h"
@@ -11,6 +12,7 @@
 #include "ckpt/dump/huge_pages.h"
 #include "ckpt/dump/ipc.h"
 #include "ckpt/image/births.h"
+#include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/vdso.h"
 
@@ -38,8 +40,8 @@ struct TreeDump {
   std::vector<SemaphoreSetState> foreign_semaphores;  // if it is not
   std::vector<ProcessDump> processes;
   std::vector<ProcessState> zombies;
-  std::vector<pid_t> stopped;           // processes stopped by a signal
-  std::vector<pid_t> unreported_stops;  // of which their parents don't know yet
+  std::map<pid_t, std::vector<pid_t>> children;  // of each process those that live
+  std::map<pid_t, int> untold;                   // what their parents don't know yet
 };
 
 }  // namespace
@@ -93,8 +95,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
   const SharedState shared = dump.process.shared;
   if (auto refusal = take(collect_process(process, injected, tree.objects), dump.process)) return refusal;
   dump.process.shared = shared;
-  const auto unreported = collect_unreported_stops(process, injected, tree.stopped);
-  tree.unreported_stops.insert(tree.unreported_stops.end(), unreported.begin(), unreported.end());
+  collect_untold(injected, tree.children[process.pid], tree.untold);
   if (shared.memory == 0) {
     collect_memory(process, injected, dump.memory);
     if (auto refusal = collect_guards(process, dump.memory)) return refusal;
@@ -154,7 +155,8 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   std::vector<pid_t> pids;
   for (const FrozenProcess& process : frozen.processes) {
     pids.push_back(process.pid);
-    if (process.stopped_by != 0) tree.stopped.push_back(process.pid);
+    if (pids.size() > 1)
+      tree.children[parse_task_stat(read_text(proc_path(process.pid, "stat"))).parent].push_back(process.pid);
   }
   for (const FrozenProcess& process : frozen.processes) {
     if (auto refusal = find_key_obstacle(process)) return refusal;
@@ -182,12 +184,19 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
       return refusal;
   }
   for (ProcessDump& one : tree.processes) {
-    const auto& unreported = tree.unreported_stops;
-    one.process.stop_reported = std::find(unreported.begin(), unreported.end(), one.process.pid) == unreported.end();
+    const auto untold = tree.untold.find(one.process.pid);
+    one.process.stop_reported = untold == tree.untold.end() || untold->second != CLD_STOPPED;
+    one.process.continued = untold != tree.untold.end() && untold->second == CLD_CONTINUED;
   }
   if (tree.ipc) name_removed_segments(tree.objects, tree.ipc->state);
   measure_objects(tree.objects);
   return find_birth_obstacle(tree);
+}
+
+static void mark(TreeDump& tree) {
+  std::vector<MemoryState*> memories;
+  for (ProcessDump& one : tree.processes) memories.push_back(&one.memory);
+  mark_files(memories, tree.files.state);
 }
 
 static void flush(const TreeDump& tree) {
@@ -223,6 +232,7 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   DumpResult result;
   TreeDump all(options);
   if ((result.refused = look_at_all(tree.impl(), options, all))) return result;
+  mark(all);
   flush(all);
 
   ImageWriter writer(sink);
@@ -241,6 +251,10 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   for (const ProcessDump& one : all.processes) {
     result.stats.threads += one.threads.size();
     add_estimated_waits(one.threads, result.stats.estimated_waits);
+  }
+  for (const FileObject& object : all.objects.objects) {
+    if (object.kind == ObjectKind::Tmpfs && object.written)
+      result.memory_files.push_back({object.path, object.device, object.inode});
   }
   return result;
 }

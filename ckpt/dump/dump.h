@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ckpt/freeze/tree.h"
+#include "ckpt/image/state/files.h"
 #include "ckpt/image/stream.h"
 
 namespace drover {
@@ -79,6 +80,7 @@ std::optional<Refusal> find_obstacle(pid_t root, const DumpOptions&);
 struct DumpResult {
   std::optional<Refusal> refused;  // set: the image is not complete and must be thrown away, the tree is as it was
   DumpStats stats;
+  std::vector<MemoryFile> memory_files;  // that travel as content and are written to: to be removed if they move
 };
 
 // Streams the whole image of `tree` to `sink`, metadata before pages, and flushes. The tree stays frozen and unchanged;

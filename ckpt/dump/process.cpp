@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "ckpt/dump/collect.h"
@@ -67,19 +68,26 @@ static void ask_process(const FrozenProcess& process, InjectedArea& injected, Pr
   for (const rlimit& limit : limits) state.limits.push_back({limit.rlim_cur, limit.rlim_max});
 }
 
-// A stop that the parent has not waited for yet is still to be had from it, and stays so (WNOWAIT).
-std::vector<pid_t> collect_unreported_stops(const FrozenProcess& parent, InjectedArea& injected,
-                                            std::span<const pid_t> stopped) {
-  std::vector<pid_t> unreported;
-  Batch batch = injected.area().main_batch();
-  for (const pid_t pid : stopped) {
-    const auto info_at = batch.space(sizeof(siginfo_t));
-    const auto call = batch.may(SYS_waitid, P_PID, pid, info_at, WSTOPPED | WNOHANG | WNOWAIT, 0);
-    injected.leader().run(injected.area(), batch);
-    if (batch.result(call) == 0 && parent.memory.load<siginfo_t>(info_at).si_pid == pid) unreported.push_back(pid);
+// A stop or a continuation that the parent has not waited for yet is still to be had from it, and stays so (WNOWAIT).
+void collect_untold(InjectedArea& parent, std::span<const pid_t> children, std::map<pid_t, int>& untold) {
+  constexpr int kHow = WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT | __WALL;
+  constexpr std::size_t kAtOnce = 1000;  // fit in a batch
+  Batch batch = parent.area().main_batch();
+  batch.want_data();
+  for (std::size_t done = 0; done < children.size(); done += kAtOnce) {
+    const auto some = children.subspan(done, std::min(kAtOnce, children.size() - done));
+    std::vector<std::uint64_t> infos;
+    for (const pid_t pid : some) {
+      infos.push_back(batch.space(sizeof(siginfo_t)));
+      batch.may(SYS_waitid, P_PID, pid, infos.back(), kHow, 0);
+    }
+    parent.leader().run(parent.area(), batch);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      const auto info = batch.loaded<siginfo_t>(infos[i]);
+      if (batch.result(i) == 0 && info.si_pid == some[i]) untold[some[i]] = info.si_code;
+    }
     batch.clear();
   }
-  return unreported;
 }
 
 Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& injected, TreeObjects& objects) {

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "ckpt/image/content_mark.h"
 #include "ckpt/restore/aio_checks.h"
 #include "ckpt/restore/huge_pages.h"
 #include "ckpt/restore/protection_keys.h"
@@ -77,7 +78,9 @@ static std::optional<Refusal> check_file(const FileIdentity& file) {
     return Refusal{fmt::format("{} is another kind of file here", file.path)};
   if (!S_ISREG(now.st_mode) || is_of_kernel(file.path)) return std::nullopt;
   const std::int64_t mtime = now.st_mtim.tv_sec * 1'000'000'000 + now.st_mtim.tv_nsec;
-  const bool same = static_cast<std::uint64_t>(now.st_size) == file.size && (file.written || mtime == file.mtime_ns);
+  const bool same = static_cast<std::uint64_t>(now.st_size) == file.size &&
+                    (file.written || mtime == file.mtime_ns ||
+                     (opened && file.content.same_as(content_mark(opened.get(), file.content.kind))));
   if (!same) return Refusal{fmt::format("{} differs here from what the program had", file.path)};
   return std::nullopt;
 }

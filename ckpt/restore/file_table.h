@@ -41,6 +41,7 @@ class FileTable {
 
   // When the tree has inherited them.
   void close();
+  std::vector<std::string> made_files() const { return tmpfs_.made(); }
   // What has been made with a name stays; else it goes with this object.
   void keep() { tmpfs_.keep(); }
 

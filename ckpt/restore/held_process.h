@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ckpt/freeze/release.h"
@@ -79,6 +80,7 @@ struct RestoredTree {
   std::map<std::uint32_t, SharedObject> shared_memory;
   bool other_vdso = false;  // than the one that the program has
   std::map<SegmentKey, SharedObject> segments;
+  std::vector<std::string> notes;  // HeldTree::notes()
 
   HeldProcess& root() { return processes.front(); }
   bool has_filters() const {
@@ -113,9 +115,12 @@ void watch_files(HeldProcess&, const OpenFilesState&);      // open_files.cpp
 void set_process_attributes(HeldProcess&);                  // process_attributes.cpp
 void make_threads(HeldProcess&, const RestoreOptions&);     // make_threads.cpp
 void end_zombies(RestoredTree&);                            // end_zombies.cpp
-void set_foreground_groups(RestoredTree&);                  // terminals.cpp
-void restore_signals(HeldProcess&);                         // restore_signals.cpp
-void create_timers(HeldProcess&);                           // restore_timers.cpp
+void stop_and_continue(RestoredTree&);                      // stop_and_continue.cpp
+// Takes a signal out of its queue that was none of the program's; what really was pending is queued later.
+void forget_signal(HeldProcess&, int signal);
+void set_foreground_groups(RestoredTree&);  // terminals.cpp
+void restore_signals(HeldProcess&);         // restore_signals.cpp
+void create_timers(HeldProcess&);           // restore_timers.cpp
 // What takes the credentials of a thread on that has those of `now` and all our capabilities.
 void add_credentials(Batch&, const ThreadState&, const TaskStatus& now, const ProcessState&);
 // Those that make_threads() leaves to the moment when the program is let go: the leader works for us until then,

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "ckpt/image/births.h"
@@ -68,12 +69,11 @@ class TreeMaker {
     HeldProcess& maker = *by_pid_.at(step.by);
     HeldProcess& child = step.helper ? add_helper(step.pid) : *by_pid_.at(step.pid);
     const bool sibling = step.act == BirthAct::MakeSibling;
-    const int exit_signal = child.image.process.exit_signal > 0 ? child.image.process.exit_signal : SIGCHLD;
     clone_args args{};
     Batch batch = maker.batch();
     args.flags = (sibling ? CLONE_PARENT : 0) | clone_flags(step.shares);
     // A sibling's is that of its maker (clone(2)). Nobody shall hear of a helper's end.
-    args.exit_signal = sibling || step.helper ? 0 : static_cast<unsigned>(exit_signal);
+    args.exit_signal = sibling || step.helper ? 0 : static_cast<unsigned>(std::max(0, child.image.process.exit_signal));
     args.set_tid = batch.push_value(step.pid);
     args.set_tid_size = 1;
     batch.must(fmt::format("clone3 with process id {}", step.pid), SYS_clone3, batch.push_value(args), sizeof args);

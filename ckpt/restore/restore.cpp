@@ -64,6 +64,8 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
   }
   // When nobody joins a process group any more, and before signals: their ends raise some.
   end_zombies(tree);
+  // While each process has one thread.
+  stop_and_continue(tree);
   set_foreground_groups(tree);
   tree.files.settle_terminals(tree.model.open_files);
   // In all processes before the next loop, since some may share their descriptors: what needs the parked ones, or low
@@ -131,6 +133,8 @@ HeldTree::~HeldTree() {
 
 pid_t HeldTree::root() const { return impl_->tree.processes.front().pid; }
 const std::vector<std::byte>& HeldTree::context() const { return impl_->tree.model.context; }
+const std::vector<std::string>& HeldTree::notes() const { return impl_->tree.notes; }
+std::vector<std::string> HeldTree::made_files() const { return impl_->tree.files.made_files(); }
 
 UniqueFd HeldTree::take_terminal() { return std::move(impl_->terminal); }
 

@@ -51,6 +51,11 @@ class HeldTree {
 
   pid_t root() const;                             // in the caller's PID namespace
   const std::vector<std::byte>& context() const;  // what DumpOptions::context held
+  // What could not be made as it was and is no reason to refuse, a line each, for whoever reads logs.
+  const std::vector<std::string>& notes() const;
+  // Files in memory (DumpResult::memory_files among them) that were not here and have been made, by path. Until
+  // resume().
+  std::vector<std::string> made_files() const;
   // The master of the tree's terminal (RestoreOptions::terminal), non-blocking; empty if it was given none. Once.
   UniqueFd take_terminal();
 

@@ -54,6 +54,12 @@ void TmpfsFiles::finish() {
   }
 }
 
+std::vector<std::string> TmpfsFiles::made() const {
+  std::vector<std::string> paths;
+  for (const auto& [object, info] : made_) paths.push_back(object.path);
+  return paths;
+}
+
 TmpfsFiles::~TmpfsFiles() {
   for (const auto& [object, info] : made_) {
     struct stat now {};

@@ -28,6 +28,7 @@ class TmpfsFiles {
   // Owner, mode and time of what was made, when its content is there.
   void finish();
   const std::optional<Refusal>& refusal() const { return refusal_; }
+  std::vector<std::string> made() const;  // their paths
   // From now on all of it stays.
   void keep() { made_.clear(); }
 

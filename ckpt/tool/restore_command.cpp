@@ -62,6 +62,7 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   }
   timing.phase("restore");
   HeldTree& tree = std::get<HeldTree>(restored);
+  for (const std::string& note : tree.notes()) fmt::print(stderr, "drover-ckpt: note: {}\n", note);
   const pid_t root = tree.root();
   UniqueFd terminal = tree.take_terminal();
   const StillWaiting still = tree.resume();

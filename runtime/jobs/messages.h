@@ -229,9 +229,10 @@ struct MoveEnd {  // and MoveAbort
 struct MoveResumed {
   std::uint32_t transfer = 0;
   shepherd::PhaseTimes times;
+  std::vector<std::string> made_files;  // HeldTree::made_files()
   template <class A>
   void serialize(A& a, unsigned) {
-    a& transfer& times;
+    a& transfer& times& made_files;
   }
 };
 

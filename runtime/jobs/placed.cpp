@@ -266,11 +266,11 @@ void PlacedJobs::on_frame(std::int64_t id, Frame&& frame) {
       job.stage = Stage::Ended;
       return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, unpack<shepherd::Ended>(payload)}));
     case Type::Running: {
-      const auto [welcome, times] = unpack<std::pair<shepherd::Welcome, shepherd::PhaseTimes>>(payload);
+      const auto running = unpack<shepherd::RunningHere>(payload);
       job.moving_in = false;
-      job.facts = welcome.facts;
-      mover_.running(job, times);
-      return on_welcome(job, welcome);
+      job.facts = running.welcome.facts;
+      mover_.running(job, running);
+      return on_welcome(job, running.welcome);
     }
     case Type::Superseded:
       remove(id);

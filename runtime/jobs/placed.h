@@ -38,8 +38,8 @@ struct PlacedJob {
 
 // What the mover wants to hear from a shepherd; the rest is PlacedJobs' own business.
 struct ShepherdEvents {
-  std::function<void(PlacedJob&)> ready_to_restore;                      // linked, after expect_restore()
-  std::function<void(PlacedJob&, const shepherd::PhaseTimes&)> running;  // restored here
+  std::function<void(PlacedJob&)> ready_to_restore;                       // linked, after expect_restore()
+  std::function<void(PlacedJob&, const shepherd::RunningHere&)> running;  // restored here
   std::function<void(PlacedJob&, const std::string& why)> thawed;
   std::function<void(PlacedJob&, const std::vector<std::int32_t>& held_signals)> moved_away;  // its shepherd is ending
   std::function<void(PlacedJob&)> worker_gone;

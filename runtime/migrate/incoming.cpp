@@ -194,11 +194,11 @@ void IncomingMoves::on_worker(Key key, Frame&& frame) {
   }
 }
 
-void IncomingMoves::running(PlacedJob& job, const shepherd::PhaseTimes& times) {
+void IncomingMoves::running(PlacedJob& job, const shepherd::RunningHere& here) {
   Move* move = by_job(job.facts.job);
   if (move == nullptr) return;
   move->resumed = true;
-  context_.cluster.send(move->key.first, Msg::MoveResumed, MoveResumed{move->key.second, times});
+  context_.cluster.send(move->key.first, Msg::MoveResumed, MoveResumed{move->key.second, here.times, here.made_files});
   for (const int signo : std::exchange(job.held_signals, {})) context_.placed.tell(job, Type::Signal, pack(signo));
   move->dead = true;
   // All of it is here, whether the source's count of it has come or not.

@@ -81,6 +81,8 @@ class OutgoingMoves {
     std::uint64_t chunks = 0;  // sent or in flight
     std::uint64_t began_ns = 0, first_chunk_ns = 0, last_chunk_ns = 0, frozen_ns = 0;
     shepherd::PhaseTimes source_times, destination_times;
+    std::vector<MemoryFile> memory_files;                // that the job writes to
+    std::optional<std::vector<std::string>> made_files;  // of those that D has made for it, once D has said so
   };
 
   Move* by_transfer(int from, std::uint32_t transfer);
@@ -95,6 +97,7 @@ class OutgoingMoves {
   void verdict(Move& move, shepherd::VerdictKind kind, const std::string& reason);
   void notice(const Move& move, const char* state, const std::string& text);
   void finish(Move& move, bool ok);
+  void remove_files(const Move& move);  // and finish
   void try_again(Move& move);
   void settle_orphan(std::uint32_t transfer);
   void report_orphan_ended(const Move& move);
@@ -116,7 +119,7 @@ class IncomingMoves {
   bool any() const { return !moves_.empty(); }
   void rank_lost(int rank);
   void ready_to_restore(PlacedJob& job);
-  void running(PlacedJob& job, const shepherd::PhaseTimes& times);
+  void running(PlacedJob& job, const shepherd::RunningHere& here);
   void worker_gone(PlacedJob& job);
   void handed_back(PlacedJob& job);
   void shepherd_lost(PlacedJob& job);

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,7 +7,6 @@
 
 #include "ckpt/sys/error.h"
 #include "runtime/migrate/movers.h"
-#include "runtime/migrate/register.h"
 
 namespace drover {
 
@@ -148,8 +146,10 @@ void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
   switch (static_cast<Type>(frame.type)) {
     case Type::RingFilled:
       return chunk_filled(move, unpack<shepherd::RingSlot>(frame.payload));
-    case Type::DumpDone:
-      move.source_times = unpack<shepherd::PhaseTimes>(frame.payload);
+    case Type::DumpDone: {
+      auto dumped = unpack<shepherd::Dumped>(frame.payload);
+      move.source_times = dumped.times;
+      move.memory_files = std::move(dumped.memory_files);
       move.stage = Stage::EndSent;
       move.reached = "send";
       context_.cluster.send(move.to, Msg::MoveEnd, MoveEnd{transfer, move.chunks + move.filled.size(), {}});
@@ -159,6 +159,7 @@ void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
           verdict(late->second, VerdictKind::PeerLost, "the destination did not answer in time");
       });
       return;
+    }
     case Type::WorkerFailed: {
       const std::string why = unpack<shepherd::WorkerFailure>(frame.payload).reason;
       move.error = why;
@@ -256,6 +257,7 @@ void OutgoingMoves::handle(int from, Msg type, const std::string& payload) {
     Move* move = by_transfer(from, message.transfer);
     if (move == nullptr || move->stage == Stage::Over) return;
     move->destination_times = message.times;
+    move->made_files = message.made_files;
     move->frozen_ns = monotonic_ns() - move->source_times.frozen_at_ns;
     move->reached = "resume";
     move->meter.report(context_.links, move->to);
@@ -323,55 +325,6 @@ void OutgoingMoves::try_again(Move& move) {
 
 void OutgoingMoves::worker_gone(PlacedJob& job) {
   if (Move* move = by_job(job.facts.job)) abort(*move, "the dumping worker died");
-}
-
-void OutgoingMoves::moved_away(PlacedJob& job, const std::vector<std::int32_t>& held_signals) {
-  const std::int64_t id = job.facts.job;
-  Move* move = by_job(id);
-  if (move != nullptr) {
-    for (const int signo : held_signals) context_.cluster.send(move->to, Msg::JobSignal, JobSignal{id, signo});
-    finish(*move, true);
-  }
-  context_.placed.remove(id);
-}
-
-// The shepherd died with everything it held. Past the image's end the job may live on at the destination.
-void OutgoingMoves::shepherd_lost(PlacedJob& job) {
-  Move* move = by_job(job.facts.job);
-  if (move == nullptr) return;
-  if (move->stage != Stage::EndSent) {
-    abort(*move, "the job's shepherd died");
-    return finish(*move, false);
-  }
-  move->stage = Stage::Orphaned;
-  move->error = "the job's shepherd died";
-  job.stage = shepherd::Stage::Empty;  // its end is not to be reported: it may not be one
-  // The destination's copy is the only one that can still live: it gets the time to win.
-  context_.cluster.loop().after(std::chrono::seconds(10),
-                                [this, transfer = move->transfer] { settle_orphan(transfer); });
-}
-
-void OutgoingMoves::settle_orphan(std::uint32_t transfer) {
-  const auto found = moves_.find(transfer);
-  if (found == moves_.end() || found->second.stage != Stage::Orphaned) return;
-  auto won = std::make_shared<bool>(false);
-  Cluster& cluster = context_.cluster;
-  cluster.in_background(
-      [won, dir = cluster.paths().job_dir(found->second.job), epoch = found->second.epoch, self = cluster.self_name()] {
-        *won = claim_ownership(dir, epoch, {self, "source " + self}).node == self;
-      },
-      [this, won, transfer] {
-        const auto settled = moves_.find(transfer);
-        if (settled == moves_.end() || settled->second.stage != Stage::Orphaned) return;
-        if (*won) report_orphan_ended(settled->second);
-        finish(settled->second, !*won);
-      });
-}
-
-void OutgoingMoves::report_orphan_ended(const Move& move) {
-  const int origin = context_.cluster.rank_of(move.facts.origin);
-  const JobEnded ended{move.job, move.facts.epoch, {SIGKILL, 0, 0, realtime_ns()}};
-  if (origin >= 0) context_.cluster.send(origin, Msg::JobEnded, ended);
 }
 
 void OutgoingMoves::finish(Move& move, bool ok) {

@@ -101,7 +101,7 @@ void Node::make_parts(UniqueFd spawner) {
 ShepherdEvents Node::shepherd_events() {
   ShepherdEvents events;
   events.ready_to_restore = [this](PlacedJob& job) { incoming_->ready_to_restore(job); };
-  events.running = [this](PlacedJob& job, const shepherd::PhaseTimes& times) { incoming_->running(job, times); };
+  events.running = [this](PlacedJob& job, const shepherd::RunningHere& here) { incoming_->running(job, here); };
   events.thawed = [this](PlacedJob& job, const std::string& why) { outgoing_->thawed(job, why); };
   events.moved_away = [this](PlacedJob& job, const std::vector<std::int32_t>& held) {
     outgoing_->moved_away(job, held);

@@ -69,6 +69,7 @@ void DestinationWorker::restore_image() {
   }
   tree_.emplace(std::move(std::get<HeldTree>(restored)));
   times_.restore_ns = watch.lap();
+  for (const std::string& note : tree_->notes()) complain("note: " + note);
   fault_point("destination.restored");
 }
 
@@ -103,9 +104,10 @@ bool DestinationWorker::commit() {
 StillWaiting DestinationWorker::resume() {
   Stopwatch watch;
   const pid_t root = tree_->root();
+  const auto made = tree_->made_files();
   StillWaiting still = tree_->resume();
   times_.resume_ns = watch.lap();
-  tell(init_, Channel::Resumed, ResumedHere{root, times_, still.known});
+  tell(init_, Channel::Resumed, ResumedHere{root, times_, still.known, made});
   fault_point("destination.resumed");
   mark_running(task_.job_dir, task_.order.epoch);
   // While we hold the job's ends too, nobody could see it close them.

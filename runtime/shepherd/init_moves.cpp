@@ -207,7 +207,7 @@ void Init::running_here(const ResumedHere& resumed) {
   stage_ = Stage::Running;
   facts_.arrived_ns = realtime_ns();
   for (auto& stream : output_) stream->close_job_end();
-  tell(Type::Running, std::pair(describe(), resumed.times));
+  tell(Type::Running, RunningHere{describe(), resumed.times, resumed.made_files});
   watch_streams();
   feed_input();
   // It may have ended before we heard that it runs.

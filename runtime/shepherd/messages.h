@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ckpt/image/archive.h"
+#include "ckpt/image/state/files.h"
 #include "runtime/jobs/spec.h"
 
 namespace drover::shepherd {
@@ -232,6 +233,27 @@ struct PhaseTimes {
   template <class A>
   void serialize(A& a, unsigned) {
     a& freeze_ns& dump_ns& restore_ns& commit_ns& resume_ns& register_ns& frozen_at_ns& image_bytes& page_bytes;
+  }
+};
+
+// DumpDone
+struct Dumped {
+  PhaseTimes times;
+  std::vector<MemoryFile> memory_files;  // DumpResult::memory_files
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& times& memory_files;
+  }
+};
+
+// Running
+struct RunningHere {
+  Welcome welcome;
+  PhaseTimes times;
+  std::vector<std::string> made_files;  // HeldTree::made_files()
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& welcome& times& made_files;
   }
 };
 

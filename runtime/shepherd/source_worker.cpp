@@ -131,7 +131,7 @@ bool SourceWorker::dump_image(bool last_attempt) {
   tree_->die_with_tracer();
   tell(init_, Channel::EndSent, Text{});
   sink_->finish();
-  tell_rank(rank_, Type::DumpDone, pack(times_));
+  tell_rank(rank_, Type::DumpDone, pack(Dumped{times_, result.memory_files}));
   return true;
 }
 

@@ -12,12 +12,12 @@
 
 namespace drover::shepherd {
 
-namespace {
-
-void complain(const char* what) {
-  const std::string line = std::string("worker: ") + what + "\n";
+void complain(const std::string& what) {
+  const std::string line = "worker: " + what + "\n";
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
+
+namespace {
 
 StillWaiting dump_again(const Frame& frame, Connection& init, StillWaiting still) {
   auto task = unpack<WorkerTask>(frame.payload);

@@ -50,9 +50,10 @@ struct ResumedHere {
   std::int32_t root_pid = 0;
   PhaseTimes times;
   std::vector<KnownWait> known_waits;
+  std::vector<std::string> made_files;  // HeldTree::made_files()
   template <class A>
   void serialize(A& a, unsigned) {
-    a& root_pid& times& known_waits;
+    a& root_pid& times& known_waits& made_files;
   }
 };
 

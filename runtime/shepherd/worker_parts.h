@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <string>
 #include <utility>
 
 #include "ckpt/freeze/still_waiting.h"
@@ -29,6 +30,9 @@ template <class T>
 void tell(Connection& init, Channel type, const T& message) {
   init.send(static_cast<std::uint16_t>(type), pack(message));
 }
+
+// A line in the shepherd's log.
+void complain(const std::string& what);
 
 // The rank may be gone; what is left to say to it is lost then, and nothing else may be.
 inline void tell_rank(Connection& rank, Type type, const std::string& payload) noexcept {

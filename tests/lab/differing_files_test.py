@@ -21,7 +21,7 @@ print(head.decode() + rest.decode(), table[-5:].decode(), zlib.decompress(zlib.c
 
 
 class DifferingFiles(LabWorld):
-    hosts = 3
+    hosts = 4
 
     def setUp(self):
         super().setUp()
@@ -34,13 +34,15 @@ class DifferingFiles(LabWorld):
         self.library = files / library.rsplit("/", 1)[1]
         (files / "data").write_text("first second")
         (files / "table").write_bytes(bytes(100_000) + b"table")
-        # lab2 has others, lab3 nothing at all.
+        # lab2 has others, lab3 nothing at all, lab4 the same ones of another time.
         others = self.directory / "others"
         others.mkdir()
         for file in files.iterdir():
             (others / file.name).write_text("something else")
         (self.directory / "nothing").mkdir()
-        for host, folder in (("lab2", "others"), ("lab3", "nothing")):
+        shutil.copytree(files, self.directory / "copies", copy_function=shutil.copyfile)
+        (self.directory / "copies" / "program").chmod(0o755)
+        for host, folder in (("lab2", "others"), ("lab3", "nothing"), ("lab4", "copies")):
             self.lab("exec", host, "--", "mount", "--bind", self.directory / folder, files, check=True)
 
     def submit(self, code):
@@ -62,6 +64,16 @@ class DifferingFiles(LabWorld):
         attempts = [(move["to"], move["ok"]) for move in self.moves() if move["job"] == number]
         # Refused once; what it took along then it has with it wherever it goes.
         self.assertEqual(attempts, [("lab2", False), ("lab2", True), ("lab3", True), ("lab1", True)])
+
+    def test_other_times_are_no_difference(self):
+        number = self.submit(JOB)
+        for host in ("lab4", "lab1", "lab4"):
+            self.drover("migrate", number, host)
+        (self.directory / "stop").touch()
+        self.drover("wait", number)
+        self.assertEqual(self.drover("logs", number), "ready\nfirst second table library\n")
+        self.assertEqual([(move["to"], move["ok"]) for move in self.moves() if move["job"] == number],
+                         [("lab4", True), ("lab1", True), ("lab4", True)])
 
     def test_written_file_is_refused(self):
         number = self.submit("import os, time\nf = open('files/data', 'r+')\nprint('ready', flush=True)\n"

@@ -86,6 +86,13 @@ class VirtualHosts(unittest.TestCase):
             self.assertEqual(result.returncode, check, f"drover {arguments}: {result.stderr}{result.stdout}")
         return result
 
+    def popen(self, host, user, *command):
+        """A command that runs beside the test, with pipes to its input and from its output."""
+        process = subprocess.Popen([LAB, "exec", host, "--as", user, "--", *command], env=self.env, cwd=self.directory, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.addCleanup(lambda: process.poll() is not None or (process.kill(), process.communicate()))
+        return process
+
     def wait_for(self, condition, what):
         end = time.monotonic() + DEADLINE
         while not (value := condition()):

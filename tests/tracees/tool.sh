@@ -20,6 +20,7 @@ expect() {  # expect CODE PATTERN COMMAND...: exit code and a pattern in what it
   fi
 }
 start() {  # start CODE: a python program in a session of its own, with no descriptors but the three
+  rm -f ready  # a child of the last program may have been late with it
   # shellcheck disable=SC2016 # expanded by the inner shell
   setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$1
@@ -125,7 +126,7 @@ held 'import socket; s = socket.create_server(("127.0.0.1", int(open("port").rea
 echo 'program and library' >data
 cp /usr/bin/python3 program && cp "$(ldd /usr/bin/python3 | awk '$1 ~ /^libz[.]/ { print $3 }')" . || exit 1
 foreign() {  # foreign OPTIONS...: of dump
-  rm -f pid
+  rm -f pid ready
   # shellcheck disable=SC2016 # expanded by the inner shell
   LD_LIBRARY_PATH=$PWD setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec ./program -c "$0"' 'import zlib, time, sys
@@ -140,11 +141,23 @@ sys.exit(8)' </dev/null >out 2>&1 &
   rm -f ready
   sleep 0.05
   expect 0 '^$' "$ckpt" dump "$@" "$(cat pid)" foreign-image
-  for file in program data libz.*; do cp "$file" "$file.was" && echo "no program" >"$file.new" && chmod 755 "$file.new" && mv "$file.new" "$file"; done
+}
+exchange() {  # exchange CHANGE: its files by changed copies, of another time in any case
+  for file in program data libz.*; do
+    cp "$file" "$file.was" && cp "$file" "$file.new" || exit 1
+    case $1 in
+    all) echo "no program" >"$file.new" ;;
+    end) printf x | dd of="$file.new" bs=1 seek=$(($(stat -c %s "$file") - 1)) conv=notrunc status=none ;;
+    build_id) perl -0777 -pi -e 's/(\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0)(.)/$1 . chr(ord($2) ^ 1)/se' "$file.new" ;;
+    time) touch "$file.new" ;;
+    esac
+    mv "$file.new" "$file"
+  done
 }
 back() { for file in *.was; do mv "$file" "${file%.was}"; done; }
 took_along() {  # took_along OPTIONS...: of dump
   foreign "$@"
+  exchange all
   expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
   grep -qx 'program and library' out || { echo "FAILED: the restored program wrote $(cat out)"; failures=$((failures + 1)); }
   back
@@ -152,10 +165,31 @@ took_along() {  # took_along OPTIONS...: of dump
 took_along --with-program --with-file "$PWD/data"
 took_along --with-file "$PWD/program" --with-file "$(echo "$PWD"/libz.*)" --with-file "$PWD/data"
 foreign --with-file "$PWD/data"
+exchange all
 expect 1 '/(program|libz.*) differs here from what the program had .dump with --with-program' "$ckpt" restore --new-pid-namespace foreign-image
 back
 foreign --with-program
+exchange all
 expect 1 '/data differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+back
+
+# Others by their time only are the same.
+foreign
+exchange time
+expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
+grep -qx 'program and library' out || { echo "FAILED: the program with files of another time wrote $(cat out)"; failures=$((failures + 1)); }
+back
+foreign --with-file "$(echo "$PWD"/libz.*)"
+exchange end
+expect 1 '/data differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+back
+foreign --with-file "$PWD/data" --with-file "$PWD/program"
+exchange build_id
+expect 1 '/libz[^ ]* differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
+back
+foreign --with-file "$PWD/data" --with-file "$(echo "$PWD"/libz.*)"
+exchange build_id
+expect 1 '/program differs here from what the program had' "$ckpt" restore --new-pid-namespace foreign-image
 back
 
 refused() {  # refused PATTERN CODE
@@ -196,6 +230,30 @@ rm $shm
 expect 7 '^$' "$ckpt" restore --new-pid-namespace shm-image
 [ "$(cat $shm)" = content ] || { echo "FAILED: $shm has not come back"; failures=$((failures + 1)); }
 rm -f $shm
+
+# A zombie's core file: where none can be left the restorer says so.
+case $(cat /proc/sys/kernel/core_pattern) in '' | '|'* | '@'* | */*) ;; *)
+  start 'import os, resource, signal
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+if os.fork() == 0: os.abort()
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))'
+  expect 0 '^$' "$ckpt" dump "$(cat pid)" core-image
+  rm -f core core.*
+  note='note: process [0-9]+ .python3.*. had left a core file, of which its parent will not hear'
+  expect 7 '^$' "$ckpt" restore --new-pid-namespace core-image
+  : >out  # as it was
+  if [ "$(id -u)" -eq 0 ]; then
+    echo '|/bin/false %p' >pattern
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    expect 7 "$note: kernel.core_pattern leads elsewhere" unshare --mount sh -c 'mount --bind pattern /proc/sys/kernel/core_pattern && exec "$@"' - "$ckpt" restore core-image
+  else
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    expect 7 "$note: none can be made here" bash -c 'ulimit -c 0 && exec "$@"' - "$ckpt" restore --new-pid-namespace core-image
+  fi
+  for file in core core.*; do [ -e "$file" ] && { echo "FAILED: a restore left $file"; failures=$((failures + 1)); }; done
+  ;;
+esac
 
 # An IPC namespace that the program has to itself goes along, into a new one.
 ipc='

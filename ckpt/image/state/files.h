@@ -60,6 +60,16 @@ struct FileObject {
   }
 };
 
+// One of kind Tmpfs that the tree may write to, on the machine that the image is made on.
+struct MemoryFile {
+  std::string path;
+  std::uint64_t device = 0, inode = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& path& device& inode;
+  }
+};
+
 struct EpollEntry {
   std::int32_t fd = -1;
   std::uint32_t events = 0;

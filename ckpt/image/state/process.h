@@ -35,6 +35,7 @@ struct ProcessState {
   std::int32_t exit_signal = 17;
   std::int32_t stopped_by = 0;  // group-stopped by this signal; 0: running
   bool stop_reported = false;   // its parent has been told by wait(2)
+  bool continued = false;       // it runs again, of which its parent has not been told yet
   std::uint32_t thread_count = 0;
   std::uint32_t umask = 022;
   std::uint64_t personality = 0;
@@ -50,7 +51,7 @@ struct ProcessState {
   template <class A>
   void serialize(A& a, unsigned) {
     a& zombie& exit_status& name& pid& parent& process_group& session& exit_signal& stopped_by& stop_reported&
-        thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& cwd_object&
+        continued& thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& cwd_object&
             limits& shared;
   }
 };
