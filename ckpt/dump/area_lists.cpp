@@ -1,10 +1,5 @@
 #include "ckpt/dump/area_lists.h"
 
-#include <pthread.h>
-
-#include <csignal>
-#include <system_error>
-
 #include "ckpt/sys/numa_maps.h"
 #include "ckpt/sys/text.h"
 
@@ -25,32 +20,21 @@ void AreaLists::read(pid_t pid, Lists& lists) {
   keep(lists.policies, [pid] { return parse_numa_maps(try_read_text(proc_path(pid, "numa_maps")).value_or("")); });
 }
 
-AreaLists::AreaLists(std::span<const pid_t> processes, bool beside) {
+AreaLists::AreaLists(std::span<const pid_t> processes, bool beside) : beside_(beside) {
   if (!beside) return;
   for (const pid_t pid : processes) lists_[pid];
-  sigset_t all, before;  // signals are for the thread that dumps
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const auto work = [this, order = std::vector(processes.begin(), processes.end())] {
+  reading_.start([this, order = std::vector(processes.begin(), processes.end())] {
     for (const pid_t pid : order) {
       if (enough_) return;
       read(pid, lists_.find(pid)->second);
     }
-  };
-  try {
-    thread_ = std::thread(work);
-  } catch (const std::system_error&) {  // no more processes may be made here (RLIMIT_NPROC, pids.max)
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  });
 }
 
-AreaLists::~AreaLists() {
-  enough_ = true;
-  if (thread_.joinable()) thread_.join();
-}
+AreaLists::~AreaLists() { enough_ = true; }
 
 std::vector<Mapping> AreaLists::take_areas(pid_t pid) {
-  if (!thread_.joinable()) read(pid, lists_[pid]);
+  if (!beside_) read(pid, lists_[pid]);
   return lists_.at(pid).areas.get_future().get();
 }
 

@@ -10,9 +10,9 @@
 #include <future>
 #include <map>
 #include <span>
-#include <thread>
 #include <vector>
 
+#include "ckpt/sys/background_call.h"
 #include "ckpt/sys/maps.h"
 
 namespace drover {
@@ -37,9 +37,10 @@ class AreaLists {
   };
   static void read(pid_t, Lists&);
 
+  bool beside_;
   std::map<pid_t, Lists> lists_;
   std::atomic<bool> enough_ = false;
-  std::thread thread_;
+  BackgroundCall reading_;  // last: it ends before what it uses
 };
 
 }  // namespace drover

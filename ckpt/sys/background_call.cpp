@@ -1,0 +1,67 @@
+#include "ckpt/sys/background_call.h"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+namespace drover {
+
+BackgroundCall::~BackgroundCall() {
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void BackgroundCall::start(std::function<void()> call) {
+  wait();
+  if (!thread_.joinable()) make();
+  if (!thread_.joinable()) return call();
+  {
+    const std::lock_guard lock(mutex_);
+    call_ = std::move(call);
+  }
+  changed_.notify_all();
+}
+
+void BackgroundCall::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !call_; });
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void BackgroundCall::make() {
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {  // no more processes may be made here (RLIMIT_NPROC, pids.max)
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void BackgroundCall::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return call_ || over_; });
+    if (!call_) return;
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      call_();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    failure_ = failure;
+    call_ = nullptr;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace drover

@@ -1,0 +1,37 @@
+// One call at a time on a thread of its own: while a tree is frozen its processors are free.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace drover {
+
+class BackgroundCall {
+ public:
+  BackgroundCall() = default;
+  BackgroundCall(const BackgroundCall&) = delete;
+  BackgroundCall& operator=(const BackgroundCall&) = delete;
+  ~BackgroundCall();  // waits; what the last call threw is lost
+
+  // Waits for the one before, as wait() does. Where no thread can be made the call is made at once. Signals are blocked
+  // in it: they are for the thread that starts it.
+  void start(std::function<void()> call);
+  // Throws what the last call threw.
+  void wait();
+
+ private:
+  void run();
+  void make();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::function<void()> call_;  // empty: nothing to do
+  std::exception_ptr failure_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+}  // namespace drover
