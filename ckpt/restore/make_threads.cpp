@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <functional>
 
 #include "ckpt/restore/held_process.h"
 #include "ckpt/restore/protection_keys.h"
@@ -25,29 +26,32 @@ namespace drover {
 static constexpr std::uint64_t kThreadFlags =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PTRACE | CLONE_UNTRACED;
 
-// The leader makes them all.
-static void clone_threads(HeldProcess& held) {
-  Batch batch = held.batch();
-  std::size_t made = 1;
-  const auto flush = [&] {
-    held.run(batch);
-    batch.clear();
-    for (; held.threads.size() < made;) {
-      const pid_t tid = held.image.threads[held.threads.size()].tid;
-      Tracee(tid).wait();
-      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid, held.threads.size(), held.leader()));
+// The leader makes them all, some at a time: `meanwhile` does what those that were born before still need.
+static void clone_threads(HeldProcess& held, const std::function<void(std::size_t first, std::size_t end)>& meanwhile) {
+  constexpr std::size_t kSome = 16;
+  for (std::size_t made = 1, before = 1; before < held.image.threads.size();) {
+    Batch batch = held.batch();
+    const std::size_t end = std::min(made + kSome, held.image.threads.size());
+    for (std::size_t i = made; i < end; ++i) {
+      const pid_t tid = held.image.threads[i].tid;
+      clone_args args{};
+      args.flags = kThreadFlags;
+      args.set_tid = batch.push_value(tid);
+      args.set_tid_size = 1;
+      batch.must(fmt::format("clone3 with thread id {}", tid), SYS_clone3, batch.push_value(args), sizeof args);
     }
-  };
-  for (; made < held.image.threads.size(); ++made) {
-    if (batch.room() < 1024) flush();
-    const pid_t tid = held.image.threads[made].tid;
-    clone_args args{};
-    args.flags = kThreadFlags;
-    args.set_tid = batch.push_value(tid);
-    args.set_tid_size = 1;
-    batch.must(fmt::format("clone3 with thread id {}", tid), SYS_clone3, batch.push_value(args), sizeof args);
+    const RemoteSyscalls::Task task[] = {{&held.leader(), &batch}};
+    if (!batch.empty()) RemoteSyscalls::start(held.area, task);
+    meanwhile(before, made);
+    if (!batch.empty()) RemoteSyscalls::finish(task);
+    for (std::size_t i = made; i < end; ++i) {
+      const pid_t tid = held.image.threads[i].tid;
+      Tracee(tid).wait();
+      held.threads.push_back(std::make_unique<RemoteSyscalls>(held.memory, tid, i, held.leader()));
+    }
+    before = made;
+    made = end;
   }
-  flush();
 }
 
 // A thread that was bound to CPUs that this node lacks goes on with all of the node's rather than not at all: the
@@ -85,8 +89,17 @@ static void set_scheduling(Batch& batch, const SchedulingState& scheduling, cons
   batch.must("PR_SET_TIMERSLACK", SYS_prctl, PR_SET_TIMERSLACK, scheduling.timer_slack_ns, 0, 0, 0);
 }
 
-static void add_thread_calls(Batch& batch, const ThreadState& thread, const RestoreOptions& options) {
-  batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, batch.push_string(thread.name), 0, 0, 0);
+// What a thread has from its maker, if the leader has it before it makes the others. Not if that would slow the leader
+// down, or can't be inherited.
+static bool is_inherited(const SchedulingState& leader) {
+  return leader.policy == SCHED_OTHER && leader.flags == 0 && leader.nice == 0;
+}
+
+// `maker`: has scheduling and name of its own already; null: nobody has.
+static void add_thread_calls(Batch& batch, const ThreadState& thread, const ThreadState* maker,
+                             const RestoreOptions& options) {
+  if (maker == nullptr || maker->name != thread.name)
+    batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, batch.push_string(thread.name), 0, 0, 0);
   batch.must("set_tid_address", SYS_set_tid_address, thread.tid_address);
   if (thread.robust_list != 0)
     batch.must("set_robust_list", SYS_set_robust_list, thread.robust_list, thread.robust_list_bytes);
@@ -101,7 +114,7 @@ static void add_thread_calls(Batch& batch, const ThreadState& thread, const Rest
   }
   if (thread.rseq_address != 0)
     batch.must("rseq", SYS_rseq, thread.rseq_address, thread.rseq_bytes, 0, thread.rseq_signature);
-  set_scheduling(batch, thread.scheduling, options);
+  if (maker == nullptr || maker->scheduling != thread.scheduling) set_scheduling(batch, thread.scheduling, options);
 }
 
 static bool is_laid_out_as_here(const HostState& host) {
@@ -148,26 +161,41 @@ static void set_xstate(const HeldProcess& held, const ThreadState& thread, const
 }
 
 void make_threads(HeldProcess& held, const RestoreOptions& options) {
-  clone_threads(held);
-  const TaskStatus now = parse_task_status(read_text(proc_path(held.pid, "status")));
+  const ThreadState& leader = held.image.threads.front();
+  const ThreadState* const maker = is_inherited(leader.scheduling) ? &leader : nullptr;
+  const TaskStatus now = parse_task_status(read_record(proc_path(held.pid, "status")));
+  const bool as_it_is = is_laid_out_as_here(held.host);
+  // From when it is registered on, the kernel writes to a thread's rseq area with the thread's own rights: where there
+  // are protection keys, its state is set when it has registered that.
+  const bool early = pkru_offset() == 0;
+  std::vector<std::uint32_t> first_pkru(held.image.threads.size());
+  const auto set_states = [&](std::size_t first, std::size_t end) {
+    for (std::size_t i = first; i < end; ++i)
+      set_xstate(held, held.image.threads[i], held.threads[i]->tracee(), as_it_is, first_pkru[i]);
+  };
+
+  first_pkru[0] = open_all_keys(held.leader().tracee());
+  Batch own = held.area.batch(0);
+  add_thread_calls(own, leader, nullptr, options);
+  held.leader().run(held.area, own);
+  clone_threads(held, [&](std::size_t first, std::size_t end) {
+    if (early) set_states(first, end);
+  });
+
   std::vector<Batch> batches;
   std::vector<RemoteSyscalls::Task> tasks;
-  std::vector<std::uint32_t> first_pkru;
   batches.reserve(held.threads.size());
-  for (std::size_t i = 0; i < held.threads.size(); ++i) {
+  for (std::size_t i = 1; i < held.threads.size(); ++i) {
     const ThreadState& thread = held.image.threads[i];
     Batch& batch = batches.emplace_back(held.area.batch(i));
-    add_thread_calls(batch, thread, options);
+    add_thread_calls(batch, thread, maker, options);
     if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
     tasks.push_back({held.threads[i].get(), &batch});
-    // From when it is registered on, the kernel writes to a thread's rseq area with the thread's own rights.
-    first_pkru.push_back(open_all_keys(held.threads[i]->tracee()));
+    first_pkru[i] = open_all_keys(held.threads[i]->tracee());
   }
   RemoteSyscalls::start(held.area, tasks);
   RemoteSyscalls::finish(tasks);
-  const bool as_it_is = is_laid_out_as_here(held.host);
-  for (std::size_t i = 0; i < held.threads.size(); ++i)
-    set_xstate(held, held.image.threads[i], held.threads[i]->tracee(), as_it_is, first_pkru[i]);
+  set_states(0, early ? 1 : held.threads.size());
 }
 
 }  // namespace drover

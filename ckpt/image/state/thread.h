@@ -40,6 +40,8 @@ struct SchedulingState {
   std::int32_t io_priority = 0;
   std::uint64_t timer_slack_ns = 50000;
   NumaPolicy numa;
+
+  bool operator==(const SchedulingState&) const = default;
   template <class A>
   void serialize(A& a, unsigned) {
     a& policy& flags& nice& priority& runtime& deadline& period& cpus& all_node_cpus& io_priority& timer_slack_ns& numa;
