@@ -31,6 +31,7 @@ void leave_restartable_sequences(FrozenProcess& process) {
   std::vector<iovec> fields;
   std::vector<FrozenThread*> registered;
   for (FrozenThread& thread : process.threads) {
+    if (!thread.stopped) continue;
     const long size = ::ptrace(static_cast<__ptrace_request>(uapi::kGetRseqConfiguration), thread.tid,
                                sizeof thread.rseq, &thread.rseq);
     if (size < 0) thread.rseq = {};

@@ -1,6 +1,7 @@
 #include "ckpt/freeze/tree.h"
 
 #include <fmt/format.h>
+#include <linux/kcmp.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -25,7 +26,7 @@ namespace drover {
 
 // A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent)
 // never.
-static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
+static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000, kSettleDeadlineNs = 100'000'000;
 static_assert(kFreezeOptions == PTRACE_O_TRACESYSGOOD);
 
 namespace {
@@ -36,6 +37,13 @@ class ProcessFreezer {
   ProcessFreezer(FrozenProcess& process, LingeringThreads& lingering) : process_(process), lingering_(lingering) {}
 
   std::optional<Refusal> freeze() {
+    auto refusal = stop_all();
+    if (refusal) settle();
+    return refusal;
+  }
+
+ private:
+  std::optional<Refusal> stop_all() {
     vdso_ = find_vdso(process_.pid);
     for (;;) {
       const std::size_t known = process_.threads.size();
@@ -52,7 +60,19 @@ class ProcessFreezer {
     return std::nullopt;
   }
 
- private:
+  // What has been asked to stop has stopped by now, if it ever does: it must be seen to go on as if nothing had been.
+  void settle() {
+    for (FrozenThread& thread : process_.threads) {
+      try {
+        if (thread.tid != 0 && !wait_until_stopped(thread, kSettleDeadlineNs) && thread.tid != 0)
+          thread.present = Tracee(thread.tid).registers();
+      } catch (const TraceeGone&) {
+        thread.tid = 0;
+      }
+    }
+    std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
+  }
+
   // All are looked at before the first is stopped: that takes longer than to stop them.
   std::optional<Refusal> seize_new() {
     std::vector<FrozenThread> fresh;
@@ -103,11 +123,22 @@ class ProcessFreezer {
     return fmt::format("thread {} may not be traced: {}", tid, error_text(error));
   }
 
-  std::optional<Refusal> wait_until_stopped(FrozenThread& thread) {
+  // A parent in vfork(2) sleeps where only SIGKILL wakes it (wait_for_vfork_done()), so it never comes to a ptrace
+  // stop, and its registers can't be read.
+  std::string why_not_stopped(pid_t tid) const {
+    for (const pid_t child : list_children(process_.pid)) {
+      if (::syscall(SYS_kcmp, process_.pid, child, KCMP_VM, 0, 0) == 0)
+        return fmt::format("process {} waits in vfork() for process {}, which has neither called execve() nor ended",
+                           process_.pid, child);
+    }
+    return fmt::format("thread {} can't be stopped: it sleeps in the kernel", tid);
+  }
+
+  std::optional<Refusal> wait_until_stopped(FrozenThread& thread, std::int64_t deadline_ns = kStopDeadlineNs) {
     const Tracee tracee(thread.tid);
     while (!thread.stopped) {
-      const auto stop = tracee.wait_for(kStopDeadlineNs);
-      if (!stop) return Refusal{fmt::format("thread {} can't be stopped: it sleeps in the kernel", thread.tid)};
+      const auto stop = tracee.wait_for(deadline_ns);
+      if (!stop) return Refusal{why_not_stopped(thread.tid)};
       if (stop->exited()) {
         thread.tid = 0;
         return std::nullopt;
@@ -200,6 +231,7 @@ static BeforeStop recall(const FrozenProcess& process, const FrozenThread& threa
 static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree) {
   leave_restartable_sequences(process);
   for (FrozenThread& thread : process.threads) {
+    if (!thread.stopped) continue;  // one that has made us give up
     thread.registers = thread.present;
     const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
     auto call =
@@ -276,11 +308,12 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
   auto refusal = stop_processes(root, reaper, impl);
   impl.frozen_at = read_host_clocks();
   impl.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
-  if (!refusal) try {
-      for (auto& process : impl.processes) examine_threads(process, impl);
-    } catch (const SystemError& error) {
-      refusal = Refusal{error.what()};
-    }
+  // Also if we give up: what the stop has interrupted must not be seen.
+  try {
+    for (auto& process : impl.processes) examine_threads(process, impl);
+  } catch (const SystemError& error) {
+    if (!refusal) refusal = Refusal{error.what()};
+  }
   if (!refusal) return tree;
   StillWaiting again = tree.thaw();
   if (still == nullptr) return *refusal;
@@ -314,8 +347,7 @@ void FrozenTree::die_with_tracer() {
   }
 }
 
-// A thread of a freeze that was given up before it was examined: nothing of it has been changed, but if it lingered it
-// must go on lingering.
+// A thread that could not be stopped or examined: nothing of it has changed, but if it lingered it must go on doing so.
 static void release_unexamined(const FrozenProcess& process, const FrozenThread& thread,
                                std::vector<ThreadRelease>& releases) {
   const Tracee tracee(thread.tid);
