@@ -1,7 +1,6 @@
 #include "ckpt/freeze/tree.h"
 
 #include <fmt/format.h>
-#include <linux/kcmp.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -11,6 +10,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "ckpt/freeze/process_freezer.h"
 #include "ckpt/freeze/release.h"
 #include "ckpt/freeze/restartable_sequences.h"
 #include "ckpt/freeze/tree_impl.h"
@@ -20,178 +20,10 @@
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
-#include "ckpt/sys/vdso.h"
 
 namespace drover {
 
-// A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent)
-// never.
-static constexpr std::int64_t kStopDeadlineNs = 3'000'000'000, kSettleDeadlineNs = 100'000'000;
 static_assert(kFreezeOptions == PTRACE_O_TRACESYSGOOD);
-
-namespace {
-
-// Stops one process: seizes threads until none is new, since a running thread makes others meanwhile.
-class ProcessFreezer {
- public:
-  ProcessFreezer(FrozenProcess& process, LingeringThreads& lingering) : process_(process), lingering_(lingering) {}
-
-  std::optional<Refusal> freeze() {
-    auto refusal = stop_all();
-    if (refusal) settle();
-    return refusal;
-  }
-
- private:
-  std::optional<Refusal> stop_all() {
-    vdso_ = find_vdso(process_.pid);
-    for (;;) {
-      const std::size_t known = process_.threads.size();
-      if (auto refusal = seize_new()) return refusal;
-      for (std::size_t i = known; i < process_.threads.size(); ++i) {
-        if (auto refusal = wait_until_stopped(process_.threads[i])) return refusal;
-        if (auto refusal = wait_out_of_vdso(process_.threads[i])) return refusal;
-      }
-      std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
-      if (process_.threads.size() <= known) break;
-    }
-    if (!process_.threads.empty() && process_.threads.front().tid != process_.pid)
-      return Refusal{fmt::format("the main thread of process {} has exited", process_.pid)};
-    return std::nullopt;
-  }
-
-  // What has been asked to stop has stopped by now, if it ever does: it must be seen to go on as if nothing had been.
-  void settle() {
-    for (FrozenThread& thread : process_.threads) {
-      try {
-        if (thread.tid != 0 && !wait_until_stopped(thread, kSettleDeadlineNs) && thread.tid != 0)
-          thread.present = Tracee(thread.tid).registers();
-      } catch (const TraceeGone&) {
-        thread.tid = 0;
-      }
-    }
-    std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
-  }
-
-  // All are looked at before the first is stopped: that takes longer than to stop them.
-  std::optional<Refusal> seize_new() {
-    std::vector<FrozenThread> fresh;
-    for (const pid_t tid : list_threads(process_.pid)) {
-      const auto same = [tid](const FrozenThread& thread) { return thread.tid == tid; };
-      if (std::any_of(process_.threads.begin(), process_.threads.end(), same)) continue;
-      FrozenThread& thread = fresh.emplace_back();
-      thread.tid = tid;
-      thread.before = observe_sleeper(process_.pid, tid);
-    }
-    for (FrozenThread& thread : fresh) {
-      if (auto refusal = seize(thread)) return refusal;
-    }
-    return std::nullopt;
-  }
-
-  std::optional<Refusal> seize(FrozenThread& thread) {
-    const pid_t tid = thread.tid;
-    if (const auto stopped = lingering_.stop(tid)) {
-      thread.stopped = true;
-      thread.before.reset();
-      thread.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
-      thread.deadline_ns = stopped->deadline_ns;
-      if (stopped->group_stopped_by != 0) process_.stopped_by = stopped->group_stopped_by;
-      process_.threads.push_back(thread);
-      return std::nullopt;
-    }
-    const int error = Tracee(tid).seize(kFreezeOptions);
-    if (error == ESRCH || (error != 0 && is_exiting(tid))) return std::nullopt;
-    if (error != 0) return Refusal{why_not(tid, error)};
-    process_.threads.push_back(thread);
-    Tracee(tid).interrupt();
-    return std::nullopt;
-  }
-
-  // A thread that has passed its exit can't be seized (EPERM, ptrace_attach()) and needs not be.
-  bool is_exiting(pid_t tid) const {
-    const auto stat = try_read_text(fmt::format("/proc/{}/task/{}/stat", process_.pid, tid));
-    if (!stat) return true;
-    const char state = parse_task_stat(*stat).state;
-    return state == 'Z' || state == 'X';
-  }
-
-  std::string why_not(pid_t tid, int error) const {
-    const auto status = try_read_text(proc_path(process_.pid, "status"));
-    if (status && parse_task_status(*status).tracer != 0)
-      return fmt::format("process {} is traced by another program", process_.pid);
-    return fmt::format("thread {} may not be traced: {}", tid, error_text(error));
-  }
-
-  // A parent in vfork(2) sleeps where only SIGKILL wakes it (wait_for_vfork_done()), so it never comes to a ptrace
-  // stop, and its registers can't be read.
-  std::string why_not_stopped(pid_t tid) const {
-    for (const pid_t child : list_children(process_.pid)) {
-      if (::syscall(SYS_kcmp, process_.pid, child, KCMP_VM, 0, 0) == 0)
-        return fmt::format("process {} waits in vfork() for process {}, which has neither called execve() nor ended",
-                           process_.pid, child);
-    }
-    return fmt::format("thread {} can't be stopped: it sleeps in the kernel", tid);
-  }
-
-  std::optional<Refusal> wait_until_stopped(FrozenThread& thread, std::int64_t deadline_ns = kStopDeadlineNs) {
-    const Tracee tracee(thread.tid);
-    while (!thread.stopped) {
-      const auto stop = tracee.wait_for(deadline_ns);
-      if (!stop) return Refusal{why_not_stopped(thread.tid)};
-      if (stop->exited()) {
-        thread.tid = 0;
-        return std::nullopt;
-      }
-      thread.stopped = stop->interrupted() || stop->group_stop();
-      if (stop->group_stop()) process_.stopped_by = stop->signal();
-      thread.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
-      if (thread.stopped) break;
-      // A signal was faster. Any stop takes back the pending interrupt (ptrace_stop()), so ask again, and let it
-      // through.
-      tracee.interrupt();
-      tracee.resume(PTRACE_CONT, stop->event() == 0 ? stop->signal() : 0);
-    }
-    return std::nullopt;
-  }
-
-  // Where a thread goes on there may be another vdso (restore/vdso.cpp). It is in there for a fraction of a microsecond
-  // only, or on its way home from a dumper that was killed: it goes on for a moment. Never by single steps: if we died
-  // meanwhile the next one would be the program's SIGTRAP.
-  std::optional<Refusal> wait_out_of_vdso(FrozenThread& thread) {
-    // A thread that asks for the time again and again is in there as often as not: many looks, also on a busy machine.
-    constexpr int kLooks = 100;
-    constexpr std::int64_t kPatienceNs = 40'000'000, kMostPatienceNs = 1'000'000'000;
-    constexpr long kMomentNs = 10'000, kMostMomentNs = 5'000'000;
-    timespec moment{0, kMomentNs};
-    const Tracee tracee(thread.tid);
-    const std::int64_t begin_ns = clock_ns(CLOCK_MONOTONIC);
-    int looks = 0;
-    for (std::uint64_t before = 0; thread.tid != 0; ++looks) {
-      thread.present = tracee.registers();
-      const std::uint64_t at = thread.present.rip;
-      if (process_.stopped_by != 0 || at - vdso_.start >= vdso_.bytes) break;
-      const std::int64_t patience_ns = looks < kLooks ? kMostPatienceNs : kPatienceNs;
-      if (clock_ns(CLOCK_MONOTONIC) - begin_ns > patience_ns) break;
-      // It may have to wait for a processor.
-      moment.tv_nsec = at == before ? std::min(moment.tv_nsec * 2, kMostMomentNs) : kMomentNs;
-      before = at;
-      thread.stopped = false;
-      thread.before.reset();  // it has run since
-      tracee.resume(PTRACE_CONT);
-      ::nanosleep(&moment, nullptr);
-      tracee.interrupt();
-      if (auto refusal = wait_until_stopped(thread)) return refusal;
-    }
-    return std::nullopt;
-  }
-
-  FrozenProcess& process_;
-  LingeringThreads& lingering_;
-  VdsoRange vdso_;
-};
-
-}  // namespace
 
 static void put(FrozenThread& thread, const Registers& registers) {
   Tracee(thread.tid).set_registers(registers);
@@ -258,7 +90,7 @@ static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree
 // Parents before children: a parent in vfork() can't stop before its child has gone on to execve() or its end.
 static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
   FrozenProcess& process = tree.processes.emplace_back(pid);
-  auto refusal = ProcessFreezer(process, tree.still.lingering).freeze();
+  auto refusal = stop_process(process, tree.still.lingering);
   if (refusal || !process.threads.empty()) return refusal;
   tree.processes.pop_back();
   if (const auto stat = try_read_text(proc_path(pid, "stat")); stat && parse_task_stat(*stat).state == 'Z')

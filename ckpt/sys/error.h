@@ -2,6 +2,8 @@
 // expect ("this process can't be moved") are values, see Refusal.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cerrno>
 #include <stdexcept>
 #include <string>
@@ -28,6 +30,7 @@ struct Refusal {
   // Paths: all that is in the way is that these files are others where it is to be restored, and a dump could take them
   // along (DumpOptions::carry).
   std::vector<std::string> differing = {};
+  pid_t tracer = 0;  // this process is in the way, which traces a part of the tree
 };
 
 // Throws SystemError with the present errno when `result` is negative, else returns it.

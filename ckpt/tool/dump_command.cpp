@@ -1,4 +1,6 @@
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -7,6 +9,7 @@
 
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/fd_stream.h"
+#include "ckpt/tool/beside.h"
 #include "ckpt/tool/commands.h"
 #include "ckpt/tool/image_file.h"
 #include "ckpt/tool/inside.h"
@@ -20,8 +23,8 @@ namespace {
 class Dumper {
  public:
   // `reaper`: of the tree's orphans, 0: nobody of ours.
-  Dumper(const DumpArguments& arguments, pid_t pid, pid_t reaper, bool own_ipc)
-      : arguments_(arguments), pid_(pid), reaper_(reaper), timing_(arguments.timing) {
+  Dumper(const DumpArguments& arguments, Beside& beside, pid_t pid, pid_t reaper, bool own_ipc)
+      : arguments_(arguments), beside_(beside), pid_(pid), reaper_(reaper), timing_(arguments.timing) {
     options_.locks = true;
     options_.network_names = true;
     options_.terminal = true;
@@ -31,22 +34,25 @@ class Dumper {
     options_.reaper = reaper;
   }
 
-  // Calls `written` when the image is whole, before the tree ends. A refusal is printed.
-  void run(int fd, const std::function<void()>& written) {
+  // A refusal is printed.
+  void run(int fd) {
     if (const auto obstacle = find_obstacle(pid_, options_)) return refuse(obstacle->reason);
     timing_.phase("check");
     StillWaiting still;
     for (int attempt = 1; attempt <= kAttempts; ++attempt) {
       auto frozen = FrozenTree::freeze(pid_, &still, reaper_);
-      if (const auto* refusal = std::get_if<Refusal>(&frozen)) return refuse(refusal->reason);
+      if (const auto* refusal = std::get_if<Refusal>(&frozen)) {
+        if (refusal->tracer == 0 || !wait_for_last_dump(refusal->tracer)) return refuse(refusal->reason);
+        continue;
+      }
       timing_.phase("freeze");
       FrozenTree& tree = std::get<FrozenTree>(frozen);
       FdSink sink(fd);
       const DumpResult result = dump(tree, sink, options_);
       timing_.phase("dump");
-      if (!result.refused) return finish(tree, result.stats, written);
-      if (!result.refused->passing || attempt == kAttempts) return refuse(result.refused->reason);
+      if (!result.refused) return finish(tree, result.stats);
       still = tree.thaw();
+      if (!result.refused->passing || attempt == kAttempts) return refuse(result.refused->reason);
       const timespec moment{0, attempt * 2'000'000};
       ::nanosleep(&moment, nullptr);
     }
@@ -55,19 +61,31 @@ class Dumper {
  private:
   static constexpr int kAttempts = 10;
 
-  void finish(FrozenTree& tree, const DumpStats& stats, const std::function<void()>& written) {
+  // The tree ends only when the image has its name.
+  void finish(FrozenTree& tree, const DumpStats& stats) {
     if (arguments_.timing) print(stats);
-    written();
+    const bool kept = beside_.done();
     StillWaiting still;
-    if (arguments_.leave_running)
+    if (arguments_.leave_running || !kept)
       still = tree.thaw();
     else
       tree.kill();
     timing_.phase(arguments_.leave_running ? "thaw" : "kill");
+    beside_.leave();
+  }
+
+  // What the last `dump --leave-running` or `restore` has left to see calls out (beside.h) ends when these return: only
+  // it knows how much of their time is left.
+  static bool wait_for_last_dump(pid_t tracer) {
+    if (!runs_our_program(tracer)) return false;
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, tracer, 0)));
+    pollfd ended{process.get(), POLLIN, 0};
+    return !process || ::poll(&ended, 1, -1) == 1;
   }
 
   void refuse(const std::string& reason) const {
     fmt::print(stderr, "drover-ckpt: process {} can't be dumped: {}\n", arguments_.pid, reason);
+    beside_.leave();
   }
   static void print(const DumpStats& stats) {
     fmt::print(stderr, "image {} bytes, pages {} bytes, {} zero pages left out, {} threads, {} waits estimated\n",
@@ -78,6 +96,7 @@ class Dumper {
   }
 
   const DumpArguments& arguments_;
+  Beside& beside_;
   pid_t pid_, reaper_;
   DumpOptions options_;
   Timing timing_;
@@ -87,20 +106,12 @@ class Dumper {
 
 int run_dump(const DumpArguments& arguments) {
   ImageFile file(arguments.image);
-  bool whole = false;
-  if (const auto inside = find_inside(arguments.pid)) {
-    whole = run_inside(*inside, [&](const std::function<void()>& done) {
-      try {
-        Dumper(arguments, inside->pid, 1, inside->own_ipc).run(file.fd(), done);
-      } catch (const std::exception& error) {
-        fmt::print(stderr, "drover-ckpt: {}\n", error.what());
-      }
-    });
-  } else {
-    Dumper(arguments, arguments.pid, 0, arguments.own_ipc).run(file.fd(), [&whole] { whole = true; });
-  }
-  if (whole) file.keep();
-  return whole ? 0 : 1;
+  const auto work = [&](Beside& beside) {
+    const auto inside = find_inside(arguments.pid);
+    if (!inside) return Dumper(arguments, beside, arguments.pid, 0, arguments.own_ipc).run(file.fd());
+    run_inside(*inside, [&] { Dumper(arguments, beside, inside->pid, 1, inside->own_ipc).run(file.fd()); });
+  };
+  return run_beside(work, [&file] { file.keep(); }) ? 0 : 1;
 }
 
 }  // namespace drover

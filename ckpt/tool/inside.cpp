@@ -6,10 +6,8 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <exception>
 
@@ -27,7 +25,7 @@ static bool same_namespace(pid_t pid, const char* name) {
   return !ours || !theirs || ours == theirs;
 }
 
-static bool runs_our_program(pid_t pid) {
+bool runs_our_program(pid_t pid) {
   struct stat ours {
   }, theirs{};
   return ::stat("/proc/self/exe", &ours) == 0 && ::stat(proc_path(pid, "exe").c_str(), &theirs) == 0 &&
@@ -66,36 +64,17 @@ static void enter(const UniqueFd& process, pid_t pid) {
   check(::prctl(PR_SET_DUMPABLE, 1), "PR_SET_DUMPABLE");  // else our own /proc files are root's
 }
 
-static int work_inside(const Inside& inside, const std::function<void(const std::function<void()>&)>& work, int done) {
-  try {
-    const UniqueFd process(check(static_cast<int>(::syscall(SYS_pidfd_open, inside.outside, 0)), "pidfd_open"));
-    enter(process, inside.outside);
-    const pid_t worker = check(::fork(), "fork");  // only children are in the PID namespace
-    if (worker == 0) {
-      work([done] { check(::write(done, "d", 1), "write", "pipe"); });
-      ::_exit(0);
+void run_inside(const Inside& inside, const std::function<void()>& work) {
+  const UniqueFd process(check(static_cast<int>(::syscall(SYS_pidfd_open, inside.outside, 0)), "pidfd_open"));
+  enter(process, inside.outside);
+  if (check(::fork(), "fork") == 0) {
+    try {
+      work();
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "drover-ckpt: {}\n", error.what());
     }
-    while (::waitpid(worker, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "drover-ckpt: {}\n", error.what());
+    ::_exit(0);
   }
-  return 0;
-}
-
-bool run_inside(const Inside& inside, const std::function<void(const std::function<void()>&)>& work) {
-  int ends[2];
-  check(::pipe2(ends, O_CLOEXEC), "pipe");
-  const UniqueFd told(ends[0]);
-  UniqueFd done(ends[1]);
-  const pid_t pid = check(::fork(), "fork");
-  if (pid == 0) ::_exit(work_inside(inside, work, done.get()));
-  done.reset();
-  char byte = 0;
-  const bool is_done = ::read(told.get(), &byte, 1) == 1;
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  return is_done;
 }
 
 }  // namespace drover

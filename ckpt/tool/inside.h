@@ -8,6 +8,9 @@
 
 namespace drover {
 
+// Is it a `drover-ckpt`, the same as we?
+bool runs_our_program(pid_t);
+
 struct Inside {
   pid_t outside = 0;     // the tree's root in our PID namespace
   pid_t pid = 0;         // and in that one, where a `drover-ckpt restore` is PID 1
@@ -17,8 +20,8 @@ struct Inside {
 // Empty if the process is in our own namespaces, or in somebody else's.
 std::optional<Inside> find_inside(pid_t pid);
 
-// Runs `work` in a child process there; false if it did not call `done` before it ended. The namespaces end with
-// the tree, and the child with them: whatever has to be kept must be so before.
-bool run_inside(const Inside&, const std::function<void(const std::function<void()>& done)>& work);
+// Goes there, and runs `work` in a child process, which is all that is in the PID namespace then. The namespaces end
+// with the tree, and the child with them.
+void run_inside(const Inside&, const std::function<void()>& work);
 
 }  // namespace drover

@@ -18,6 +18,7 @@
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 #include "ckpt/tool/attend.h"
+#include "ckpt/tool/beside.h"
 #include "ckpt/tool/commands.h"
 #include "ckpt/tool/timing.h"
 
@@ -41,6 +42,7 @@ static void verify_first(int fd) {
 struct Restored {
   pid_t root = 0;     // 0: the reason has been printed
   UniqueFd terminal;  // the other side of the tree's terminal, if it has been given one
+  StillWaiting still;
 };
 
 // Restores and lets go, as a child of our parent.
@@ -65,13 +67,13 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   for (const std::string& note : tree.notes()) fmt::print(stderr, "drover-ckpt: note: {}\n", note);
   const pid_t root = tree.root();
   UniqueFd terminal = tree.take_terminal();
-  const StillWaiting still = tree.resume();
+  StillWaiting still = tree.resume();
   timing.phase("resume");
-  return {root, std::move(terminal)};
+  return {root, std::move(terminal), std::move(still)};
 }
 
 // A process beside us restores, because it may have to lead a session; then it stays until we end, since its end would
-// hang the session's terminal up.
+// hang the session's terminal up. Else it stays for the threads that need it still (beside.h), whatever becomes of us.
 static Restored restore_beside(const RestoreArguments& arguments, int fd) {
   int ends[2];
   check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
@@ -86,6 +88,12 @@ static Restored restore_beside(const RestoreArguments& arguments, int fd) {
       code = send_terminal(theirs.get(), restored.root, restored.terminal.get()) && restored.root != 0 ? 0 : 1;
       const bool stays = static_cast<bool>(restored.terminal);
       restored.terminal.reset();  // who waits for the tree hangs it up
+      theirs.reset();
+      if (!stays) {
+        ::prctl(PR_SET_PDEATHSIG, 0);
+        leave_terminal();
+      }
+      restored.still.lingering.wait();
       if (stays && ::getppid() == parent) ::pause();
     } catch (const std::exception& error) {
       fmt::print(stderr, "drover-ckpt: {}\n", error.what());
@@ -108,6 +116,7 @@ static int run_init(const RestoreArguments& arguments, int fd, UniqueFd running)
   Restored restored = restore_beside(arguments, fd);
   if (restored.root == 0 || ::write(running.get(), "r", 1) != 1) return 1;
   running.reset();
+  if (arguments.detach) leave_terminal();
   return attend(restored.root, std::move(restored.terminal));
 }
 

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "ckpt/freeze/tree_impl.h"
+
+namespace drover {
+
+// A thread that can run stops within microseconds; one in uninterruptible sleep (a dead NFS server, a vfork parent)
+// never.
+inline constexpr std::int64_t kStopDeadlineNs = 3'000'000'000;
+
+// Stops all threads of `process`, which are found here; those among `lingering` are taken from there. If it has ended
+// there are none. After a refusal those that have stopped are among its threads, too, with the registers that they
+// have.
+std::optional<Refusal> stop_process(FrozenProcess& process, LingeringThreads& lingering);
+
+}  // namespace drover

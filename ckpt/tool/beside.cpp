@@ -1,0 +1,62 @@
+#include "ckpt/tool/beside.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+
+#include "ckpt/sys/error.h"
+
+namespace drover {
+
+static bool receive_byte(int socket) {
+  char byte = 0;
+  ssize_t n = 0;
+  while ((n = ::recv(socket, &byte, 1, 0)) < 0 && errno == EINTR) {
+  }
+  return n == 1;
+}
+
+bool Beside::done() { return ::send(socket_.get(), "d", 1, MSG_NOSIGNAL) == 1 && receive_byte(socket_.get()); }
+
+void Beside::leave() {
+  std::fflush(nullptr);
+  socket_.reset();
+  leave_terminal();
+}
+
+void leave_terminal() {
+  ::setsid();  // fails for who leads a session: it has no terminal of the command's
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  ::close_range(3, ~0U, 0);
+}
+
+bool run_beside(const std::function<void(Beside&)>& work, const std::function<void()>& keep) {
+  int ends[2];
+  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
+  UniqueFd ours(ends[0]), theirs(ends[1]);
+  if (check(::fork(), "fork") == 0) {
+    ours.reset();
+    try {
+      Beside beside(std::move(theirs));
+      work(beside);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "drover-ckpt: {}\n", error.what());
+    }
+    ::_exit(0);
+  }
+  theirs.reset();
+  bool kept = false;
+  while (receive_byte(ours.get())) {
+    keep();
+    kept = ::send(ours.get(), "k", 1, MSG_NOSIGNAL) == 1;
+  }
+  return kept;
+}
+
+}  // namespace drover
