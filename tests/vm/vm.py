@@ -225,9 +225,9 @@ with tempfile.TemporaryDirectory(dir=options.cache) as folder:
     machine = Machine(os.path.abspath(options.cache), os.path.abspath(folder))
     machine.make_root()
     if options.ctest:
-        for name, command, limit_s, workplace in list_tests(options.build, options.ctest):
+        for name, command, limit_s, start_in in list_tests(options.build, options.ctest):
             names.append(name)
-            machine.add_command(name, command, limit_s, workplace)
+            machine.add_command(name, command, limit_s, start_in)
     else:
         names.append(os.path.basename(options.command[0]))
         machine.add_command(names[0], options.command, options.limit)
