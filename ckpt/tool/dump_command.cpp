@@ -42,7 +42,8 @@ class Dumper {
     for (int attempt = 1; attempt <= kAttempts; ++attempt) {
       auto frozen = FrozenTree::freeze(pid_, &still, reaper_);
       if (const auto* refusal = std::get_if<Refusal>(&frozen)) {
-        if (refusal->tracer == 0 || !wait_for_last_dump(refusal->tracer)) return refuse(refusal->reason);
+        const bool again = refusal->tracer != 0 && attempt < kAttempts;
+        if (!again || !wait_for_last_dump(refusal->tracer)) return refuse(refusal->reason);
         continue;
       }
       timing_.phase("freeze");
