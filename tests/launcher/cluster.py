@@ -54,7 +54,11 @@ class ClusterTest(unittest.TestCase):
         if self._outcome and any(error for _, error in getattr(self._outcome, "errors", [])):
             print(f"kept: {self.directory}; repeat with: {' '.join(sys.argv)} {self.id().split('.', 1)[1]}", file=sys.stderr)
         else:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            for _ in range(100):
+                shutil.rmtree(self.directory, ignore_errors=True)
+                if not self.directory.exists():
+                    break
+                time.sleep(0.01)  # who is just being killed has written into it
 
     def drover(self, *arguments, stdin=b"", env=None, check=None):
         result = subprocess.run([self.drover_path, *map(str, arguments)], input=stdin, capture_output=True, timeout=2 * DEADLINE,
