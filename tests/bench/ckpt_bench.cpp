@@ -1,5 +1,5 @@
 // How long a program stands still for dump and restore, against what the same bytes cost at least: ckpt_bench
-// HEARTBEAT. JSON on standard output, medians of 7. Needs room for two images of 1 GiB in /dev/shm. Run it on a quiet
+// HEARTBEAT [CASE [RUNS]]. JSON on standard output, medians of RUNS (7); one case alone, without floors. Needs room for two images of 1 GiB in /dev/shm. Run it on a quiet
 // machine.
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -203,10 +203,10 @@ void run_streamed(const char* heartbeat, const Case& what, int answer) {
   for (const int fd : {ends[0], ends[1], go[0], go[1]}) ::close(fd);
 }
 
-json measure(const char* heartbeat, const Case& what) {
+json measure(const char* heartbeat, const Case& what, int runs) {
   std::vector<double> downtimes;
   Outcome last;
-  for (int run = 0; run < kRuns; ++run) {
+  for (int run = 0; run < runs; ++run) {
     int answers[2];
     check(::pipe2(answers, O_CLOEXEC), "pipe");
     if (what.streamed)
@@ -276,8 +276,9 @@ json measure_floors() {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 2) {
-    fmt::print(stderr, "usage: ckpt_bench HEARTBEAT-PROGRAM\n");
+  const int runs = argc == 4 ? std::atoi(argv[3]) : kRuns;
+  if (argc < 2 || argc > 4 || runs < 1) {
+    fmt::print(stderr, "usage: ckpt_bench HEARTBEAT-PROGRAM [CASE [RUNS]]\n");
     return 2;
   }
   if (::geteuid() != 0) {
@@ -291,10 +292,19 @@ int main(int argc, char** argv) try {
                         {"1 GiB random, streamed", 1, 1024, "random", true},
                         {"1 GiB, 90 % zeros", 1, 1024, "zero90", false},
                         {"1 GiB, 90 % untouched", 1, 1024, "untouched90", false}};
+  if (argc > 2) {
+    for (const Case& one : cases)
+      if (std::string_view(one.name) == argv[2]) {
+        fmt::print("{}\n", measure(argv[1], one, runs).dump(2));
+        return 0;
+      }
+    fmt::print(stderr, "ckpt_bench: no case \"{}\"\n", argv[2]);
+    return 2;
+  }
   json all{{"kernel", try_read_text("/proc/sys/kernel/osrelease").value_or("")}, {"floors_of_1_gib", measure_floors()}};
   const double sum = all["floors_of_1_gib"]["sum_ms"];
   for (const Case& one : cases) {
-    json result = measure(argv[1], one);
+    json result = measure(argv[1], one, runs);
     if (std::string_view(one.fill) == "random" && one.mib != 0)
       result["of_floors"] = result["downtime_ms"].get<double>() / sum;
     all["cases"].push_back(std::move(result));
