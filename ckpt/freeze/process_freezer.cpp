@@ -1,8 +1,10 @@
 #include "ckpt/freeze/process_freezer.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/kcmp.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +23,12 @@ namespace drover {
 static constexpr std::int64_t kSettleDeadlineNs = 100'000'000;
 
 namespace {
+
+int half_of_the_descriptors() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 1 << 16) / 2);
+}
 
 // Stops one process: seizes threads until none is new, since a running thread makes others meanwhile.
 class ProcessFreezer {
@@ -73,11 +81,22 @@ class ProcessFreezer {
       FrozenThread& thread = fresh.emplace_back();
       thread.tid = tid;
       thread.before = observe_sleeper(process_.pid, tid);
+      open_files(thread);
     }
     for (FrozenThread& thread : fresh) {
       if (auto refusal = seize(thread)) return refusal;
     }
     return std::nullopt;
+  }
+
+  void open_files(FrozenThread& thread) const {
+    const auto open = [&](const char* name) {
+      const auto path = fmt::format("/proc/{}/task/{}/{}", process_.pid, thread.tid, name);
+      UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+      return file.get() < most_files_ ? std::move(file) : UniqueFd();
+    };
+    thread.files.children = open("children");
+    if (thread.files.children) thread.files.status = open("status");
   }
 
   std::optional<Refusal> seize(FrozenThread& thread) {
@@ -88,13 +107,13 @@ class ProcessFreezer {
       thread.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
       thread.deadline_ns = stopped->deadline_ns;
       if (stopped->group_stopped_by != 0) process_.stopped_by = stopped->group_stopped_by;
-      process_.threads.push_back(thread);
+      process_.threads.push_back(std::move(thread));
       return std::nullopt;
     }
     const int error = Tracee(tid).seize(kFreezeOptions);
     if (error == ESRCH || (error != 0 && is_exiting(tid))) return std::nullopt;
     if (error != 0) return why_not(tid, error);
-    process_.threads.push_back(thread);
+    process_.threads.push_back(std::move(thread));
     Tracee(tid).interrupt();
     return std::nullopt;
   }
@@ -182,6 +201,7 @@ class ProcessFreezer {
   FrozenProcess& process_;
   LingeringThreads& lingering_;
   VdsoRange vdso_;
+  const int most_files_ = half_of_the_descriptors();
 };
 
 }  // namespace

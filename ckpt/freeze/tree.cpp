@@ -31,8 +31,11 @@ static void put(FrozenThread& thread, const Registers& registers) {
 }
 
 const TaskStatus& status_of(const FrozenProcess& process, const FrozenThread& thread) {
-  if (!thread.status)
-    thread.status = parse_task_status(read_record(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
+  if (!thread.status) {
+    const auto text = thread.files.status ? try_read_record(thread.files.status.get()) : std::nullopt;
+    thread.status = parse_task_status(
+        text ? *text : read_record(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
+  }
   return *thread.status;
 }
 
@@ -104,6 +107,21 @@ static bool is_known(pid_t pid, const FrozenTree::Impl& tree) {
                      [pid](const FrozenProcess& p) { return p.pid == pid; });
 }
 
+static std::vector<pid_t> children_of(pid_t pid, const FrozenTree::Impl& tree) {
+  const auto process = std::find_if(tree.processes.begin(), tree.processes.end(),
+                                    [pid](const FrozenProcess& known) { return known.pid == pid; });
+  if (process == tree.processes.end()) return list_children(pid);
+  std::vector<pid_t> children;
+  for (const FrozenThread& thread : process->threads) {
+    const auto text = thread.files.children
+                          ? try_read_record(thread.files.children.get())
+                          : try_read_text(fmt::format("/proc/{}/task/{}/children", pid, thread.tid));
+    if (!text) continue;  // it has been killed
+    for (const pid_t child : parse_children(*text)) children.push_back(child);
+  }
+  return children;
+}
+
 // A stopped process makes no more children, but a subreaper and `reaper` get some while others still end: so a tree of
 // several is looked through again until nobody is new.
 static std::optional<Refusal> stop_processes(pid_t root, pid_t reaper, FrozenTree::Impl& tree) {
@@ -113,7 +131,7 @@ static std::optional<Refusal> stop_processes(pid_t root, pid_t reaper, FrozenTre
   if (tree.processes.empty()) return Refusal{fmt::format("there is no process {}", root)};
   for (bool found = true; found;) {
     found = false;
-    for (const pid_t pid : list_tree(root, reaper)) {
+    for (const pid_t pid : list_tree(root, reaper, [&](pid_t pid) { return children_of(pid, tree); })) {
       if (is_known(pid, tree) || ::access(proc_path(pid, "task").c_str(), F_OK) != 0) continue;
       found = true;
       if (auto refusal = stop_one(pid, tree)) return refusal;

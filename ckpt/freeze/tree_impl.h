@@ -15,11 +15,18 @@
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/uapi.h"
+#include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
 // Of every thread, but where dump/seccomp.cpp adds to them.
 inline constexpr unsigned kFreezeOptions = 1;  // PTRACE_O_TRACESYSGOOD
+
+// Files of a thread under /proc, opened while it runs: to find one takes longer than to read it. Not open where there
+// are too many.
+struct ThreadFiles {
+  UniqueFd children, status;
+};
 
 struct FrozenThread {
   pid_t tid = 0;
@@ -32,6 +39,7 @@ struct FrozenThread {
   std::optional<WaitState> wait;
   uapi::RseqConfiguration rseq{};  // address 0: not registered
   std::optional<LastRun> before;
+  ThreadFiles files;
   mutable std::optional<TaskStatus> status;  // read once: status_of()
 };
 

@@ -14,6 +14,12 @@ namespace drover {
 
 std::vector<pid_t> list_threads(pid_t pid) { return list_numbers(proc_path(pid, "task")); }
 
+std::vector<pid_t> parse_children(std::string_view text) {
+  std::vector<pid_t> children;
+  while (const auto child = to_number(next_word(text))) children.push_back(static_cast<pid_t>(*child));
+  return children;
+}
+
 std::vector<pid_t> list_children(pid_t pid) {
   std::vector<pid_t> children, threads;
   try {
@@ -26,8 +32,7 @@ std::vector<pid_t> list_children(pid_t pid) {
   for (const pid_t tid : threads) {
     // CONFIG_PROC_CHILDREN; exact only while the tree is stopped (proc_tid_children(5)).
     const auto text = try_read_text_at(tasks.get(), fmt::format("{}/children", tid));
-    std::string_view rest = text ? std::string_view(*text) : std::string_view();
-    while (const auto child = to_number(next_word(rest))) children.push_back(static_cast<pid_t>(*child));
+    for (const pid_t child : parse_children(text ? *text : std::string_view())) children.push_back(child);
   }
   return children;
 }
@@ -43,11 +48,11 @@ static void add_orphans(pid_t reaper, std::vector<pid_t>& tree) {
   }
 }
 
-std::vector<pid_t> list_tree(pid_t root, pid_t reaper) {
+std::vector<pid_t> list_tree(pid_t root, pid_t reaper, const std::function<std::vector<pid_t>(pid_t)>& children_of) {
   std::vector<pid_t> tree{root};
   if (reaper != 0) add_orphans(reaper, tree);
   for (std::size_t i = 0; i < tree.size(); ++i) {
-    for (const pid_t child : list_children(tree[i])) tree.push_back(child);
+    for (const pid_t child : children_of(tree[i])) tree.push_back(child);
   }
   return tree;
 }

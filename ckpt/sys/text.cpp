@@ -44,6 +44,19 @@ std::string read_record(const std::string& path) {
   return *std::move(text);
 }
 
+std::optional<std::string> try_read_record(int fd) {
+  std::string text(4096, '\0');
+  for (;;) {
+    const ssize_t n = ::pread(fd, text.data(), text.size(), 0);
+    if (n < 0) return std::nullopt;
+    if (static_cast<std::size_t>(n) < text.size()) {
+      text.resize(static_cast<std::size_t>(n));
+      return text;
+    }
+    text.resize(text.size() * 2);
+  }
+}
+
 std::optional<std::string> try_read_text(const std::string& path) { return read_whole(path); }
 
 std::optional<std::string> try_read_text_at(int directory, const std::string& path) {

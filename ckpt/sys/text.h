@@ -16,6 +16,8 @@ namespace drover {
 std::string read_text(const std::string& path);
 // Of one that the kernel writes in one piece (single_open()), such as status and stat: a short read is its end.
 std::string read_record(const std::string& path);
+// The same through a descriptor that was opened beforehand, as it is now; empty if it can't be read.
+std::optional<std::string> try_read_record(int fd);
 // The same as read_text(), empty if it can't be read.
 std::optional<std::string> try_read_text(const std::string& path);
 // The same below an open directory: looking up /proc/PID/task/TID takes longer than reading what is there.

@@ -26,6 +26,7 @@
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
+#include "ckpt/sys/working_memory.h"
 
 using namespace drover;
 using nlohmann::json;
@@ -128,6 +129,7 @@ template <class Work>
 pid_t in_child(int answer, Work work) {
   const pid_t pid = check(::fork(), "fork");
   if (pid != 0) return pid;
+  prepare_working_memory();
   Outcome outcome;
   try {
     outcome.image_bytes = work();

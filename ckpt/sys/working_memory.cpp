@@ -1,0 +1,28 @@
+#include "ckpt/sys/working_memory.h"
+
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+
+namespace drover {
+
+void prepare_working_memory(std::size_t bytes) {
+  constexpr int kMostFromHeap = 32 << 20;  // larger values are refused (mallopt(3), HEAP_MAX_SIZE / 2)
+  constexpr int kKept = 64 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, kMostFromHeap);
+  ::mallopt(M_TRIM_THRESHOLD, kKept);
+  ::mallopt(M_ARENA_MAX, 1);
+  void* block = ::malloc(bytes);
+  if (block == nullptr) return;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<std::uintptr_t>(block) + page - 1) & ~(page - 1);
+  const auto end = (reinterpret_cast<std::uintptr_t>(block) + bytes) & ~(page - 1);
+  // Linux >= 5.14; on an older one the pages come one by one, as they would have.
+  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE);
+  ::free(block);
+}
+
+}  // namespace drover
