@@ -20,10 +20,10 @@ void AreaLists::read(pid_t pid, Lists& lists) {
   keep(lists.policies, [pid] { return parse_numa_maps(try_read_text(proc_path(pid, "numa_maps")).value_or("")); });
 }
 
-AreaLists::AreaLists(std::span<const pid_t> processes, bool beside) : beside_(beside) {
-  if (!beside) return;
+AreaLists::AreaLists(std::span<const pid_t> processes, BackgroundCall* beside) : beside_(beside) {
+  if (beside == nullptr) return;
   for (const pid_t pid : processes) lists_[pid];
-  reading_.start([this, order = std::vector(processes.begin(), processes.end())] {
+  beside->start([this, order = std::vector(processes.begin(), processes.end())] {
     for (const pid_t pid : order) {
       if (enough_) return;
       read(pid, lists_.find(pid)->second);
@@ -31,10 +31,13 @@ AreaLists::AreaLists(std::span<const pid_t> processes, bool beside) : beside_(be
   });
 }
 
-AreaLists::~AreaLists() { enough_ = true; }
+AreaLists::~AreaLists() {
+  enough_ = true;
+  if (beside_ != nullptr) beside_->wait();
+}
 
 std::vector<Mapping> AreaLists::take_areas(pid_t pid) {
-  if (!beside_) read(pid, lists_[pid]);
+  if (beside_ == nullptr) read(pid, lists_[pid]);
   return lists_.at(pid).areas.get_future().get();
 }
 

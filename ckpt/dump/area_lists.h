@@ -19,9 +19,9 @@ namespace drover {
 
 class AreaLists {
  public:
-  // `beside`: begins at once, with the first of `processes`; else each is asked for when it is taken. Until then no
+  // `beside`: it begins at once, with the first of `processes`; null: each is asked for when it is taken. Until then no
   // area of ours may be among them.
-  AreaLists(std::span<const pid_t> processes, bool beside);
+  AreaLists(std::span<const pid_t> processes, BackgroundCall* beside);
   AreaLists(const AreaLists&) = delete;
   ~AreaLists();
 
@@ -37,10 +37,9 @@ class AreaLists {
   };
   static void read(pid_t, Lists&);
 
-  bool beside_;
+  BackgroundCall* beside_;
   std::map<pid_t, Lists> lists_;
   std::atomic<bool> enough_ = false;
-  BackgroundCall reading_;  // last: it ends before what it uses
 };
 
 }  // namespace drover

@@ -164,14 +164,13 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   const auto sharing = find_sharing(pids);
   // First: what is under way ends, and changes what the rest looks at.
   if (auto refusal = settle_aio(frozen, sharing, tree.aio)) return refusal;
-  constexpr std::size_t kManyThreads = 16;
   std::vector<pid_t> with_memory;
   std::size_t threads = 0;
   for (std::size_t i = 0; i < pids.size(); ++i) {
     if (sharing[i].memory == 0) with_memory.push_back(pids[i]);
     threads += frozen.processes[i].threads.size();
   }
-  AreaLists areas(with_memory, threads >= kManyThreads);
+  AreaLists areas(with_memory, threads >= kManyThreads ? &frozen.beside : nullptr);
   if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, true, sharing), tree.files))
     return refusal;
   if (auto refusal = collect_terminals(tree.files)) return refusal;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +33,8 @@ static void put(FrozenThread& thread, const Registers& registers) {
 
 const TaskStatus& status_of(const FrozenProcess& process, const FrozenThread& thread) {
   if (!thread.status) {
-    const auto text = thread.files.status ? try_read_record(thread.files.status.get()) : std::nullopt;
+    const UniqueFd file = std::move(thread.files.status);
+    const auto text = file ? try_read_record(file.get()) : std::nullopt;
     thread.status = parse_task_status(
         text ? *text : read_record(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
   }
@@ -147,6 +149,11 @@ static std::optional<Refusal> stop_processes(pid_t root, pid_t reaper, FrozenTre
   return std::nullopt;
 }
 
+static std::size_t count_threads(pid_t pid) {
+  struct stat task {};  // a link for each of them, and two (proc_task_getattr())
+  return ::stat(proc_path(pid, "task").c_str(), &task) == 0 && task.st_nlink > 2 ? task.st_nlink - 2 : 0;
+}
+
 std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* still, pid_t reaper) {
   // What is asked once and remembered is asked now, while the program still runs. The clocks: before anybody unshares.
   read_host_clocks();
@@ -155,7 +162,11 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
   FrozenTree tree(std::make_unique<Impl>());
   Impl& impl = *tree.impl_;
   if (still != nullptr) impl.still = std::move(*still);
+  if (count_threads(root) >= kManyThreads) impl.beside.prepare();
   auto refusal = stop_processes(root, reaper, impl);
+  for (FrozenProcess& process : impl.processes) {
+    for (FrozenThread& thread : process.threads) thread.files.children.reset();
+  }
   impl.frozen_at = read_host_clocks();
   impl.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
   // Also if we give up: what the stop has interrupted must not be seen.

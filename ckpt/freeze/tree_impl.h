@@ -12,6 +12,7 @@
 #include "ckpt/freeze/remote_memory.h"
 #include "ckpt/freeze/tree.h"
 #include "ckpt/image/state/thread.h"
+#include "ckpt/sys/background_call.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/uapi.h"
@@ -21,6 +22,9 @@ namespace drover {
 
 // Of every thread, but where dump/seccomp.cpp adds to them.
 inline constexpr unsigned kFreezeOptions = 1;  // PTRACE_O_TRACESYSGOOD
+
+// From so many on a look at a tree is worth a second thread of ours.
+inline constexpr std::size_t kManyThreads = 16;
 
 // Files of a thread under /proc, opened while it runs: to find one takes longer than to read it. Not open where there
 // are too many.
@@ -39,7 +43,7 @@ struct FrozenThread {
   std::optional<WaitState> wait;
   uapi::RseqConfiguration rseq{};  // address 0: not registered
   std::optional<LastRun> before;
-  ThreadFiles files;
+  mutable ThreadFiles files;
   mutable std::optional<TaskStatus> status;  // read once: status_of()
 };
 
@@ -60,6 +64,7 @@ struct FrozenTree::Impl {
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;
   StillWaiting still;  // of the time before
+  BackgroundCall beside;  // for whoever looks at a tree of many threads; last, it ends before what it uses
 };
 
 }  // namespace drover

@@ -19,7 +19,7 @@ BackgroundCall::~BackgroundCall() {
 
 void BackgroundCall::start(std::function<void()> call) {
   wait();
-  if (!thread_.joinable()) make();
+  prepare();
   if (!thread_.joinable()) return call();
   {
     const std::lock_guard lock(mutex_);
@@ -34,7 +34,8 @@ void BackgroundCall::wait() {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-void BackgroundCall::make() {
+void BackgroundCall::prepare() {
+  if (thread_.joinable()) return;
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);

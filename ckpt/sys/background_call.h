@@ -16,6 +16,9 @@ class BackgroundCall {
   BackgroundCall& operator=(const BackgroundCall&) = delete;
   ~BackgroundCall();  // waits; what the last call threw is lost
 
+  // Makes the thread. A new one may have to wait for a processor for milliseconds where an old one is woken on an idle
+  // one.
+  void prepare();
   // Waits for the one before, as wait() does. Where no thread can be made the call is made at once. Signals are blocked
   // in it: they are for the thread that starts it.
   void start(std::function<void()> call);
@@ -24,7 +27,6 @@ class BackgroundCall {
 
  private:
   void run();
-  void make();
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -59,6 +59,8 @@ std::vector<Mapping> parse_maps(std::string_view text) {
 }
 
 static void parse_detail(std::string_view line, Mapping& area) {
+  // There are two dozen of these for every area.
+  if (std::string_view("KPSV").find(line.front()) == std::string_view::npos) return;
   const auto key = next_word(line);
   if (key == "VmFlags:") {
     const auto begin = line.find_first_not_of(' ');
