@@ -35,8 +35,8 @@ const TaskStatus& status_of(const FrozenProcess& process, const FrozenThread& th
   if (!thread.status) {
     const UniqueFd file = std::move(thread.files.status);
     const auto text = file ? try_read_record(file.get()) : std::nullopt;
-    thread.status = parse_task_status(
-        text ? *text : read_record(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
+    thread.status =
+        parse_task_status(text ? *text : read_record(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
   }
   return *thread.status;
 }
@@ -115,9 +115,8 @@ static std::vector<pid_t> children_of(pid_t pid, const FrozenTree::Impl& tree) {
   if (process == tree.processes.end()) return list_children(pid);
   std::vector<pid_t> children;
   for (const FrozenThread& thread : process->threads) {
-    const auto text = thread.files.children
-                          ? try_read_record(thread.files.children.get())
-                          : try_read_text(fmt::format("/proc/{}/task/{}/children", pid, thread.tid));
+    const auto text = thread.files.children ? try_read_record(thread.files.children.get())
+                                            : try_read_text(fmt::format("/proc/{}/task/{}/children", pid, thread.tid));
     if (!text) continue;  // it has been killed
     for (const pid_t child : parse_children(*text)) children.push_back(child);
   }

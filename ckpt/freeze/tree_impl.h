@@ -63,7 +63,7 @@ struct FrozenTree::Impl {
   HostClocks frozen_at;
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;
-  StillWaiting still;  // of the time before
+  StillWaiting still;     // of the time before
   BackgroundCall beside;  // for whoever looks at a tree of many threads; last, it ends before what it uses
 };
 

@@ -16,7 +16,7 @@ std::vector<pid_t> list_threads(pid_t pid) { return list_numbers(proc_path(pid, 
 
 std::vector<pid_t> parse_children(std::string_view text) {
   std::vector<pid_t> children;
-  while (const auto child = to_number(next_word(text))) children.push_back(static_cast<pid_t>(*child));
+  while (const pid_t child = static_cast<pid_t>(to_number(next_word(text)).value_or(0))) children.push_back(child);
   return children;
 }
 

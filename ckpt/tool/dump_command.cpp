@@ -9,6 +9,7 @@
 
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/fd_stream.h"
+#include "ckpt/sys/working_memory.h"
 #include "ckpt/tool/beside.h"
 #include "ckpt/tool/commands.h"
 #include "ckpt/tool/image_file.h"
@@ -106,6 +107,7 @@ class Dumper {
 }  // namespace
 
 int run_dump(const DumpArguments& arguments) {
+  prepare_working_memory();
   ImageFile file(arguments.image);
   const auto work = [&](Beside& beside) {
     const auto inside = find_inside(arguments.pid);

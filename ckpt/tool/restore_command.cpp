@@ -17,6 +17,7 @@
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
+#include "ckpt/sys/working_memory.h"
 #include "ckpt/tool/attend.h"
 #include "ckpt/tool/beside.h"
 #include "ckpt/tool/commands.h"
@@ -169,6 +170,7 @@ static bool may_restore_here() {
 }
 
 int run_restore(const RestoreArguments& arguments) {
+  prepare_working_memory();
   const UniqueFd image = open_image(arguments.image);
   verify_first(image.get());
   block_signals();

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "ckpt/sys/tasks.h"
 #include "runtime/load/pid_stat.h"
 #include "runtime/load/text_fields.h"
 

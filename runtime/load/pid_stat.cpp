@@ -58,13 +58,4 @@ std::optional<ThreadSchedule> parse_thread_schedule(std::string_view text) {
   return ThreadSchedule{number(running), number(waiting)};
 }
 
-std::vector<pid_t> parse_children(std::string_view text) {
-  std::vector<pid_t> out;
-  auto line = take_line(text);
-  if (!line) return out;
-  for (std::string_view word = take_word(*line); !word.empty(); word = take_word(*line))
-    if (const auto pid = number<pid_t>(word, 0); pid > 0) out.push_back(pid);
-  return out;
-}
-
 }  // namespace drover

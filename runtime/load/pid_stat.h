@@ -33,7 +33,4 @@ struct ThreadSchedule {
 };
 std::optional<ThreadSchedule> parse_thread_schedule(std::string_view text);
 
-// /proc/PID/task/TID/children: "12 34 ".
-std::vector<pid_t> parse_children(std::string_view text);
-
 }  // namespace drover

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/working_memory.h"
 #include "runtime/migrate/fault.h"
 #include "runtime/migrate/register.h"
 #include "runtime/shepherd/worker_parts.h"
@@ -44,6 +45,7 @@ void see_out(StillWaiting still, Connection& init) {
 template <class Work>
 [[noreturn]] void run_worker(WorkerTask task, const char* name, Work&& work) {
   try {
+    prepare_working_memory();
     ::signal(SIGPIPE, SIG_IGN);
     ::prctl(PR_SET_NAME, name);
     arm_faults(task.node_dir);

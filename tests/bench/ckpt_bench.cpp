@@ -1,6 +1,6 @@
 // How long a program stands still for dump and restore, against what the same bytes cost at least: ckpt_bench
-// HEARTBEAT [CASE [RUNS]]. JSON on standard output, medians of RUNS (7); one case alone, without floors. Needs room for two images of 1 GiB in /dev/shm. Run it on a quiet
-// machine.
+// HEARTBEAT [CASE [RUNS]]. JSON on standard output, medians of RUNS (7); one case alone, without floors. Needs room for
+// two images of 1 GiB in /dev/shm. Run it on a quiet machine.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>

@@ -53,11 +53,5 @@ TEST(ThreadSchedule, Parses) {
   EXPECT_FALSE(parse_thread_schedule(""));
 }
 
-TEST(Children, Parse) {
-  EXPECT_EQ(parse_children("12 340 5 "), (std::vector<pid_t>{12, 340, 5}));
-  EXPECT_TRUE(parse_children("").empty());
-  EXPECT_TRUE(parse_children("x -3 0").empty());
-}
-
 }  // namespace
 }  // namespace drover

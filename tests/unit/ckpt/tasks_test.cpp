@@ -1,0 +1,63 @@
+#include "ckpt/sys/tasks.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "ckpt/sys/text.h"
+#include "ckpt/sys/unique_fd.h"
+#include "ckpt/sys/working_memory.h"
+
+namespace drover {
+
+TEST(Tasks, ReadsTheChildrenOfAThread) {
+  EXPECT_EQ(parse_children("4711 4712 99 "), (std::vector<pid_t>{4711, 4712, 99}));
+  EXPECT_TRUE(parse_children("").empty());
+  EXPECT_TRUE(parse_children("x -3 0").empty());
+}
+
+TEST(Tasks, ListsParentsBeforeChildrenFromWhoeverKnowsThem) {
+  const auto children_of = [](pid_t pid) {
+    if (pid == 10) return std::vector<pid_t>{20, 21};
+    if (pid == 20) return std::vector<pid_t>{30};
+    return std::vector<pid_t>{};
+  };
+  EXPECT_EQ(list_tree(10, 0, children_of), (std::vector<pid_t>{10, 20, 21, 30}));
+}
+
+TEST(Text, AnOpenRecordIsReadAsItIsNow) {
+  char path[] = "/tmp/drover-record-XXXXXX";
+  const UniqueFd file(::mkstemp(path));
+  ::unlink(path);
+  ASSERT_EQ(::pwrite(file.get(), "one", 3, 0), 3);
+  EXPECT_EQ(try_read_record(file.get()), "one");
+  const std::string longer(10'000, 'x');
+  ASSERT_EQ(::pwrite(file.get(), longer.data(), longer.size(), 0), static_cast<ssize_t>(longer.size()));
+  EXPECT_EQ(try_read_record(file.get()), longer);
+  EXPECT_FALSE(try_read_record(-1));
+}
+
+// In a process of its own: malloc() can't be put back.
+TEST(WorkingMemory, IsThereBeforeItIsUsed) {
+  const auto work = [] {
+    constexpr std::size_t kBytes = std::size_t{3} << 20;
+    prepare_working_memory(kBytes + (std::size_t{1} << 20));
+    const auto* block = static_cast<const char*>(std::malloc(kBytes));
+    const auto begin = (reinterpret_cast<std::uintptr_t>(block) + 4095) & ~std::uintptr_t{4095};
+    std::vector<unsigned char> present((kBytes - 4096) / 4096);
+    if (::mincore(reinterpret_cast<void*>(begin), present.size() * 4096, present.data()) != 0) std::_Exit(2);
+    for (const unsigned char page : present)
+      if ((page & 1) == 0) std::_Exit(1);
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(work(), testing::ExitedWithCode(0), "");
+}
+
+}  // namespace drover
