@@ -22,17 +22,40 @@ std::optional<double> ratio(std::string_view quota, std::string_view period) {
   return part > 0 && whole > 0 ? std::optional(part / whole) : std::nullopt;
 }
 
-// The quota of `path` below the mount point and of each group above it.
-std::optional<double> smallest_quota(const std::string& mount, std::string path, bool v2) {
-  const ProcDir files(mount);
-  std::optional<double> smallest;
+// Calls visit("/a/b/c"), visit("/a/b"), visit("/a"), visit("").
+template <class Visit>
+void for_each_level(std::string path, Visit visit) {
   for (;; path.erase(path.rfind('/'))) {
-    const auto quota =
-        v2 ? parse_cpu_max(files.read(path + "/cpu.max"))
-           : parse_cfs_quota(files.read(path + "/cpu.cfs_quota_us"), files.read(path + "/cpu.cfs_period_us"));
-    if (quota) smallest = std::min(smallest.value_or(*quota), *quota);
-    if (path.empty() || path.find('/') == std::string::npos) return smallest;
+    visit(path);
+    if (path.empty() || path.find('/') == std::string::npos) return;
   }
+}
+
+std::optional<double> smallest_quota(const Cgroup& group) {
+  const ProcDir files(group.mount);
+  std::optional<double> smallest;
+  for_each_level(group.path, [&](const std::string& path) {
+    const auto quota =
+        group.v2 ? parse_cpu_max(files.read(path + "/cpu.max"))
+                 : parse_cfs_quota(files.read(path + "/cpu.cfs_quota_us"), files.read(path + "/cpu.cfs_period_us"));
+    if (quota) smallest = std::min(smallest.value_or(*quota), *quota);
+  });
+  return smallest;
+}
+
+std::optional<std::uint64_t> limit_at(const ProcDir& files, const std::string& path, bool v2) {
+  if (!v2) return parse_memory_limit(files.read(path + "/memory.limit_in_bytes"));
+  const auto most = parse_memory_limit(files.read(path + "/memory.max"));
+  const auto high = parse_memory_limit(files.read(path + "/memory.high"));  // above it tasks are slowed down
+  return most && high ? std::min(*most, *high) : most ? most : high;
+}
+
+MemoryLimit usage_at(const ProcDir& files, const std::string& path, bool v2, std::uint64_t limit_kib) {
+  std::string text = files.read(path + (v2 ? "/memory.current" : "/memory.usage_in_bytes"));
+  std::string_view rest = text;
+  const std::uint64_t used = rest.empty() ? 0 : number(take_line(rest).value_or(""));
+  const std::uint64_t cache = parse_inactive_file(files.read(path + "/memory.stat"));
+  return {limit_kib, (used - std::min(used, cache)) / 1024};
 }
 
 }  // namespace
@@ -57,21 +80,70 @@ std::string parse_cgroup_path(std::string_view text, std::string_view controller
   return {};
 }
 
-std::optional<double> cpu_quota(const ProcDir& proc) {
+std::vector<Cgroup> find_cgroups(const ProcDir& proc, std::string_view controller) {
   const std::string groups = proc.read("self/cgroup"), mounts = proc.read("self/mounts");
-  std::optional<double> smallest;
+  std::vector<Cgroup> found;
   for (std::string_view rest = mounts; auto line = take_line(rest);) {
     take_word(*line);  // device
     const std::string mount(take_word(*line));
     const std::string_view kind = take_word(*line), options = take_word(*line);
     const bool v2 = kind == "cgroup2";
-    if (!v2 && (kind != "cgroup" || !lists(options, "cpu"))) continue;
-    const std::string path = parse_cgroup_path(groups, v2 ? "" : "cpu");
-    if (path.empty()) continue;
-    const auto quota = smallest_quota(mount, path == "/" ? "" : path, v2);
-    if (quota) smallest = std::min(smallest.value_or(*quota), *quota);
+    if (!v2 && (kind != "cgroup" || !lists(options, controller))) continue;
+    const std::string path = parse_cgroup_path(groups, v2 ? "" : controller);
+    if (!path.empty()) found.push_back({mount, path == "/" ? "" : path, v2});
   }
+  return found;
+}
+
+std::optional<double> cpu_quota(const ProcDir& proc) {
+  std::optional<double> smallest;
+  for (const Cgroup& group : find_cgroups(proc, "cpu"))
+    if (const auto quota = smallest_quota(group)) smallest = std::min(smallest.value_or(*quota), *quota);
   return smallest;
+}
+
+std::optional<std::uint64_t> parse_memory_limit(std::string_view text) {
+  // v1's "no limit": LONG_MAX rounded down to a page, whatever the page's size (page_counter.h, PAGE_COUNTER_MAX).
+  constexpr std::uint64_t kUnlimited = 0x7fff'ffff'ffff'0000;
+  const auto line = take_line(text);
+  const std::uint64_t bytes = line ? number<std::uint64_t>(*line, kUnlimited) : kUnlimited;
+  return bytes < kUnlimited ? std::optional(bytes / 1024) : std::nullopt;
+}
+
+std::uint64_t parse_inactive_file(std::string_view text) {
+  std::uint64_t own = 0;
+  while (auto line = take_line(text)) {
+    const std::string_view name = take_word(*line);
+    if (name == "total_inactive_file") return take_number(*line);
+    if (name == "inactive_file") own = take_number(*line);
+  }
+  return own;
+}
+
+std::optional<MemoryLimit> memory_limit(const std::vector<Cgroup>& groups) {
+  std::optional<MemoryLimit> tightest;
+  for (const Cgroup& group : groups) {
+    const ProcDir files(group.mount);
+    for_each_level(group.path, [&](const std::string& path) {
+      const auto limit_kib = limit_at(files, path, group.v2);
+      if (!limit_kib) return;
+      const MemoryLimit limit = usage_at(files, path, group.v2, *limit_kib);
+      if (!tightest || limit.available_kib() < tightest->available_kib()) tightest = limit;
+    });
+  }
+  return tightest;
+}
+
+Pressures cgroup_pressure(const std::vector<Cgroup>& groups) {
+  Pressures out;
+  for (const Cgroup& group : groups) {
+    if (!group.v2) continue;
+    const ProcDir files(group.mount + group.path);
+    for (std::size_t i = 0; i < kResources; ++i)
+      if (auto pressure = parse_pressure(files.read("{}.pressure", resource_name(static_cast<Resource>(i)))))
+        out[i] = std::move(pressure);
+  }
+  return out;
 }
 
 }  // namespace drover

@@ -1,11 +1,15 @@
-// The CPU quota that a cgroup (v1 or v2) puts on this process: what a container or a batch system gives of a host.
+// What a cgroup (v1 or v2) leaves this process of its host: CPU quota, memory limit and usage, and how long its tasks
+// waited. A container or a batch system gives a node no more than that.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/load/proc_dir.h"
+#include "runtime/load/reading.h"
 
 namespace drover {
 
@@ -19,5 +23,30 @@ std::string parse_cgroup_path(std::string_view text, std::string_view controller
 
 // The smallest quota of this process's cgroup and those above it; empty without one.
 std::optional<double> cpu_quota(const ProcDir& proc = ProcDir("/proc"));
+
+// This process's group in one hierarchy.
+struct Cgroup {
+  std::string mount;  // where the hierarchy is mounted
+  std::string path;   // below it; "" is its root
+  bool v2 = false;
+};
+// In the hierarchies that can hold `controller`: v1's own, and v2's. Found once: a process seldom changes its group.
+std::vector<Cgroup> find_cgroups(const ProcDir& proc, std::string_view controller);
+
+struct MemoryLimit {
+  std::uint64_t limit_kib = 0;
+  std::uint64_t used_kib = 0;  // without file pages that nobody has used lately: the kernel drops those first
+  std::uint64_t available_kib() const { return limit_kib > used_kib ? limit_kib - used_kib : 0; }
+};
+// memory.max or memory.high of v2, memory.limit_in_bytes of v1, in KiB. Empty for "max", for v1's largest value, which
+// means the same, and for text that is none.
+std::optional<std::uint64_t> parse_memory_limit(std::string_view text);
+// memory.stat's inactive_file (v2) or total_inactive_file (v1: the first leaves out the groups below), in bytes.
+std::uint64_t parse_inactive_file(std::string_view text);
+// Of these groups and all above them the limit that leaves least; empty without one.
+std::optional<MemoryLimit> memory_limit(const std::vector<Cgroup>& groups);
+
+// {cpu,io,memory}.pressure of the v2 groups among these.
+Pressures cgroup_pressure(const std::vector<Cgroup>& groups);
 
 }  // namespace drover

@@ -59,6 +59,7 @@ std::optional<SystemStat> parse_system_stat(std::string_view text) {
     if (name == "cpu") seen = true;
     if (name == "ctxt") out.context_switches = take_number(*line);
     if (name == "intr") out.interrupts = take_number(*line);  // the first figure is the sum of all the others
+    if (name == "processes") out.forks = take_number(*line);
     if (name == "procs_running") out.processes_running = take_number(*line);
     if (name == "procs_blocked") out.processes_blocked = take_number(*line);
     if (name.size() <= 3 || name.substr(0, 3) != "cpu" || !all_digits(name.substr(3))) continue;
@@ -123,8 +124,8 @@ std::optional<MemInfo> parse_meminfo(std::string_view text) {
   return out;
 }
 
-std::optional<std::uint64_t> parse_disk_sectors(std::string_view text) {
-  std::uint64_t sectors = 0;
+std::optional<DiskSectors> parse_disk_sectors(std::string_view text) {
+  DiskSectors sectors;
   bool seen = false;
   std::string_view disk;  // the last whole one: its partitions follow it
   while (auto line = take_line(text)) {
@@ -136,11 +137,11 @@ std::optional<std::uint64_t> parse_disk_sectors(std::string_view text) {
     seen = true;
     take_word(*line);  // reads completed
     take_word(*line);  // reads merged
-    const std::uint64_t read = take_number(*line);
+    sectors.read += take_number(*line);
     take_word(*line);  // milliseconds reading
     take_word(*line);  // writes completed
     take_word(*line);  // writes merged
-    sectors += read + take_number(*line);
+    sectors.written += take_number(*line);
   }
   if (!seen) return std::nullopt;
   return sectors;

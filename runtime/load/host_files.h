@@ -25,6 +25,7 @@ struct SystemStat {
   std::map<unsigned, CpuTimes> cpus;  // by PU number; CPUs that are offline are missing
   std::uint64_t interrupts = 0;       // since boot
   std::uint64_t context_switches = 0;
+  std::uint64_t forks = 0;              // processes and threads begun since boot
   std::uint64_t processes_running = 0;  // runnable threads of the whole host at this moment, the reader included
   std::uint64_t processes_blocked = 0;
 };
@@ -50,7 +51,10 @@ std::optional<MemInfo> parse_meminfo(std::string_view text);
 
 // Sectors of 512 bytes read and written since boot by whole physical disks: no partitions, loop, ram, dm or md devices,
 // whose sectors would be counted twice.
-std::optional<std::uint64_t> parse_disk_sectors(std::string_view text);
+struct DiskSectors {
+  std::uint64_t read = 0, written = 0;
+};
+std::optional<DiskSectors> parse_disk_sectors(std::string_view text);
 
 // /proc/pressure/*: shares of time, 0..100, and totals in microseconds. "full" is missing for cpu before 5.13.
 struct PressureLine {

@@ -26,7 +26,7 @@ std::string_view factor_name(Factor);  // "run_queue", "cpu_share", ...: as in c
 enum class NodeState : std::uint8_t { Free, Normal, Busy };
 std::string_view state_name(NodeState);  // "FREE", "NORMAL", "BUSY"
 
-inline constexpr std::uint16_t kLoadSampleVersion = 1;
+inline constexpr std::uint16_t kLoadSampleVersion = 2;
 
 // Fixed size, trivially copyable, at most 128 bytes: an MPI_Iallgather moves one per rank and round.
 struct LoadSample {
@@ -38,12 +38,16 @@ struct LoadSample {
   std::uint64_t round = 0;     // of the exchange that carries it
   std::uint64_t taken_ns = 0;  // CLOCK_REALTIME
   std::array<float, kFactors> factors{};
-  float foreign_run_queue = 0;     // runnable threads per PU that are not of our jobs; 0 where it is not known
-  float foreign_cpu_share = 0;     // busy share of this node's PUs by others than our jobs
-  float capacity = 1;              // PUs this node may count on: PUs shared by k ranks count 1/k each
-  std::uint16_t foreign_jobs = 0;  // jobs placed here whose origin is another node
-  std::uint16_t movable_jobs = 0;  // jobs here that nothing pins
-  std::uint64_t memory_available_kib = 0;
+  float foreign_run_queue = 0;             // runnable threads per PU that are not of our jobs; 0 where it is not known
+  float foreign_cpu_share = 0;             // busy share of this node's PUs by others than our jobs
+  float capacity = 1;                      // PUs this node may count on: PUs shared by k ranks count 1/k each
+  std::uint16_t foreign_jobs = 0;          // jobs placed here whose origin is another node
+  std::uint16_t movable_jobs = 0;          // jobs here that nothing pins
+  std::uint64_t memory_available_kib = 0;  // what the host has and this node's cgroup leaves
+  float speed = 1;  // of one PU, relative to the reference (calibration/record.h); 1: not measured
+  // Shares of time, 0..1; 0 where they are not known.
+  float iowait_share = 0, steal_share = 0;                       // of this node's PUs, since the last sample
+  float cpu_pressure = 0, io_pressure = 0, memory_pressure = 0;  // some task of the host waited, in the last 10 s
 };
 static_assert(std::is_trivially_copyable_v<LoadSample> && sizeof(LoadSample) <= 128);
 

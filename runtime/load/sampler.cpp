@@ -1,7 +1,5 @@
 #include "runtime/load/sampler.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -10,35 +8,20 @@ namespace drover {
 
 namespace {
 
-constexpr std::uint64_t kTwo32 = 1ULL << 32;
 constexpr std::size_t kRunnableSamples = 4;
 
-double cpu_seconds_of_this_process() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-double per_second(std::uint64_t before, std::uint64_t now, double seconds) {
-  return static_cast<double>(counter_growth(before, now)) / seconds;
+float waited_share(const std::optional<Pressure>& pressure) {
+  return pressure ? static_cast<float>(pressure->some.avg10 / 100) : 0;
 }
 
 }  // namespace
-
-std::uint64_t counter_growth(std::uint64_t before, std::uint64_t now) {
-  if (now >= before) return now - before;
-  const bool wrapped = before < kTwo32 && before - now > kTwo32 / 2;
-  return wrapped ? now + kTwo32 - before : 0;
-}
 
 LoadSampler::LoadSampler(Share share, bool shared_host, const std::string& proc_root)
     : share_(std::move(share)),
       shared_host_(shared_host),
       proc_(proc_root),
-      jobs_(ProcDir(proc_root), share_.host_pus) {
+      jobs_(ProcDir(proc_root), share_.host_pus),
+      memory_groups_(find_cgroups(proc_, "memory")) {
   share_.capacity = std::max(share_.capacity, 0.01);
 }
 
@@ -54,6 +37,7 @@ LoadSample LoadSampler::sample(std::uint64_t realtime_ns, std::uint64_t monotoni
   LoadSample sample;
   sample.taken_ns = realtime_ns;
   sample.capacity = static_cast<float>(share_.capacity);
+  detail_ = {};
   const JobLoad jobs = jobs_.measure(monotonic_ns, job_inits);
   fill_memory(sample, jobs);
   const bool have_rates = last_ns_ != 0 && monotonic_ns > last_ns_;
@@ -61,36 +45,55 @@ LoadSample LoadSampler::sample(std::uint64_t realtime_ns, std::uint64_t monotoni
   if (shared_host_) {
     if (have_rates) fill_own(sample, jobs);
   } else {
-    Reading now = read();
-    if (have_rates && last_) fill_host(sample, now, seconds, jobs);
+    Reading now = read_host(proc_);
+    if (have_rates && last_) {
+      fill_detail(sample, now, seconds);
+      fill_host(sample, now, seconds, jobs);
+    }
     last_ = std::move(now);
   }
   last_ns_ = monotonic_ns;
   return sample;
 }
 
-LoadSampler::Reading LoadSampler::read() const {
-  return {.stat = parse_system_stat(proc_.read("stat")),
-          .vmstat = parse_vmstat(proc_.read("vmstat")),
-          .disk_sectors = parse_disk_sectors(proc_.read("diskstats")),
-          .schedule = parse_schedstat(proc_.read("schedstat")),
-          .own_cpu_seconds = cpu_seconds_of_this_process()};
-}
-
-void LoadSampler::fill_memory(LoadSample& sample, const JobLoad& jobs) const {
+// Of host and cgroup, whichever leaves less.
+void LoadSampler::fill_memory(LoadSample& sample, const JobLoad& jobs) {
   const auto memory = parse_meminfo(proc_.read("meminfo"));
   if (!memory) return;
-  sample.memory_available_kib = memory->available_kib;
-  const auto total = static_cast<double>(memory->total_kib);
+  std::uint64_t total_kib = memory->total_kib, available_kib = memory->available_kib;
+  detail_.memory_limit = drover::memory_limit(memory_groups_);
+  if (detail_.memory_limit) {
+    total_kib = std::clamp<std::uint64_t>(detail_.memory_limit->limit_kib, 1, total_kib);
+    available_kib = std::min(available_kib, detail_.memory_limit->available_kib());
+  }
+  sample.memory_available_kib = available_kib;
+  const auto total = static_cast<double>(total_kib);
   if (shared_host_) {  // the node's part of the memory goes with its part of the PUs
     const double part = total * share_.capacity / std::max(1U, share_.host_pus);
     set(sample, Factor::MemoryUsed, std::min(1.0, static_cast<double>(jobs.resident_kib) / part));
     return;
   }
-  set(sample, Factor::MemoryUsed, 1 - static_cast<double>(memory->available_kib) / total);
+  set(sample, Factor::MemoryUsed, 1 - std::min(1.0, static_cast<double>(available_kib) / total));
   if (memory->swap_total_kib > 0)
     set(sample, Factor::SwapUsed,
         1 - static_cast<double>(memory->swap_free_kib) / static_cast<double>(memory->swap_total_kib));
+}
+
+void LoadSampler::fill_detail(LoadSample& sample, const Reading& now, double seconds) {
+  const auto limit = detail_.memory_limit;
+  detail_ = describe_load(*last_, now, seconds, share_.pus);
+  detail_.memory_limit = limit;
+  detail_.cgroup_pressure = drover::cgroup_pressure(memory_groups_);
+  if (detail_.cpu) {
+    sample.iowait_share = static_cast<float>(detail_.cpu->iowait);
+    sample.steal_share = static_cast<float>(detail_.cpu->steal);
+  }
+  const auto pressure = [&](Resource resource) {
+    return waited_share(now.pressure[static_cast<std::size_t>(resource)]);
+  };
+  sample.cpu_pressure = pressure(Resource::Cpu);
+  sample.io_pressure = pressure(Resource::Io);
+  sample.memory_pressure = pressure(Resource::Memory);
 }
 
 void LoadSampler::fill_own(LoadSample& sample, const JobLoad& jobs) const {
@@ -114,18 +117,13 @@ void LoadSampler::fill_host(LoadSample& sample, const Reading& now, double secon
     set(sample, Factor::ContextSwitches,
         per_second(last_->stat->context_switches, now.stat->context_switches, seconds) / host_cpus);
   }
-  if (now.disk_sectors && last_->disk_sectors) {
-    set(sample, Factor::IoBlocks, per_second(*last_->disk_sectors, *now.disk_sectors, seconds));
-  } else if (now.vmstat && last_->vmstat) {  // a container that hides its disks: pages in and out, in KiB
-    set(sample, Factor::IoBlocks,
-        2 * (per_second(last_->vmstat->pages_in_kib, now.vmstat->pages_in_kib, seconds) +
-             per_second(last_->vmstat->pages_out_kib, now.vmstat->pages_out_kib, seconds)));
+  if (detail_.blocks) {
+    set(sample, Factor::IoBlocks, detail_.blocks->read + detail_.blocks->written);
+  } else if (detail_.pages) {  // a container that hides its disks: pages in and out, in KiB
+    set(sample, Factor::IoBlocks, 2 * (detail_.pages->in_kib + detail_.pages->out_kib));
   }
-  if (now.vmstat && last_->vmstat)
-    set(sample, Factor::PageOps,
-        per_second(last_->vmstat->swapped_in, now.vmstat->swapped_in, seconds) +
-            per_second(last_->vmstat->swapped_out, now.vmstat->swapped_out, seconds) +
-            per_second(last_->vmstat->major_faults, now.vmstat->major_faults, seconds));
+  if (detail_.pages)
+    set(sample, Factor::PageOps, detail_.pages->swapped_in + detail_.pages->swapped_out + detail_.pages->major_faults);
 }
 
 // PUs' worth of time that this node's PUs were busy. The ticks of a CPU are compared with its own total, not with the

@@ -14,16 +14,14 @@
 #include <span>
 #include <string>
 
-#include "runtime/load/host_files.h"
+#include "runtime/load/cgroup.h"
+#include "runtime/load/detail.h"
 #include "runtime/load/job_meter.h"
+#include "runtime/load/reading.h"
 #include "runtime/load/sample.h"
 #include "runtime/load/topology.h"
 
 namespace drover {
-
-// Growth of a kernel counter between two readings. Some of them are 32 bits wide and wrap (interrupts and disk sectors
-// on 32-bit counters of older kernels); one that went back by more than a wrap explains was reset, and gives 0.
-std::uint64_t counter_growth(std::uint64_t before, std::uint64_t now);
 
 class LoadSampler {
  public:
@@ -35,16 +33,12 @@ class LoadSampler {
   // factor is then not known.
   LoadSample sample(std::uint64_t realtime_ns, std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
 
+  // What the last sample was made of. On a shared host only the memory limit is known.
+  const LoadDetail& detail() const { return detail_; }
+
  private:
-  struct Reading {  // the counters at one moment
-    std::optional<SystemStat> stat;
-    std::optional<VmStat> vmstat;
-    std::optional<std::uint64_t> disk_sectors;
-    std::map<unsigned, CpuSchedule> schedule;
-    double own_cpu_seconds = 0;  // droverd's
-  };
-  Reading read() const;
-  void fill_memory(LoadSample&, const JobLoad&) const;
+  void fill_memory(LoadSample&, const JobLoad&);
+  void fill_detail(LoadSample&, const Reading& now, double seconds);
   void fill_own(LoadSample&, const JobLoad&) const;
   void fill_host(LoadSample&, const Reading& now, double seconds, const JobLoad&);
   double host_busy_pus(const Reading& now) const;
@@ -55,6 +49,8 @@ class LoadSampler {
   bool shared_host_;
   ProcDir proc_;
   JobMeter jobs_;
+  std::vector<Cgroup> memory_groups_;
+  LoadDetail detail_;
   std::optional<Reading> last_;
   std::uint64_t last_ns_ = 0;
   std::deque<double> runnable_;  // momentary foreign run queues, where the kernel keeps no schedstat

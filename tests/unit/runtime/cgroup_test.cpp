@@ -46,5 +46,84 @@ TEST(Cgroup, TakesTheSmallestQuotaOnTheWayUp) {
   }
 }
 
+TEST(Cgroup, ParsesMemoryLimits) {
+  EXPECT_EQ(parse_memory_limit("4194304\n"), 4096U);
+  EXPECT_EQ(parse_memory_limit("0\n"), 0U);
+  EXPECT_FALSE(parse_memory_limit("max\n"));
+  EXPECT_FALSE(parse_memory_limit("9223372036854771712\n"));  // v1's "none" with pages of 4 KiB
+  EXPECT_FALSE(parse_memory_limit("9223372036854710272\n"));  // and of 64 KiB
+  EXPECT_FALSE(parse_memory_limit(""));
+  EXPECT_FALSE(parse_memory_limit("many"));
+}
+
+TEST(Cgroup, ParsesWhatTheKernelWouldDropFirst) {
+  EXPECT_EQ(parse_inactive_file("anon 5\ninactive_file 7\nactive_file 9\n"), 7U);
+  EXPECT_EQ(parse_inactive_file("inactive_file 7\ntotal_inactive_file 70\n"), 70U);
+  EXPECT_EQ(parse_inactive_file(""), 0U);
+}
+
+// A fixture's group: its /proc/self/cgroup, with the hierarchies mounted at its folder cgroup.
+class FixtureGroups {
+ public:
+  FixtureGroups(const std::string& host, const std::string& mounts) {
+    proc.write("self/cgroup", ProcDir(FIXTURES "/" + host).read("self/cgroup"));
+    proc.write("self/mounts", mounts);
+  }
+  TemporaryDirectory proc;
+};
+
+TEST(Cgroup, OfAUserUnderSystemd) {
+  const FixtureGroups host("debian12-6.1", "cgroup2 " FIXTURES "/debian12-6.1/cgroup cgroup2 rw,nosuid 0 0\n");
+  const ProcDir proc(host.proc.path());
+  EXPECT_EQ(cpu_quota(proc), 3);
+  const auto groups = find_cgroups(proc, "memory");
+  ASSERT_EQ(groups.size(), 1U);
+  EXPECT_EQ(groups[0].path, "/user.slice/user-1000.slice/session-3.scope");
+  const auto limit = memory_limit(groups);  // of the slice above the scope, which has none; high is below max
+  ASSERT_TRUE(limit);
+  EXPECT_EQ(limit->limit_kib, 6U << 20);
+  EXPECT_EQ(limit->used_kib, 3U << 20);  // 5 GiB, 2 of them cache that nobody used lately
+  EXPECT_EQ(limit->available_kib(), 3U << 20);
+  const Pressures pressure = cgroup_pressure(groups);
+  ASSERT_TRUE(pressure[0] && pressure[1] && pressure[2]);
+  EXPECT_DOUBLE_EQ(pressure[0]->some.avg10, 12.34);
+  EXPECT_DOUBLE_EQ(pressure[1]->full->avg10, 0.25);
+}
+
+TEST(Cgroup, OfABatchStepWithTheOldHierarchies) {
+  const std::string root = FIXTURES "/slurm-5.14-cgroup1/cgroup";
+  const FixtureGroups host("slurm-5.14-cgroup1",
+                           "tmpfs /sys/fs/cgroup tmpfs ro 0 0\ncgroup " + root +
+                               "/memory cgroup rw,nosuid,memory 0 0\ncgroup " + root +
+                               "/cpu cgroup rw,cpu,cpuacct 0 0\ncgroup2 /nonexistent cgroup2 rw 0 0\n");
+  const ProcDir proc(host.proc.path());
+  EXPECT_EQ(cpu_quota(proc), 4);
+  const auto limit = memory_limit(find_cgroups(proc, "memory"));  // the job's, which other steps use too
+  ASSERT_TRUE(limit);
+  EXPECT_EQ(limit->limit_kib, 4U << 20);
+  EXPECT_EQ(limit->used_kib, (3U << 20) - (768U << 10));
+  EXPECT_FALSE(cgroup_pressure(find_cgroups(proc, "memory"))[0]);
+}
+
+TEST(Cgroup, OfAContainerThatSeesItselfAsTheRoot) {
+  const FixtureGroups host("container-6.6-cgroup2",
+                           "cgroup " FIXTURES "/container-6.6-cgroup2/cgroup cgroup2 ro 0 0\n");
+  const ProcDir proc(host.proc.path());
+  EXPECT_EQ(cpu_quota(proc), 1.5);
+  const auto groups = find_cgroups(proc, "memory");
+  const auto limit = memory_limit(groups);
+  ASSERT_TRUE(limit);
+  EXPECT_EQ(limit->limit_kib, 2U << 20);
+  EXPECT_EQ(limit->used_kib, 1U << 20);
+  EXPECT_DOUBLE_EQ(cgroup_pressure(groups)[2].value().some.avg10, 7.25);
+}
+
+TEST(Cgroup, WithoutAny) {
+  const ProcDir proc("/nonexistent");
+  EXPECT_TRUE(find_cgroups(proc, "memory").empty());
+  EXPECT_FALSE(memory_limit(find_cgroups(proc, "memory")));
+  EXPECT_FALSE(memory_limit({{"/nonexistent", "/a", true}, {"/nonexistent", "", false}}));
+}
+
 }  // namespace
 }  // namespace drover

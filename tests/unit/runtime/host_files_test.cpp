@@ -9,7 +9,7 @@ namespace drover {
 namespace {
 
 const ProcDir kDebian(FIXTURES "/debian12-6.1"), kRhel(FIXTURES "/rhel8-4.18"), kEpyc(FIXTURES "/epyc-5.15-256cpu"),
-    kContainer(FIXTURES "/container-6.18");
+    kContainer(FIXTURES "/container-6.18"), kSlurm(FIXTURES "/slurm-5.14-cgroup1");
 
 TEST(SystemStat, OfDebian12) {
   const auto stat = parse_system_stat(kDebian.read("stat"));
@@ -21,6 +21,7 @@ TEST(SystemStat, OfDebian12) {
   EXPECT_EQ(stat->cpus.at(0).total(), stat->cpus.at(0).busy() + 13343292 + 6130);
   EXPECT_EQ(stat->interrupts, 1462898129U);
   EXPECT_EQ(stat->context_switches, 11513422119U);
+  EXPECT_EQ(stat->forks, 26442127U);
   EXPECT_EQ(stat->processes_running, 5U);
   EXPECT_EQ(stat->processes_blocked, 1U);
 }
@@ -81,9 +82,15 @@ TEST(MemInfo, EstimatesAvailableOnOldKernels) {
 }
 
 TEST(DiskSectors, CountWholeDisksOnce) {
-  EXPECT_EQ(parse_disk_sectors(kDebian.read("diskstats")), 9000000U + 16000000 + 4000 + 6000);
-  EXPECT_EQ(parse_disk_sectors(kRhel.read("diskstats")), 9550688U + 5922052);
-  EXPECT_EQ(parse_disk_sectors(kContainer.read("diskstats")), 4161554U + 1121824);
+  const auto of = [](const ProcDir& host) {
+    const DiskSectors sectors = parse_disk_sectors(host.read("diskstats")).value();
+    return std::pair(sectors.read, sectors.written);
+  };
+  EXPECT_EQ(of(kDebian), (std::pair<std::uint64_t, std::uint64_t>(9000000 + 4000, 16000000 + 6000)));
+  EXPECT_EQ(of(kRhel), (std::pair<std::uint64_t, std::uint64_t>(9550688, 5922052)));
+  EXPECT_EQ(of(kContainer), (std::pair<std::uint64_t, std::uint64_t>(4161554, 1121824)));
+  EXPECT_EQ(of(kSlurm), (std::pair<std::uint64_t, std::uint64_t>(1874226, 5212834)));  // without dm-0
+  EXPECT_EQ(of(kEpyc), (std::pair<std::uint64_t, std::uint64_t>(640028, 1280028)));    // eight disks, without md127
 }
 
 TEST(DiskSectors, AreUnknownWithoutADisk) {
@@ -104,6 +111,21 @@ TEST(PressureFile, WithoutFull) {
   ASSERT_TRUE(pressure);
   EXPECT_FALSE(pressure->full);
   EXPECT_FALSE(parse_pressure(kRhel.read("pressure/io")));
+}
+
+TEST(PressureFile, OfEachResource) {
+  const auto io = parse_pressure(kDebian.read("pressure/io")), memory = parse_pressure(kDebian.read("pressure/memory"));
+  ASSERT_TRUE(io && io->full && memory);
+  EXPECT_DOUBLE_EQ(io->some.avg10, 3.5);
+  EXPECT_DOUBLE_EQ(io->full->avg10, 2.25);
+  EXPECT_EQ(memory->some.total_us, 11231U);
+}
+
+TEST(Schedstat, OfAHostOf256Cpus) {
+  const auto schedule = parse_schedstat(kEpyc.read("schedstat"));
+  ASSERT_EQ(schedule.size(), 256U);
+  EXPECT_EQ(schedule.at(255).running_ns, 1000255000000U);
+  EXPECT_EQ(schedule.at(255).waiting_ns, 2255000000U);
 }
 
 TEST(Schedstat, Parses) {

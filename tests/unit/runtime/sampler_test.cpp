@@ -112,6 +112,108 @@ TEST(Sampler, SurvivesWrappedCounters) {
   EXPECT_NEAR(value(sampler.sample(0, 2 * kSecond, {}), Factor::Interrupts), 256, 1);
 }
 
+TEST(Sampler, SurvivesEveryWrappedRate) {
+  FakeHost host;
+  host.interrupts = host.switches = host.sectors = host.faults = 0xffffff00;
+  host.write();
+  LoadSampler sampler(kWholeHost, false, host.proc.path());
+  sampler.sample(0, kSecond, {});
+  host.interrupts = host.switches = host.sectors = host.faults = 0x100;
+  host.idle0 += 100;
+  host.write();
+  const LoadSample sample = sampler.sample(0, 2 * kSecond, {});
+  EXPECT_NEAR(value(sample, Factor::ContextSwitches), 256, 1);
+  EXPECT_NEAR(value(sample, Factor::IoBlocks), 512, 1);
+  EXPECT_NEAR(value(sample, Factor::PageOps), 512, 1);
+}
+
+TEST(Sampler, SplitsTheTimeOfItsPus) {
+  const TemporaryDirectory proc;
+  const auto write = [&](unsigned k) {  // user nice system idle iowait irq softirq steal, in ticks
+    proc.write("stat", fmt::format("cpu 0\ncpu0 {} {} {} {} {} {} {} {} 0 0\ncpu1 {} 0 0 0 0 0 0 0 0 0\nprocesses {}\n",
+                                   k * 30, k * 10, k * 10, k * 20, k * 15, k * 2, k * 3, k * 10, k * 100, 7 * k));
+    proc.write("vmstat", fmt::format("pgpgin {}\npgpgout {}\npswpin {}\npswpout {}\npgmajfault {}\n", k * 100, k * 200,
+                                     k * 3, k * 4, k * 5));
+    proc.write("diskstats", fmt::format("8 0 sda 1 1 {} 1 1 1 {} 1 1 1 1\n", k * 200, k * 400));
+    proc.write("loadavg", "1 1 1 3/321 999\n");
+    proc.write("pressure/cpu", "some avg10=25.00 avg60=0 avg300=0 total=1\n");
+    proc.write("pressure/io", "some avg10=50.00 avg60=0 avg300=0 total=1\n");
+  };
+  write(1);
+  LoadSampler sampler({{0}, 1, 2}, false, proc.path());  // cpu1 is not this node's
+  sampler.sample(0, kSecond, {});
+  EXPECT_FALSE(sampler.detail().cpu);
+  write(2);
+  const LoadSample sample = sampler.sample(0, 2 * kSecond, {});
+  const LoadDetail& detail = sampler.detail();
+  ASSERT_TRUE(detail.cpu && detail.pages && detail.blocks);
+  EXPECT_NEAR(detail.cpu->user, 0.30, 1e-9);
+  EXPECT_NEAR(detail.cpu->nice, 0.10, 1e-9);
+  EXPECT_NEAR(detail.cpu->system, 0.15, 1e-9);
+  EXPECT_NEAR(detail.cpu->iowait, 0.15, 1e-9);
+  EXPECT_NEAR(detail.cpu->steal, 0.10, 1e-9);
+  EXPECT_NEAR(sample.iowait_share, 0.15, 1e-6);
+  EXPECT_NEAR(sample.steal_share, 0.10, 1e-6);
+  EXPECT_NEAR(detail.pages->in_kib, 100, 1e-9);
+  EXPECT_NEAR(detail.pages->out_kib, 200, 1e-9);
+  EXPECT_NEAR(detail.pages->swapped_in + detail.pages->swapped_out + detail.pages->major_faults, 12, 1e-9);
+  EXPECT_NEAR(value(sample, Factor::PageOps), 12, 1e-6);
+  EXPECT_NEAR(detail.blocks->read, 200, 1e-9);
+  EXPECT_NEAR(detail.blocks->written, 400, 1e-9);
+  EXPECT_NEAR(detail.forks_per_second.value(), 7, 1e-9);
+  EXPECT_EQ(detail.threads, 321U);
+  EXPECT_NEAR(sample.cpu_pressure, 0.25, 1e-6);
+  EXPECT_NEAR(sample.io_pressure, 0.5, 1e-6);
+  EXPECT_EQ(sample.memory_pressure, 0);  // the kernel has no such file
+}
+
+TEST(Sampler, MemoryIsWhatTheCgroupLeaves) {
+  const TemporaryDirectory proc;
+  const ProcDir fixture(FIXTURES "/container-6.6-cgroup2");
+  proc.write("meminfo", fixture.read("meminfo"));
+  proc.write("self/cgroup", fixture.read("self/cgroup"));
+  proc.write("self/mounts", "cgroup " FIXTURES "/container-6.6-cgroup2/cgroup cgroup2 ro 0 0\n");
+  LoadSampler sampler(kWholeHost, false, proc.path());
+  const LoadSample sample = sampler.sample(0, kSecond, {});
+  EXPECT_EQ(sample.memory_available_kib, 1U << 20);  // of 2 GiB, although the host has 55 more
+  EXPECT_NEAR(value(sample, Factor::MemoryUsed), 0.5, 1e-6);
+  EXPECT_EQ(sampler.detail().memory_limit.value().limit_kib, 2U << 20);
+}
+
+TEST(Sampler, AHostWithLessThanTheCgroupAllows) {
+  const TemporaryDirectory proc, groups;
+  proc.write("meminfo", "MemTotal: 1000 kB\nMemAvailable: 100 kB\n");
+  proc.write("self/cgroup", "0::/x\n");
+  proc.write("self/mounts", "cgroup " + groups.path() + " cgroup2 rw 0 0\n");
+  groups.write("x/memory.max", "104857600\n");
+  groups.write("x/memory.current", "4096\n");
+  LoadSampler sampler(kWholeHost, false, proc.path());
+  const LoadSample sample = sampler.sample(0, kSecond, {});
+  EXPECT_EQ(sample.memory_available_kib, 100U);
+  EXPECT_NEAR(value(sample, Factor::MemoryUsed), 0.9, 1e-6);
+}
+
+// Counted by the kernel, not by a walk: a child more is a process more.
+TEST(Reading, CountsProcesses) {
+  const auto count = [] { return read_host(ProcDir("/proc")).processes; };
+  ASSERT_GT(count(), 0U);
+  std::vector<pid_t> children;  // so many that others' coming and going can't hide them
+  const std::uint64_t before = count();
+  for (int i = 0; i < 200; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::pause();
+      ::_exit(0);
+    }
+    ASSERT_GT(child, 0);
+    children.push_back(child);
+  }
+  const std::uint64_t with_children = count();
+  for (const pid_t child : children) ::kill(child, SIGKILL);
+  for (const pid_t child : children) ::waitpid(child, nullptr, 0);
+  EXPECT_GT(with_children, before + 100);
+}
+
 TEST(Sampler, TellsOwnFromForeign) {
   FakeHost host;
   host.write();
