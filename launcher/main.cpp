@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
   drover::add_status(app, context);
   drover::add_nodes(app, context);
   drover::add_ping(app, context);
+  drover::add_calibrate(app, context);
   // Jobs
   drover::add_run(app, context);
   drover::add_submit(app, context);

@@ -1,6 +1,7 @@
 // drover nodes: the nodes, their load and what they think of it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "launcher/commands/commands.h"
@@ -50,6 +51,43 @@ void print_factors(const Json& nodes) {
   table.print();
 }
 
+std::string figure(const Json& object, const char* name, const char* format) {
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_number()) return "-";
+  return fmt::format(fmt::runtime(format), found->get<double>());
+}
+
+void print_watermarks(const Json& nodes) {
+  using A = Table::Align;
+  Table table({{"NODE"}, {"FACTOR"}, {"LOW", A::Right}, {"HIGH", A::Right}, {"WEIGHT", A::Right}, {"FROM"}});
+  for (const Json& node : nodes) {
+    const Json factors = member(node, "factors");
+    for (const auto& [name, factor] : factors.items()) {
+      const bool answered = factor.contains("from");
+      table.add({node.value("node", ""), name, answered ? figure(factor, "low", "{:.4g}") : "-",
+                 answered ? figure(factor, "high", "{:.4g}") : "-", figure(factor, "weight", "{:g}"),
+                 factor.value("from", "no answer")});
+    }
+    table.add({node.value("node", ""), "(speed)", figure(node, "speed", "{:.2f}"), "", "", ""});
+  }
+  table.print();
+}
+
+// Every number of a node's detail on a line: "cpu.user", "pressure.io.some.avg10".
+void print_detail(const Json& nodes) {
+  Table table({{"NODE"}, {"FIGURE"}, {"VALUE", Table::Align::Right}});
+  for (const Json& node : nodes) {
+    const Json figures = member(node, "detail").flatten();
+    for (const auto& [pointer, value] : figures.items()) {
+      if (!value.is_number()) continue;
+      std::string name = pointer.substr(1);
+      std::replace(name.begin(), name.end(), '/', '.');
+      table.add({node.value("node", ""), name, fmt::format("{:.6g}", value.get<double>())});
+    }
+  }
+  table.print();
+}
+
 void print_nodes(const Json& nodes) {
   using A = Table::Align;
   Table table({{"NODE"},
@@ -74,21 +112,35 @@ void print_nodes(const Json& nodes) {
   table.print();
 }
 
+struct Shown {
+  bool factors = false, watermarks = false, detail = false;
+};
+
 }  // namespace
 
 void add_nodes(CLI::App& app, Context& context) {
   auto output = std::make_shared<Output>();
-  auto factors = std::make_shared<bool>(false);
+  auto shown = std::make_shared<Shown>();
   CLI::App* command = app.add_subcommand("nodes", "List nodes: state, jobs, own and others' load");
-  command->add_flag("--factors", *factors, "Every factor with its watermarks");
+  auto* factors = command->add_flag("--factors", shown->factors, "Every factor with its watermarks");
+  auto* marks =
+      command->add_flag("--watermarks", shown->watermarks, "Every watermark and weight, and where each is from");
+  auto* detail = command->add_flag("--detail", shown->detail, "CPU time by kind, paging, pressure, cgroup limits");
+  factors->excludes(marks)->excludes(detail);
+  marks->excludes(detail);
   output->add_to(*command);
   command->footer(
       "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.");
-  command->callback([&context, output, factors] {
-    const Json reply = context.connect().request({{"op", "nodes"}});
+  command->callback([&context, output, shown] {
+    Json question = {{"op", "nodes"}};
+    if (shown->watermarks || shown->detail) question["own_load"] = true;
+    const Json reply = context.connect().request(question);
     const Json& nodes = reply.at("nodes");
     if (output->json()) return Output::print_json(nodes);
-    *factors ? print_factors(nodes) : print_nodes(nodes);
+    if (shown->factors) return print_factors(nodes);
+    if (shown->watermarks) return print_watermarks(nodes);
+    if (shown->detail) return print_detail(nodes);
+    print_nodes(nodes);
   });
 }
 

@@ -52,7 +52,7 @@ double parse_value(const CLI::ConfigItem& item, double limit, const std::string&
   return value;
 }
 
-void apply_item(Watermarks& watermarks, const CLI::ConfigItem& item, const std::string& file) {
+Factor apply_item(Watermarks& watermarks, const CLI::ConfigItem& item, const std::string& file) {
   const std::string wanted = item.parents.size() == 2 ? item.parents[1] : "";
   const auto factor = factor_of(wanted);
   if (!factor)
@@ -68,6 +68,7 @@ void apply_item(Watermarks& watermarks, const CLI::ConfigItem& item, const std::
   } else {
     throw std::runtime_error(fmt::format("{}: {}: no such key; the keys are low, high, weight", file, item.fullname()));
   }
+  return *factor;
 }
 
 }  // namespace
@@ -101,7 +102,7 @@ NodeState classify(const LoadSample& sample, const Watermarks& watermarks) {
   return NodeState::Normal;
 }
 
-void apply_config(Watermarks& watermarks, std::string_view text, const std::string& file) {
+std::array<bool, kFactors> apply_config(Watermarks& watermarks, std::string_view text, const std::string& file) {
   std::istringstream stream{std::string(text)};
   std::vector<CLI::ConfigItem> items;
   try {
@@ -110,9 +111,11 @@ void apply_config(Watermarks& watermarks, std::string_view text, const std::stri
     throw std::runtime_error(fmt::format("{}: {}", file, error.what()));
   }
   Watermarks changed = watermarks;
+  std::array<bool, kFactors> set{};
   for (const CLI::ConfigItem& item : items) {
     if (item.name == "++" || item.name == "--") continue;  // CLI11's marks for a section's begin and end
-    if (!item.parents.empty() && item.parents.front() == "watermarks") apply_item(changed, item, file);
+    if (!item.parents.empty() && item.parents.front() == "watermarks")
+      set[static_cast<std::size_t>(apply_item(changed, item, file))] = true;
   }
   for (std::size_t i = 0; i < kFactors; ++i) {
     const Watermark& mark = changed.factors[i];
@@ -121,6 +124,7 @@ void apply_config(Watermarks& watermarks, std::string_view text, const std::stri
                                            factor_name(static_cast<Factor>(i)), mark.low, mark.high));
   }
   watermarks = changed;
+  return set;
 }
 
 }  // namespace drover

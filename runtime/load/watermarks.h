@@ -45,7 +45,7 @@ NodeState classify(const LoadSample&, const Watermarks&);
 //   weight = 4
 //
 // Other sections are left to others. Throws std::runtime_error naming `file`, key, value and the permitted range;
-// `watermarks` is then unchanged.
-void apply_config(Watermarks& watermarks, std::string_view text, const std::string& file);
+// `watermarks` is then unchanged. Returns which factors the text sets something of.
+std::array<bool, kFactors> apply_config(Watermarks& watermarks, std::string_view text, const std::string& file);
 
 }  // namespace drover

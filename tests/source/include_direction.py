@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that includes point one way: sys <- image <- freeze <- dump, restore <- runtime; launcher -> runtime/control, ckpt/sys.
+"""Checks that includes point one way: sys <- image <- freeze <- dump, restore <- runtime; launcher -> runtime/control, runtime/load, ckpt/sys.
 
 usage: include_direction.py ROOT     exit 1 and one line per violation: FILE:LINE: LAYER may not include HEADER
        include_direction.py --self-test
@@ -26,7 +26,8 @@ ALLOWED = {
     "runtime/policy": ["ckpt/sys", "runtime/load"],
     "runtime/simulate": ["ckpt/sys", "runtime/load", "runtime/policy"],
     "runtime": CKPT + ["runtime"],
-    "launcher": ["ckpt/sys", "runtime/control"],
+    # The launcher calibrates: it measures this machine, without a cluster and without MPI.
+    "launcher": ["ckpt/sys", "runtime/control", "runtime/load"],
     "tests": CKPT + ["ckpt", "runtime", "launcher"],
 }
 NO_MPI = ["ckpt", "runtime/load", "runtime/control", "runtime/policy", "runtime/simulate", "launcher"]
@@ -85,7 +86,8 @@ def self_test():
         ("runtime/policy/a.cpp", '#include "runtime/exchange/b.h"', True),
         ("runtime/policy/a.cpp", "#include <mpi.h>", True),
         ("launcher/a.cpp", '#include "runtime/control/b.h"', False),
-        ("launcher/a.cpp", '#include "runtime/load/b.h"', True),
+        ("launcher/a.cpp", '#include "runtime/load/calibration/b.h"', False),
+        ("launcher/a.cpp", '#include "runtime/policy/b.h"', True),
         ("launcher/a.cpp", '#include "ckpt/image/b.h"', True),
         ("launcher/a.cpp", '#include "nowhere/b.h"', True),
         ("launcher/a.cpp", '// #include "ckpt/image/b.h"', False),

@@ -1,0 +1,216 @@
+#include "runtime/load/calibration/calibrate.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <limits>
+
+#include "ckpt/sys/error.h"
+#include "runtime/load/cgroup.h"
+#include "runtime/load/sampler.h"
+
+namespace drover {
+
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+using Say = std::function<void(const std::string&)>;
+
+constexpr auto kLongestFilling = std::chrono::seconds(5);  // of memory: then it goes on with what it has
+constexpr auto kLongestStart = std::chrono::seconds(2);    // of a probe, until its first unit of work
+constexpr double kIdle = 0.1;                              // CPU share of a machine without load programs
+constexpr double kStopped = 1000;                          // the slowdown of a probe that did nothing at all
+
+struct Timing {
+  milliseconds settle, between_samples, warm_up, window;
+  int samples, repeats;
+};
+constexpr Timing kThorough = {milliseconds(150), milliseconds(100), milliseconds(40), milliseconds(180), 5, 5};
+constexpr Timing kQuick = {milliseconds(50), milliseconds(50), milliseconds(20), milliseconds(60), 3, 3};
+
+double counted(const Experiment& experiment, const std::vector<double>& rates) {
+  return experiment.count == Count::Median ? median(rates) : *std::max_element(rates.begin(), rates.end());
+}
+
+// Only others can slow a probe without load: the fastest is right, but for one that was lucky.
+double unloaded_rate(std::vector<double> rates) {
+  std::sort(rates.begin(), rates.end());
+  return rates.size() < 3 ? rates.back() : rates[rates.size() - 2];
+}
+
+double slowdown(double unloaded, double rate) { return rate > 0 ? std::max(0.0, unloaded / rate - 1) : kStopped; }
+
+// Returns ", run_queue 0.5, ...".
+std::string add_point(std::vector<FactorCalibration>& factors, double level, const LoadSample& sample) {
+  std::string values;
+  for (FactorCalibration& factor : factors) {
+    const auto index = static_cast<std::size_t>(factor.factor);
+    if ((sample.known >> index & 1U) == 0) factor.reason = "the kernel does not tell it";
+    factor.curve.push_back({level, static_cast<double>(sample.factors[index]), 0});
+    values += fmt::format(", {} {:.4g}", factor_name(factor.factor), factor.curve.back().value);
+  }
+  return values;
+}
+
+class Bench {
+ public:
+  Bench(const CalibrationOptions& options, const Share& share, const Interruptible& wait)
+      : options_(options), share_(share), wait_(wait), timing_(options.quick ? kQuick : kThorough) {}
+
+  std::vector<FactorCalibration> run(Experiment& experiment, const Say& say);
+  double best_rate() const { return best_rate_; }  // of the last experiment's unloaded probe
+
+ private:
+  std::vector<double> probe_rates(const Experiment&);
+  LoadSample mean_sample();
+  void wait_until_settled(const Experiment&, LoadPrograms&);
+
+  const CalibrationOptions& options_;
+  const Share& share_;
+  const Interruptible& wait_;
+  const Timing timing_;
+  double best_rate_ = 0;
+};
+
+std::vector<double> Bench::probe_rates(const Experiment& experiment) {
+  const SharedCounter work;
+  const LoadProgram probe([&] { experiment.probe(work.get()); });
+  const auto ready_until = Clock::now() + kLongestStart;
+  while (work.get() == 0 && Clock::now() < ready_until) wait_.sleep(milliseconds(5));
+  wait_.sleep(timing_.warm_up);
+  std::vector<double> rates;
+  for (int i = 0; i < timing_.repeats; ++i) {
+    const std::uint64_t before = work.get();
+    const auto begin = Clock::now();
+    wait_.sleep(timing_.window);
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    rates.push_back(static_cast<double>(work.get() - before) / took.count());
+  }
+  return rates;
+}
+
+// The mean of several samples, each since the one before: a run queue is a momentary thing on some kernels.
+LoadSample Bench::mean_sample() {
+  LoadSampler sampler(share_, false);
+  LoadSample mean;
+  for (int i = 0; i <= timing_.samples; ++i) {
+    const auto now = static_cast<std::uint64_t>(std::chrono::nanoseconds(Clock::now().time_since_epoch()).count());
+    const LoadSample sample = sampler.sample(now, now, {});
+    if (i == 0) {
+      wait_.sleep(timing_.between_samples);
+      continue;  // no rates yet
+    }
+    mean.known = sample.known;
+    for (std::size_t f = 0; f < kFactors; ++f)
+      mean.factors[f] += sample.factors[f] / static_cast<float>(timing_.samples);
+    if (i < timing_.samples) wait_.sleep(timing_.between_samples);
+  }
+  return mean;
+}
+
+void Bench::wait_until_settled(const Experiment& experiment, LoadPrograms& programs) {
+  const auto end = Clock::now() + kLongestFilling;
+  const auto all_alive = [&] {
+    return std::all_of(programs.begin(), programs.end(), [](LoadProgram& program) { return program.alive(); });
+  };
+  if (experiment.settled) {
+    while (!experiment.settled(false) && Clock::now() < end && all_alive()) wait_.sleep(milliseconds(20));
+    experiment.settled(true);
+  }
+  wait_.sleep(timing_.settle);
+}
+
+std::vector<FactorCalibration> Bench::run(Experiment& experiment, const Say& say) {
+  std::vector<FactorCalibration> out;
+  for (const Factor factor : experiment.factors)
+    out.push_back({.factor = factor, .reason = {}, .load = experiment.load, .curve = {}});
+  const std::string reason = experiment.prepare ? experiment.prepare() : "";
+  if (!reason.empty()) {
+    for (FactorCalibration& factor : out) factor.reason = reason;
+    return out;
+  }
+  std::vector<double> unloaded, loaded;  // loaded: by level, from the second on
+  for (const double level : experiment.levels) {
+    LoadPrograms programs = experiment.start(level);
+    wait_until_settled(experiment, programs);
+    const std::string values = add_point(out, level, mean_sample());
+    const std::vector<double> rates = probe_rates(experiment);
+    if (level == 0)
+      unloaded = rates;
+    else
+      loaded.push_back(counted(experiment, rates));
+    say(fmt::format("{} {:g}{}; probe {:.0f} % slower", experiment.load, level, values,
+                    100 * slowdown(unloaded_rate(unloaded), counted(experiment, rates))));
+  }
+  experiment.start(0);
+  for (const double rate : probe_rates(experiment)) unloaded.push_back(rate);  // whatever changed meanwhile
+  best_rate_ = *std::max_element(unloaded.begin(), unloaded.end());
+  if (best_rate_ <= 0)
+    for (FactorCalibration& factor : out) factor.reason = "the probe could not run";
+  const double base = unloaded_rate(unloaded);
+  for (FactorCalibration& factor : out)
+    for (std::size_t i = 0; i < loaded.size(); ++i) factor.curve[i + 1].slowdown = slowdown(base, loaded[i]);
+  return out;
+}
+
+Share whole_host() {
+  const Topology topology = Topology::load();
+  Share share = deal(topology.core_pus(), topology.allowed(), 0, 1);
+  if (const auto quota = cpu_quota()) share.capacity = std::min(share.capacity, *quota);
+  return share;
+}
+
+}  // namespace
+
+void judge(FactorCalibration& factor, const Watermark& fallback, double low_slowdown, double high_slowdown) {
+  if (!factor.reason.empty()) {
+    factor.verdict = Verdict::Impossible;
+    return;
+  }
+  if (const auto derived = derive_watermark(factor.curve, low_slowdown, high_slowdown)) {
+    factor.verdict = Verdict::Measured;
+    factor.low = derived->low;
+    factor.high = derived->high;
+    return;
+  }
+  double highest = 0;
+  for (const CurvePoint& point : factor.curve) highest = std::max(highest, point.value);
+  factor.verdict = highest > fallback.high ? Verdict::Harmless : Verdict::Undecided;
+  factor.reason = factor.verdict == Verdict::Harmless
+                      ? fmt::format("does not slow programs here, up to {:.4g}", highest)
+                      : fmt::format("does not slow programs up to {:.4g}, more could not be reached", highest);
+}
+
+Calibration calibrate(const CalibrationOptions& options, const Interruptible& wait, const Say& say) {
+  const Share share = whole_host();
+  const Watermarks defaults = default_watermarks(share.capacity);
+  Calibration out;
+  out.host = calibration_host();
+  out.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  out.machine = this_machine();
+  out.capacity = share.capacity;
+  out.low_slowdown = options.low_slowdown;
+  out.high_slowdown = options.high_slowdown;
+  out.quick = options.quick;
+  Bench bench(options, share, wait);
+  std::vector<Experiment> plan = plan_experiments(options, share, wait);
+  for (Experiment& experiment : plan) {
+    for (FactorCalibration& factor : bench.run(experiment, say)) {
+      judge(factor, defaults[factor.factor], options.low_slowdown, options.high_slowdown);
+      if (factor.verdict == Verdict::Impossible)
+        say(fmt::format("{}: left out: {}", factor_name(factor.factor), factor.reason));
+      if (factor.factor == Factor::CpuShare && !factor.curve.empty() && factor.curve[0].value > kIdle)
+        say(fmt::format("others use {:.0f} % of this machine: the result is coarse; calibrate when it is idle",
+                        100 * factor.curve[0].value));
+      if (factor.factor == Factor::CpuShare) out.speed = std::max(1e-6, bench.best_rate() / kReferenceWorkPerSecond);
+      out.factors.push_back(std::move(factor));
+    }
+    experiment = {};  // its files and groups
+  }
+  return out;
+}
+
+}  // namespace drover
