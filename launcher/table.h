@@ -32,5 +32,6 @@ class Table {
 // Human figures: "12.3 s", "4.0 MiB", "1:02:03".
 std::string format_kib(double kib);
 std::string format_seconds(double seconds);
+std::string format_figure(double value);  // four digits, more only before the point: "0.6219", "13624"
 
 }  // namespace drover

@@ -61,9 +61,8 @@ void print_calibration(const Calibration& calibration, const std::string& path) 
   Table table({{"FACTOR"}, {"LOW", A::Right}, {"HIGH", A::Right}, {"WEIGHT", A::Right}, {"VERDICT"}, {"WHY"}});
   for (const FactorCalibration& factor : calibration.factors) {
     const Watermark& mark = marks.marks[factor.factor];
-    table.add({std::string(factor_name(factor.factor)), fmt::format("{:.4g}", mark.low),
-               fmt::format("{:.4g}", mark.high), fmt::format("{:g}", mark.weight),
-               std::string(verdict_name(factor.verdict)),
+    table.add({std::string(factor_name(factor.factor)), format_figure(mark.low), format_figure(mark.high),
+               fmt::format("{:g}", mark.weight), std::string(verdict_name(factor.verdict)),
                factor.reason.empty() ? fmt::format("by {}", factor.load) : factor.reason});
   }
   table.print();

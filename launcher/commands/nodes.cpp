@@ -51,10 +51,9 @@ void print_factors(const Json& nodes) {
   table.print();
 }
 
-std::string figure(const Json& object, const char* name, const char* format) {
+std::string figure(const Json& object, const char* name) {
   const auto found = object.find(name);
-  if (found == object.end() || !found->is_number()) return "-";
-  return fmt::format(fmt::runtime(format), found->get<double>());
+  return found != object.end() && found->is_number() ? format_figure(found->get<double>()) : "-";
 }
 
 void print_watermarks(const Json& nodes) {
@@ -64,11 +63,10 @@ void print_watermarks(const Json& nodes) {
     const Json factors = member(node, "factors");
     for (const auto& [name, factor] : factors.items()) {
       const bool answered = factor.contains("from");
-      table.add({node.value("node", ""), name, answered ? figure(factor, "low", "{:.4g}") : "-",
-                 answered ? figure(factor, "high", "{:.4g}") : "-", figure(factor, "weight", "{:g}"),
-                 factor.value("from", "no answer")});
+      table.add({node.value("node", ""), name, answered ? figure(factor, "low") : "-",
+                 answered ? figure(factor, "high") : "-", figure(factor, "weight"), factor.value("from", "no answer")});
     }
-    table.add({node.value("node", ""), "(speed)", figure(node, "speed", "{:.2f}"), "", "", ""});
+    table.add({node.value("node", ""), "(speed)", figure(node, "speed"), "", "", ""});
   }
   table.print();
 }
@@ -82,7 +80,7 @@ void print_detail(const Json& nodes) {
       if (!value.is_number()) continue;
       std::string name = pointer.substr(1);
       std::replace(name.begin(), name.end(), '/', '.');
-      table.add({node.value("node", ""), name, fmt::format("{:.6g}", value.get<double>())});
+      table.add({node.value("node", ""), name, format_figure(value.get<double>())});
     }
   }
   table.print();

@@ -32,7 +32,20 @@ void ControlServer::at_origin(ClientConnection& client, const json& request, std
 }
 
 void ControlServer::status(ClientConnection& client, const json&) { client.reply(actions_.status()); }
-void ControlServer::nodes(ClientConnection& client, const json&) { client.reply(actions_.nodes()); }
+void ControlServer::nodes(ClientConnection& client, const json& request) {
+  if (!request.value("own_load", false)) return client.reply(actions_.nodes());
+  actions_.gather({{"what", "load"}}, [this, alive = client.alive(), &client](const std::vector<json>& answers) {
+    if (const auto held = alive.lock(); !held || !*held) return;
+    json reply = actions_.nodes();
+    for (std::size_t rank = 0; rank < answers.size(); ++rank) {  // a rank that gave no answer has none of these
+      json& node = reply.at("nodes").at(rank);
+      const json marks = answers[rank].value("watermarks", json::object());
+      for (const auto& [name, mark] : marks.items()) node["factors"][name].update(mark);
+      if (answers[rank].contains("detail")) node["detail"] = answers[rank]["detail"];
+    }
+    client.reply(reply);
+  });
+}
 
 void ControlServer::submit(ClientConnection& client, const json& request) {
   JobSpec spec = spec_from_json(request.at("spec"));

@@ -34,9 +34,8 @@ Node::Node(Start start)
       paths_(std::move(start.paths)),
       config_(std::move(start.config)),
       share_(deal_pus()),
-      watermarks_(default_watermarks(share_.capacity)),
       random_(info_.cookie + static_cast<std::uint64_t>(start.world.rank())) {
-  apply_config(watermarks_, config_.watermarks_text, config_.path);
+  choose_watermarks();
   // The default slack of 50 us would be added to every wait of the hot window.
   ::prctl(PR_SET_TIMERSLACK, 1);
   make_private_directory(paths_.node_dir(self_name()));

@@ -20,8 +20,8 @@
 #include "runtime/jobs/event_log.h"
 #include "runtime/jobs/origin.h"
 #include "runtime/jobs/placed.h"
+#include "runtime/load/calibration/marks.h"
 #include "runtime/load/sampler.h"
-#include "runtime/load/watermarks.h"
 #include "runtime/migrate/movers.h"
 #include "runtime/mpi/doorbell.h"
 #include "runtime/mpi/postbox.h"
@@ -78,6 +78,7 @@ class Node final : public Cluster {
   // node_balance.cpp
   Share deal_pus() const;
   void take_sample();
+  void choose_watermarks();
   NodeState state_now() const;
   std::vector<NodeView> view_table() const;
   void pull();
@@ -89,6 +90,7 @@ class Node final : public Cluster {
   ControlActions control_actions();
   nlohmann::json describe_status() const;
   nlohmann::json describe_nodes() const;
+  nlohmann::json describe_own_load() const;
   nlohmann::json answer(const nlohmann::json& question);
   void gather(const nlohmann::json& question, std::function<void(Answers)> done);
   void on_gather_reply(int from, const Question& reply);
@@ -104,7 +106,7 @@ class Node final : public Cluster {
   InstancePaths paths_;
   NodeConfig config_;
   Share share_;
-  Watermarks watermarks_;
+  NodeMarks marks_;
 
   EventLoop loop_;
   std::unique_ptr<EventLog> event_log_;

@@ -28,7 +28,8 @@ void Node::take_sample() {
   const auto inits = placed_->init_pids();
   LoadSample sample = sampler_->sample(realtime_ns(), monotonic_ns(), inits);
   sample.capacity = static_cast<float>(share_.capacity);
-  sample.state = classify(sample, watermarks_);
+  sample.speed = static_cast<float>(marks_.speed);
+  sample.state = classify(sample, marks_.marks);
   for (const auto& [id, job] : placed_->all()) {
     ++sample.jobs;
     if (job.facts.origin != self_name()) ++sample.foreign_jobs;
@@ -41,7 +42,7 @@ void Node::take_sample() {
 
 NodeState Node::state_now() const {
   const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
-  return expected_state(own, watermarks_, placed_->recent(kUnseen));
+  return expected_state(own, marks_.marks, placed_->recent(kUnseen));
 }
 
 std::vector<NodeView> Node::view_table() const {

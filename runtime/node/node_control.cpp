@@ -60,7 +60,7 @@ json Node::describe_nodes() const {
     const LoadSample& sample = entry.sample;
     const NodeInfo& info = info_.nodes[static_cast<std::size_t>(rank)];
     const Watermarks marks =
-        rank == self() ? watermarks_ : default_watermarks(std::max(0.01, static_cast<double>(sample.capacity)));
+        rank == self() ? marks_.marks : default_watermarks(std::max(0.01, static_cast<double>(sample.capacity)));
     json factors = json::object();
     for (std::size_t i = 0; i < kFactors; ++i) {
       const auto factor = static_cast<Factor>(i);
@@ -81,6 +81,7 @@ json Node::describe_nodes() const {
                      {"cores", info.cores},
                      {"packages", info.packages},
                      {"capacity", sample.capacity},
+                     {"speed", sample.speed},
                      {"memory_kib", info.memory_kib},
                      {"memory_available_kib", sample.memory_available_kib},
                      {"allowed_pus", info.allowed_pus},
@@ -100,6 +101,7 @@ json Node::answer(const json& question) {
   if (!question.is_object()) return json::object();
   const std::string what = question.value("what", "");
   if (what == "origin") return {{"yes", origin_->find(question.value("job", std::int64_t{0})) != nullptr}};
+  if (what == "load") return describe_own_load();
   if (what == "count") return {{"running", origin_->unfinished()}};
   if (what != "jobs") return json::object();
   const bool all = question.value("all", false);
