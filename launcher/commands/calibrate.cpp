@@ -33,7 +33,7 @@ Calibration measure(const CalibrateOptions& options, const std::string& path) {
   wanted.memory_share = options.memory_percent / 100;
   const Interruptible wait;
   fmt::print(stderr, "Measuring for about {}; other programs disturb it. Ctrl-C ends it and stores nothing.\n",
-             wanted.quick ? "10 s" : "90 s");
+             wanted.quick ? "20 s" : "90 s");
   const Calibration calibration =
       calibrate(wanted, wait, [](const std::string& line) { fmt::print(stderr, "  {}\n", line); });
   wait.sleep(std::chrono::nanoseconds::zero());  // the last moment to change one's mind
@@ -105,7 +105,7 @@ void add_calibrate(CLI::App& app, Context& context) {
   auto options = std::make_shared<CalibrateOptions>();
   options->measure.directory = "/var/tmp";
   CLI::App* command = app.add_subcommand("calibrate", "Find this machine's watermarks by measuring; needs no cluster");
-  auto* quick = command->add_flag("--quick", options->measure.quick, "About 10 s: fewer steps, coarser watermarks");
+  auto* quick = command->add_flag("--quick", options->measure.quick, "About 20 s: fewer steps, coarser watermarks");
   auto* low =
       command->add_option("--low", options->low_percent, "Below the low watermark a program slows by less, in %")
           ->check(CLI::Range(0.1, 1000.0))

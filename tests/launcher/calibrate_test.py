@@ -84,7 +84,7 @@ class Calibrate(ClusterTest):
             self.check_factor(factor)
         by_name = {factor["factor"]: factor for factor in result["factors"]}
         for name in ("run_queue", "context_switches", "interrupts", "memory_used"):  # these can be driven anywhere
-            self.assertEqual(len(by_name[name]["curve"]), 3, name)
+            self.assertGreaterEqual(len(by_name[name]["curve"]), 3, name)
         self.check_plot(self.directory / "curves.svg", sum(bool(factor["curve"]) for factor in result["factors"]))
         self.check_shown(result)
 

@@ -21,7 +21,7 @@ using Say = std::function<void(const std::string&)>;
 
 constexpr auto kLongestFilling = std::chrono::seconds(5);  // of memory: then it goes on with what it has
 constexpr auto kLongestStart = std::chrono::seconds(2);    // of a probe, until its first unit of work
-constexpr double kIdle = 0.1;                              // CPU share of a machine without load programs
+constexpr double kMostOthers = 0.25;                       // CPU share of others beside which a curve says little
 constexpr double kStopped = 1000;                          // the slowdown of a probe that did nothing at all
 
 struct Timing {
@@ -46,9 +46,17 @@ double slowdown(double unloaded, double rate) { return rate > 0 ? std::max(0.0, 
 // Returns ", run_queue 0.5, ...".
 std::string add_point(std::vector<FactorCalibration>& factors, double level, const LoadSample& sample) {
   std::string values;
+  const auto others = static_cast<double>(sample.factors[static_cast<std::size_t>(Factor::CpuShare)]);
   for (FactorCalibration& factor : factors) {
     const auto index = static_cast<std::size_t>(factor.factor);
-    if ((sample.known >> index & 1U) == 0) factor.reason = "the kernel does not tell it";
+    if (level == 0 && others > kMostOthers) {
+      factor.verdict = Verdict::Undecided;
+      factor.reason = fmt::format("others used {:.0f} % of this machine; calibrate when it is idle", 100 * others);
+    }
+    if ((sample.known >> index & 1U) == 0) {
+      factor.verdict = Verdict::Impossible;
+      factor.reason = "the kernel does not tell it";
+    }
     factor.curve.push_back({level, static_cast<double>(sample.factors[index]), 0});
     values += fmt::format(", {} {:.4g}", factor_name(factor.factor), factor.curve.back().value);
   }
@@ -61,7 +69,8 @@ class Bench {
       : options_(options), share_(share), wait_(wait), timing_(options.quick ? kQuick : kThorough) {}
 
   std::vector<FactorCalibration> run(Experiment& experiment, const Say& say);
-  double best_rate() const { return best_rate_; }  // of the last experiment's unloaded probe
+  // Work per second of CPU time, of the last experiment's probes: who else is on this machine matters little.
+  double work_per_cpu_second() const { return work_per_cpu_second_; }
 
  private:
   std::vector<double> probe_rates(const Experiment&);
@@ -72,7 +81,7 @@ class Bench {
   const Share& share_;
   const Interruptible& wait_;
   const Timing timing_;
-  double best_rate_ = 0;
+  double work_per_cpu_second_ = 0;
 };
 
 std::vector<double> Bench::probe_rates(const Experiment& experiment) {
@@ -84,10 +93,14 @@ std::vector<double> Bench::probe_rates(const Experiment& experiment) {
   std::vector<double> rates;
   for (int i = 0; i < timing_.repeats; ++i) {
     const std::uint64_t before = work.get();
+    const double cpu_before = probe.cpu_seconds();
     const auto begin = Clock::now();
     wait_.sleep(timing_.window);
     const std::chrono::duration<double> took = Clock::now() - begin;
-    rates.push_back(static_cast<double>(work.get() - before) / took.count());
+    const auto done = static_cast<double>(work.get() - before);
+    rates.push_back(done / took.count());
+    if (const double cpu = probe.cpu_seconds() - cpu_before; cpu > 0)
+      work_per_cpu_second_ = std::max(work_per_cpu_second_, done / cpu);
   }
   return rates;
 }
@@ -132,6 +145,7 @@ std::vector<FactorCalibration> Bench::run(Experiment& experiment, const Say& say
     for (FactorCalibration& factor : out) factor.reason = reason;
     return out;
   }
+  work_per_cpu_second_ = 0;
   std::vector<double> unloaded, loaded;  // loaded: by level, from the second on
   for (const double level : experiment.levels) {
     LoadPrograms programs = experiment.start(level);
@@ -147,10 +161,9 @@ std::vector<FactorCalibration> Bench::run(Experiment& experiment, const Say& say
   }
   experiment.start(0);
   for (const double rate : probe_rates(experiment)) unloaded.push_back(rate);  // whatever changed meanwhile
-  best_rate_ = *std::max_element(unloaded.begin(), unloaded.end());
-  if (best_rate_ <= 0)
-    for (FactorCalibration& factor : out) factor.reason = "the probe could not run";
   const double base = unloaded_rate(unloaded);
+  if (base <= 0)
+    for (FactorCalibration& factor : out) factor.reason = "the probe could not run";
   for (FactorCalibration& factor : out)
     for (std::size_t i = 0; i < loaded.size(); ++i) factor.curve[i + 1].slowdown = slowdown(base, loaded[i]);
   return out;
@@ -166,10 +179,7 @@ Share whole_host() {
 }  // namespace
 
 void judge(FactorCalibration& factor, const Watermark& fallback, double low_slowdown, double high_slowdown) {
-  if (!factor.reason.empty()) {
-    factor.verdict = Verdict::Impossible;
-    return;
-  }
+  if (!factor.reason.empty()) return;
   if (const auto derived = derive_watermark(factor.curve, low_slowdown, high_slowdown)) {
     factor.verdict = Verdict::Measured;
     factor.low = derived->low;
@@ -200,12 +210,11 @@ Calibration calibrate(const CalibrationOptions& options, const Interruptible& wa
   for (Experiment& experiment : plan) {
     for (FactorCalibration& factor : bench.run(experiment, say)) {
       judge(factor, defaults[factor.factor], options.low_slowdown, options.high_slowdown);
-      if (factor.verdict == Verdict::Impossible)
-        say(fmt::format("{}: left out: {}", factor_name(factor.factor), factor.reason));
-      if (factor.factor == Factor::CpuShare && !factor.curve.empty() && factor.curve[0].value > kIdle)
-        say(fmt::format("others use {:.0f} % of this machine: the result is coarse; calibrate when it is idle",
-                        100 * factor.curve[0].value));
-      if (factor.factor == Factor::CpuShare) out.speed = std::max(1e-6, bench.best_rate() / kReferenceWorkPerSecond);
+      if (factor.verdict != Verdict::Measured)
+        say(fmt::format("{}: {}: {}", factor_name(factor.factor),
+                        factor.verdict == Verdict::Undecided ? "keeps its default" : "left out", factor.reason));
+      if (factor.factor == Factor::CpuShare)
+        out.speed = std::max(1e-6, bench.work_per_cpu_second() / kReferenceWorkPerSecond);
       out.factors.push_back(std::move(factor));
     }
     experiment = {};  // its files and groups

@@ -16,13 +16,14 @@
 
 namespace drover {
 
-// About 90 s (10 s if quick). `say` hears one line per step. Throws Interrupted; every program, file and group has
+// About 90 s (20 s if quick). `say` hears one line per step. Throws Interrupted; every program, file and group has
 // ended then. What can't be driven here is in the result with its reason. Throws SystemError when not even a probe can
 // run.
 Calibration calibrate(const CalibrationOptions&, const Interruptible&,
                       const std::function<void(const std::string&)>& say);
 
-// The verdict on a factor from its curve, by the thresholds. Pure. `fallback`: its default watermark.
+// The verdict on a factor from its curve, by the thresholds; one with a reason already keeps its verdict. Pure.
+// `fallback`: its default watermark.
 void judge(FactorCalibration& factor, const Watermark& fallback, double low_slowdown, double high_slowdown);
 
 }  // namespace drover

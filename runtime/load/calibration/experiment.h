@@ -17,7 +17,7 @@ struct CalibrationOptions {
   std::string directory;                             // for temporary files
   double low_slowdown = 0.05, high_slowdown = 0.25;  // 0 < low <= high
   double memory_share = 0.85;                        // at most so much of the available memory is filled
-  bool quick = false;                                // three steps for each factor, and one short probe at each
+  bool quick = false;                                // short probes; but for the processor only every other level
 };
 
 // Functions keep what they need (files, groups) alive; that ends with the experiment.
@@ -42,7 +42,7 @@ struct Experiment {
 // `wait` is asked during long preparations, and ends them by its exception.
 std::vector<Experiment> plan_experiments(const CalibrationOptions&, const Share&, const Interruptible& wait);
 
-// The first, the middle and the last of more than three.
+// Every other one, from the first on, and the last.
 std::vector<double> quick_levels(const std::vector<double>& levels);
 // Numbers of busy programs for a node of `capacity` PUs, rising: from none to twice as many as PUs, dense where the
 // last PU fills up.

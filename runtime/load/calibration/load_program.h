@@ -47,7 +47,8 @@ class LoadProgram {
   LoadProgram(LoadProgram&& other) noexcept : pid_(other.pid_) { other.pid_ = -1; }
   LoadProgram& operator=(LoadProgram&&) = delete;
 
-  bool alive();  // false also if the kernel has killed it
+  double cpu_seconds() const;  // that it has used
+  bool alive();                // false also if the kernel has killed it
 
  private:
   pid_t pid_ = -1;

@@ -146,6 +146,14 @@ TEST(Judge, TellsFourVerdictsApart) {
   EXPECT_EQ(weak.verdict, Verdict::Undecided);
   EXPECT_EQ(weak.reason, "does not slow programs up to 500, more could not be reached");
   EXPECT_EQ(judged({}, "no swap").verdict, Verdict::Impossible);
+  FactorCalibration disturbed{.factor = Factor::IoBlocks,
+                              .verdict = Verdict::Undecided,
+                              .reason = "others",
+                              .load = "x",
+                              .curve = curve({{0, 0}, {100, 1}})};
+  judge(disturbed, {100, 1000, 1}, 0.05, 0.25);
+  EXPECT_EQ(disturbed.verdict, Verdict::Undecided);
+  EXPECT_EQ(disturbed.reason, "others");
 }
 
 TEST(Levels, OfTheProcessorEndAtTwicePus) {
@@ -159,8 +167,9 @@ TEST(Levels, OfTheProcessorEndAtTwicePus) {
   }
 }
 
-TEST(Levels, QuickTakesThree) {
+TEST(Levels, QuickTakesEveryOther) {
   EXPECT_EQ(quick_levels({0, 1, 2, 3, 4}), (Values{0, 2, 4}));
+  EXPECT_EQ(quick_levels({0, 1, 2, 3, 4, 5}), (Values{0, 2, 4, 5}));
   EXPECT_EQ(quick_levels({0, 1}), (Values{0, 1}));
 }
 
