@@ -108,20 +108,23 @@ void add_calibrate(CLI::App& app, Context& context) {
   auto* quick = command->add_flag("--quick", options->measure.quick, "About 20 s: fewer steps, coarser watermarks");
   auto* low =
       command->add_option("--low", options->low_percent, "Below the low watermark a program slows by less, in %")
+          ->type_name("PERCENT")
           ->check(CLI::Range(0.1, 1000.0))
           ->capture_default_str();
   auto* high =
       command->add_option("--high", options->high_percent, "Above the high watermark a program slows by more, in %")
+          ->type_name("PERCENT")
           ->check(CLI::Range(0.1, 1000.0))
           ->capture_default_str();
   auto* directory = command
                         ->add_option("--directory", options->measure.directory,
-                                     "Measure the disk of this folder (up to 400 MiB, removed at the end)")
+                                     "Measure the disk of this folder (140 MiB, gone at the end)")
                         ->type_name("DIR")
                         ->check(CLI::ExistingDirectory)
                         ->capture_default_str();
   auto* memory =
       command->add_option("--memory", options->memory_percent, "Fill at most so much of the free memory, in %")
+          ->type_name("PERCENT")
           ->check(CLI::Range(0.0, 95.0))
           ->capture_default_str();
   auto* show = command->add_flag("--show", options->show, "Print what is stored, without measuring");

@@ -10,7 +10,7 @@ namespace drover {
 
 namespace {
 
-constexpr double kMostPercent = 400;  // of the axis: a probe that stands still would flatten all that matters
+constexpr double kMostPercent = 100;  // of the axis: a probe that stands still would flatten all that matters
 
 const char* unit_of(Factor factor) {
   switch (factor) {

@@ -21,7 +21,8 @@ using Say = std::function<void(const std::string&)>;
 
 constexpr auto kLongestFilling = std::chrono::seconds(5);  // of memory: then it goes on with what it has
 constexpr auto kLongestStart = std::chrono::seconds(2);    // of a probe, until its first unit of work
-constexpr double kMostOthers = 0.25;                       // CPU share of others beside which a curve says little
+constexpr double kSameSpeed = 1.15;                        // of the unloaded probe before and after the steps
+constexpr int kRetries = 3;                                // of disturbed experiments, in all
 constexpr double kStopped = 1000;                          // the slowdown of a probe that did nothing at all
 
 struct Timing {
@@ -43,13 +44,17 @@ double unloaded_rate(std::vector<double> rates) {
 
 double slowdown(double unloaded, double rate) { return rate > 0 ? std::max(0.0, unloaded / rate - 1) : kStopped; }
 
+// The share of the machine's CPU time that others may use: beside more of them a curve says little.
+double most_others(const Experiment& experiment) { return experiment.count == Count::Median ? 0.25 : 0.6; }
+
 // Returns ", run_queue 0.5, ...".
-std::string add_point(std::vector<FactorCalibration>& factors, double level, const LoadSample& sample) {
+std::string add_point(std::vector<FactorCalibration>& factors, double level, const LoadSample& sample,
+                      double others_limit) {
   std::string values;
   const auto others = static_cast<double>(sample.factors[static_cast<std::size_t>(Factor::CpuShare)]);
   for (FactorCalibration& factor : factors) {
     const auto index = static_cast<std::size_t>(factor.factor);
-    if (level == 0 && others > kMostOthers) {
+    if (level == 0 && others > others_limit) {
       factor.verdict = Verdict::Undecided;
       factor.reason = fmt::format("others used {:.0f} % of this machine; calibrate when it is idle", 100 * others);
     }
@@ -61,6 +66,21 @@ std::string add_point(std::vector<FactorCalibration>& factors, double level, con
     values += fmt::format(", {} {:.4g}", factor_name(factor.factor), factor.curve.back().value);
   }
   return values;
+}
+
+// A probe that can't run, or whose own speed changed while the steps were taken, says nothing about them.
+void check_base(std::vector<FactorCalibration>& factors, double before, double after) {
+  for (FactorCalibration& factor : factors) {
+    if (std::min(before, after) <= 0) {
+      factor.verdict = Verdict::Impossible;
+      factor.reason = "the probe could not run";
+    } else if (factor.reason.empty() && std::max(before, after) > kSameSpeed * std::min(before, after)) {
+      factor.verdict = Verdict::Undecided;
+      factor.reason = fmt::format(
+          "without load the probe ran at {:.0f}, later at {:.0f} units/s; calibrate when the machine is idle", before,
+          after);
+    }
+  }
 }
 
 class Bench {
@@ -150,7 +170,7 @@ std::vector<FactorCalibration> Bench::run(Experiment& experiment, const Say& say
   for (const double level : experiment.levels) {
     LoadPrograms programs = experiment.start(level);
     wait_until_settled(experiment, programs);
-    const std::string values = add_point(out, level, mean_sample());
+    const std::string values = add_point(out, level, mean_sample(), most_others(experiment));
     const std::vector<double> rates = probe_rates(experiment);
     if (level == 0)
       unloaded = rates;
@@ -160,13 +180,22 @@ std::vector<FactorCalibration> Bench::run(Experiment& experiment, const Say& say
                     100 * slowdown(unloaded_rate(unloaded), counted(experiment, rates))));
   }
   experiment.start(0);
-  for (const double rate : probe_rates(experiment)) unloaded.push_back(rate);  // whatever changed meanwhile
-  const double base = unloaded_rate(unloaded);
-  if (base <= 0)
-    for (FactorCalibration& factor : out) factor.reason = "the probe could not run";
+  const double before = unloaded_rate(unloaded), after = unloaded_rate(probe_rates(experiment));
+  check_base(out, before, after);
+  const double base = std::max(before, after);
   for (FactorCalibration& factor : out)
     for (std::size_t i = 0; i < loaded.size(); ++i) factor.curve[i + 1].slowdown = slowdown(base, loaded[i]);
   return out;
+}
+
+bool disturbed(const std::vector<FactorCalibration>& factors) {
+  return std::any_of(factors.begin(), factors.end(),
+                     [](const FactorCalibration& factor) { return factor.verdict == Verdict::Undecided; });
+}
+
+std::string describe(const FactorCalibration& factor) {
+  return fmt::format("{}: {}: {}", factor_name(factor.factor),
+                     factor.verdict == Verdict::Undecided ? "keeps its default" : "left out", factor.reason);
 }
 
 Share whole_host() {
@@ -206,13 +235,17 @@ Calibration calibrate(const CalibrationOptions& options, const Interruptible& wa
   out.high_slowdown = options.high_slowdown;
   out.quick = options.quick;
   Bench bench(options, share, wait);
+  int retries = options.quick ? 0 : kRetries;
   std::vector<Experiment> plan = plan_experiments(options, share, wait);
   for (Experiment& experiment : plan) {
-    for (FactorCalibration& factor : bench.run(experiment, say)) {
+    std::vector<FactorCalibration> factors = bench.run(experiment, say);
+    for (; disturbed(factors) && retries > 0; --retries) {
+      say(fmt::format("once more: {}", factors.front().reason));
+      factors = bench.run(experiment, say);
+    }
+    for (FactorCalibration& factor : factors) {
       judge(factor, defaults[factor.factor], options.low_slowdown, options.high_slowdown);
-      if (factor.verdict != Verdict::Measured)
-        say(fmt::format("{}: {}: {}", factor_name(factor.factor),
-                        factor.verdict == Verdict::Undecided ? "keeps its default" : "left out", factor.reason));
+      if (factor.verdict != Verdict::Measured) say(describe(factor));
       if (factor.factor == Factor::CpuShare)
         out.speed = std::max(1e-6, bench.work_per_cpu_second() / kReferenceWorkPerSecond);
       out.factors.push_back(std::move(factor));

@@ -16,9 +16,9 @@
 
 namespace drover {
 
-// About 90 s (20 s if quick). `say` hears one line per step. Throws Interrupted; every program, file and group has
-// ended then. What can't be driven here is in the result with its reason. Throws SystemError when not even a probe can
-// run.
+// About 90 s (20 s if quick), at most 150 s with disturbed factors measured again. `say` hears one line per step.
+// Throws Interrupted; every program, file and group has ended then. What can't be driven here is in the result with its
+// reason. Throws SystemError when not even a probe can run.
 Calibration calibrate(const CalibrationOptions&, const Interruptible&,
                       const std::function<void(const std::string&)>& say);
 

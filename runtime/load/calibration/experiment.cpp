@@ -120,6 +120,7 @@ Experiment paging(const CalibrationOptions& options, const Interruptible& wait) 
                   constexpr std::uint64_t kLimit = 32 * kMiB;
                   if (auto reason = why_no_disk(options.directory, 2 * kLimit); !reason.empty()) return reason;
                   std::string reason;
+                  parts->group.reset();  // of a first try: a process makes one at a time
                   parts->group = LimitedGroup::make(kLimit, reason);
                   if (!parts->group) return reason;
                   parts->load = make_file(options.directory, 2 * kLimit, false, wait);
@@ -259,6 +260,7 @@ Experiment swap() {
                 if (!info || info->swap_total_kib == 0) return std::string("this machine has no swap");
                 parts->free_bytes = info->swap_free_kib * 1024;
                 std::string reason;
+                parts->group.reset();
                 parts->group = LimitedGroup::make(64 * kMiB, reason);
                 return reason;
               },
