@@ -22,7 +22,7 @@ using Say = std::function<void(const std::string&)>;
 constexpr auto kLongestFilling = std::chrono::seconds(5);  // of memory: then it goes on with what it has
 constexpr auto kLongestStart = std::chrono::seconds(2);    // of a probe, until its first unit of work
 constexpr double kSameSpeed = 1.15;                        // of the unloaded probe before and after the steps
-constexpr int kRetries = 3;                                // of disturbed experiments, in all
+constexpr int kRetries = 3;                                // of disturbed experiments, in all; one each
 constexpr double kStopped = 1000;                          // the slowdown of a probe that did nothing at all
 
 struct Timing {
@@ -239,7 +239,7 @@ Calibration calibrate(const CalibrationOptions& options, const Interruptible& wa
   std::vector<Experiment> plan = plan_experiments(options, share, wait);
   for (Experiment& experiment : plan) {
     std::vector<FactorCalibration> factors = bench.run(experiment, say);
-    for (; disturbed(factors) && retries > 0; --retries) {
+    if (disturbed(factors) && retries-- > 0) {
       say(fmt::format("once more: {}", factors.front().reason));
       factors = bench.run(experiment, say);
     }
