@@ -1,4 +1,5 @@
-// A memory cgroup with a limit, made below this process's own for programs that are to page, and removed at the end.
+// A memory cgroup with a limit, made below this process's own, or for v2 below one above it, for programs that are to
+// page, and removed at the end.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,8 @@ class LimitedGroup {
   std::uint64_t limit_bytes() const { return limit_bytes_; }
 
  private:
+  static std::unique_ptr<LimitedGroup> make_below(const std::string& above, bool v2, std::uint64_t limit_bytes,
+                                                  std::string& reason);
   LimitedGroup(std::string path, std::uint64_t limit_bytes) : path_(std::move(path)), limit_bytes_(limit_bytes) {}
   std::string path_;
   std::uint64_t limit_bytes_;

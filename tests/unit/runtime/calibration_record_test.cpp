@@ -1,4 +1,5 @@
 // The stored calibration, what a node makes of it, and the programs that measure.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -7,6 +8,7 @@
 #include <filesystem>
 
 #include "ckpt/sys/error.h"
+#include "runtime/load/calibration/limited_group.h"
 #include "runtime/load/calibration/load_program.h"
 #include "runtime/load/calibration/marks.h"
 #include "runtime/load/calibration/record.h"
@@ -223,6 +225,36 @@ TEST(Interruptible, ASignalEndsTheSleep) {
       EXPECT_EQ(interrupted.signal, signo);
     }
   }
+}
+
+// As on a host with v2: the memory controller is only there below the slice. Folders stand for groups; the last step,
+// entering, can't work in them, so the reason tells how far each try came.
+TEST(LimitedGroup, SaysWhyThereIsNone) {
+  const TemporaryDirectory proc, groups;
+  std::string reason;
+  EXPECT_EQ(LimitedGroup::make(1, reason, ProcDir(proc.path())), nullptr);
+  EXPECT_EQ(reason, "no memory cgroup hierarchy is mounted");
+  proc.write("self/cgroup", "0::/slice/scope\n");
+  proc.write("self/mounts", "cgroup " + groups.path() + " cgroup2 rw 0 0\n");
+  EXPECT_EQ(LimitedGroup::make(1, reason, ProcDir(proc.path())), nullptr);  // tries scope, slice and root
+  EXPECT_EQ(reason.rfind("can't limit a cgroup's memory: " + groups.path() + "/drover-calibrate-", 0), 0U) << reason;
+  EXPECT_TRUE(std::filesystem::is_empty(groups.path()));
+}
+
+TEST(LimitedGroup, RemovesWhatAKilledOneLeft) {
+  const TemporaryDirectory proc, groups;
+  proc.write("self/cgroup", "2:memory:/\n");
+  proc.write("self/mounts", "cgroup " + groups.path() + " cgroup rw,memory 0 0\n");
+  const std::string left = groups.path() + "/drover-calibrate-999999999";  // above any pid: PID_MAX_LIMIT is 2^22
+  const std::string in_use = fmt::format("{}/drover-calibrate-{}", groups.path(), ::getppid());
+  std::filesystem::create_directory(left);
+  std::filesystem::create_directory(in_use);
+  std::filesystem::create_directory(groups.path() + "/somebody-else");
+  std::string reason;
+  EXPECT_EQ(LimitedGroup::make(1, reason, ProcDir(proc.path())), nullptr);
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(in_use));
+  EXPECT_TRUE(std::filesystem::exists(groups.path() + "/somebody-else"));
 }
 
 TEST(NamelessFile, LeavesNothing) {
