@@ -34,7 +34,7 @@ Calibration measure(const CalibrateOptions& options, const std::string& path) {
   const Interruptible wait;
   fmt::print(stderr, "Measuring for about {}; other programs disturb it. Ctrl-C ends it and stores nothing.\n",
              wanted.quick ? "20 s" : "90 s");
-  const Calibration calibration =
+  Calibration calibration =
       calibrate(wanted, wait, [](const std::string& line) { fmt::print(stderr, "  {}\n", line); });
   wait.sleep(std::chrono::nanoseconds::zero());  // the last moment to change one's mind
   store_calibration(calibration, path);

@@ -176,9 +176,11 @@ std::string svg_page(const std::string& title, const std::vector<SvgChart>& char
   const double page_width = std::max(320.0, width * static_cast<double>(std::min<std::size_t>(columns, charts.size())));
   std::string body;
   add_text(std::back_inserter(body), page_width / 2, 22, "middle", title, " font-size=\"16\" font-weight=\"bold\"");
-  for (std::size_t i = 0; i < charts.size(); ++i)
-    add_chart(std::back_inserter(body), charts[i], width * static_cast<double>(i % columns),
-              kPageTitle + height * static_cast<double>(i / columns));
+  for (std::size_t i = 0; i < charts.size(); ++i) {
+    const std::size_t row = i / columns, column = i % columns;
+    add_chart(std::back_inserter(body), charts[i], width * static_cast<double>(column),
+              kPageTitle + height * static_cast<double>(row));
+  }
   return document(page_width, kPageTitle + height * static_cast<double>(rows), body);
 }
 

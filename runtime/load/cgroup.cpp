@@ -140,8 +140,8 @@ Pressures cgroup_pressure(const std::vector<Cgroup>& groups) {
     if (!group.v2) continue;
     const ProcDir files(group.mount + group.path);
     for (std::size_t i = 0; i < kResources; ++i)
-      if (auto pressure = parse_pressure(files.read("{}.pressure", resource_name(static_cast<Resource>(i)))))
-        out[i] = std::move(pressure);
+      if (const auto pressure = parse_pressure(files.read("{}.pressure", resource_name(static_cast<Resource>(i)))))
+        out[i] = pressure;
   }
   return out;
 }

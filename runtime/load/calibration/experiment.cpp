@@ -66,8 +66,8 @@ Experiment processor(const Share& share) {
           .start =
               [](double level) {
                 LoadPrograms programs;
-                for (double left = level; left > 1e-6; left -= 1)
-                  programs.emplace_back([share = std::min(1.0, left)] { burn_cpu(share); });
+                for (int i = 0; i < level; ++i)
+                  programs.emplace_back([share = std::min(1.0, level - i)] { burn_cpu(share); });
                 return programs;
               },
           .settled = {},
@@ -183,9 +183,9 @@ Experiment interrupts(const Share& share) {
               [pus = share.pus.size()](double level) {
                 constexpr double kOfOneProgram = 10'000;  // it has to sleep in between
                 LoadPrograms programs;
-                const double of_a_pu = std::ceil(level / kOfOneProgram);
-                for (double i = 0; i < of_a_pu * static_cast<double>(pus); ++i)
-                  programs.emplace_back([&] { expire_timers(level / of_a_pu); });
+                const auto of_a_pu = static_cast<std::size_t>(std::ceil(level / kOfOneProgram));
+                for (std::size_t i = 0; i < of_a_pu * pus; ++i)
+                  programs.emplace_back([&] { expire_timers(level / static_cast<double>(of_a_pu)); });
                 return programs;
               },
           .settled = {},

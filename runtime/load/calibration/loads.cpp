@@ -53,6 +53,11 @@ std::uint64_t next_random(std::uint64_t& state) {  // xorshift64
   return state;
 }
 
+std::uint64_t random_chunk(const DiskFile& file, std::uint64_t& state) {  // the offset of one
+  const std::uint64_t chunks = std::max<std::uint64_t>(1, file.bytes / kChunkBytes);
+  return next_random(state) % chunks * kChunkBytes;
+}
+
 // The unit of the compute probe: dependent integer work over a table of 16 KiB.
 void compute_unit(std::array<std::uint64_t, 2048>& table, std::uint64_t& state) {
   for (int i = 0; i < 4000; ++i) {
@@ -115,7 +120,7 @@ void move_blocks(const DiskFile& file, double bytes_per_second) {
   std::uint64_t random = static_cast<std::uint64_t>(::getpid()) | 1;
   Pace pace(bytes_per_second / static_cast<double>(kChunkBytes));
   for (bool writing = false;; writing = !writing) {
-    const std::uint64_t offset = next_random(random) % (file.bytes / kChunkBytes) * kChunkBytes;
+    const std::uint64_t offset = random_chunk(file, random);
     if (writing)
       write_at(file, buffer, kChunkBytes, offset);
     else
@@ -187,9 +192,8 @@ void disk_probe(Work& work, const DiskFile& file) {
   void* buffer = aligned_buffer(64 * 1024);
   for (std::uint64_t random = 4711;;) {
     computing.units(50);
-    const auto offset = [&] { return next_random(random) % (file.bytes / kChunkBytes) * kChunkBytes; };
-    read_at(file, buffer, 64 * 1024, offset());
-    write_at(file, buffer, 16 * 1024, offset());
+    read_at(file, buffer, 64 * 1024, random_chunk(file, random));
+    write_at(file, buffer, 16 * 1024, random_chunk(file, random));
     work.fetch_add(1, std::memory_order_relaxed);
   }
 }
