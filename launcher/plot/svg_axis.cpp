@@ -29,9 +29,8 @@ std::vector<double> linear_ticks(double low, double high, unsigned wanted) {
   const double ratio = raw / power;
   const double step = power * (ratio <= 1 ? 1 : ratio <= 2 ? 2 : ratio <= 5 ? 5 : 10);
   const double first = std::floor(low / step + 1e-9), last = std::ceil(high / step - 1e-9);
-  const int count = static_cast<int>(last - first) + 1;
-  std::vector<double> ticks;
-  for (int i = 0; i < count; ++i) ticks.push_back((first + i) * step);
+  std::vector<double> ticks(static_cast<std::size_t>(last - first) + 1);
+  for (std::size_t i = 0; i < ticks.size(); ++i) ticks[i] = (first + static_cast<double>(i)) * step;
   return ticks;
 }
 

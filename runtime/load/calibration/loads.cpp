@@ -132,7 +132,7 @@ void move_blocks(const DiskFile& file, double bytes_per_second) {
 void fault_pages(const DiskFile& file, double pages_per_second) {
   const volatile unsigned char* bytes = map_for_faults(file);
   Pace pace(pages_per_second);
-  for (std::uint64_t at = 0;; at = (at + kPage) % file.bytes) {
+  for (std::uint64_t at = 0;; at = at + kPage < file.bytes ? at + kPage : 0) {
     static_cast<void>(bytes[at]);
     pace.wait();
   }
@@ -202,7 +202,7 @@ void paging_probe(Work& work, const DiskFile& file) {
   Computing computing;
   const volatile unsigned char* bytes = map_for_faults(file);
   for (std::uint64_t at = 0; at < file.bytes; at += kPage) static_cast<void>(bytes[at]);  // the first time is no paging
-  for (std::uint64_t at = 0;; at = (at + kPage) % file.bytes) {
+  for (std::uint64_t at = 0;; at = at + kPage < file.bytes ? at + kPage : 0) {
     static_cast<void>(bytes[at]);
     computing.units(1);
     work.fetch_add(1, std::memory_order_relaxed);
