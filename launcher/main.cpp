@@ -65,6 +65,8 @@ int main(int argc, char** argv) {
   drover::add_migrate(app, context);
   // What happened
   drover::add_events(app, context);
+  drover::add_replay(app, context);
+  drover::add_simulate(app, context);
   drover::add_version(app, context);
 
   try {

@@ -53,6 +53,8 @@ void add_kill(CLI::App& app, Context& context);
 void add_migrate(CLI::App& app, Context& context);
 void add_events(CLI::App& app, Context& context);
 void add_ping(CLI::App& app, Context& context);
+void add_replay(CLI::App& app, Context& context);
+void add_simulate(CLI::App& app, Context& context);
 void add_calibrate(CLI::App& app, Context& context);
 void add_version(CLI::App& app, Context& context);
 

@@ -9,6 +9,7 @@
 
 #include "ckpt/image/archive.h"
 #include "runtime/jobs/spec.h"
+#include "runtime/policy/place.h"
 #include "runtime/shepherd/messages.h"
 
 namespace drover {
@@ -45,6 +46,7 @@ enum class Msg : std::uint16_t {
   MoveResumed,   // D → S
   MoveHandback,  // D → S: the register gives it back
   MoveAbort,     // S → D
+  PullReply,     // S → D
   // the cluster
   Ping = 60,
   Pong,
@@ -60,10 +62,10 @@ enum class Msg : std::uint16_t {
 
 struct Reserve {
   std::int64_t job = 0;
-  bool only_if_free = true;
+  Terms terms;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& only_if_free;
+    a& job& terms;
   }
 };
 
@@ -71,9 +73,10 @@ struct ReserveReply {
   std::int64_t job = 0;
   bool accepted = false;
   std::string reason;
+  NodeView now;  // the node that answers, with the job if it has accepted
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& accepted& reason;
+    a& job& accepted& reason& now;
   }
 };
 
@@ -183,12 +186,19 @@ struct MoveReportMsg {
 };
 
 struct PullAsk {
-  std::int32_t jobs = 0;  // the asker's
-  double capacity = 1;    // the asker's, in PUs
-  std::uint64_t memory_available_kib = 0;
+  NodeView asker;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& jobs& capacity& memory_available_kib;
+    a& asker;
+  }
+};
+
+struct PullReply {
+  bool given = false;  // an offer follows
+  NodeView now;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& given& now;
   }
 };
 
@@ -198,10 +208,11 @@ struct MoveOffer {
   std::int64_t epoch = 0;  // of the ownership to come
   std::uint64_t resident_kib = 0;
   shepherd::RingShape ring;
-  bool asked = false;  // by a person, not by policy: taken even when not FREE
+  bool asked = false;  // by a person, not by policy: taken even if it gains nothing
+  NodeView source;     // of the node that offers, with the job
   template <class A>
   void serialize(A& a, unsigned) {
-    a& transfer& facts& epoch& resident_kib& ring& asked;
+    a& transfer& facts& epoch& resident_kib& ring& asked& source;
   }
 };
 

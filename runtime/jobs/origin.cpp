@@ -39,8 +39,8 @@ const char* job_state_name(JobState state) {
   return "?";
 }
 
-OriginJobs::OriginJobs(Cluster& cluster, PlacementView view, std::uint64_t seed)
-    : cluster_(cluster), view_(std::move(view)), random_(seed) {}
+OriginJobs::OriginJobs(Cluster& cluster, PlacementView view)
+    : cluster_(cluster), view_(std::move(view)) {}
 
 OriginJob* OriginJobs::find(std::int64_t id) {
   const auto found = jobs_.find(id);

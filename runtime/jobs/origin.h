@@ -10,7 +10,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -56,9 +55,10 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   JobSpec spec;
   JobState state = JobState::Queued;
   std::int64_t epoch = 0;
-  int place = -1;           // rank; -1: nowhere yet
-  int asked = -1;           // rank that was ordered to start it and has not answered
-  std::vector<int> probes;  // ranks still to be asked
+  int place = -1;               // rank; -1: nowhere yet
+  int asked = -1;               // rank that was ordered to start it and has not answered
+  Placement placement;          // whom else to ask, the last first
+  std::vector<Answer> answers;  // of those who would not
   std::string why;
   std::uint64_t submitted_ns = 0, started_ns = 0, ended_ns = 0;
   std::int32_t pid = 0;
@@ -79,13 +79,14 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
 
 // What placement asks of the node it runs on.
 struct PlacementView {
-  std::function<bool()> busy;                                    // this node, jobs just started counted in
-  std::function<std::vector<int>(std::mt19937_64&)> candidates;  // ranks to probe, in order; at most the probe limit
+  std::function<Placement(std::int64_t job)> decide;     // for one that has just been submitted here
+  std::function<NodeView()> own;                         // this node now, jobs just started counted in
+  std::function<void(int rank, const NodeView&)> heard;  // what a node has told of itself
 };
 
 class OriginJobs {
  public:
-  OriginJobs(Cluster& cluster, PlacementView view, std::uint64_t seed);
+  OriginJobs(Cluster& cluster, PlacementView view);
 
   // Replays this node's log: jobs of an earlier world. Those that had not ended wait for their shepherds' word.
   void replay(const std::vector<std::string>& lines);
@@ -120,6 +121,7 @@ class OriginJobs {
   // origin_placement.cpp
   void choose_place(OriginJob& job);
   void probe_next(OriginJob& job);
+  void take_best_answer(OriginJob& job);
   void order_start(OriginJob& job, int rank, bool elsewhere);
   void on_reserve_reply(int from, const ReserveReply& reply);
   void on_placed(int from, const Placed& placed);
@@ -144,7 +146,6 @@ class OriginJobs {
 
   Cluster& cluster_;
   PlacementView view_;
-  std::mt19937_64 random_;
   std::int64_t next_id_ = 1;
   std::map<std::int64_t, OriginJob> jobs_;
   std::multimap<std::int64_t, std::function<void(const OriginJob&)>> watchers_;

@@ -1,10 +1,12 @@
-// Where a job starts: on its own node while that is not BUSY, else on the first FREE one of a few asked at random
-// (sender-initiated, non-preemptive), else here after all.
+// Where a job starts (sender-initiated, non-preemptive): the policy names whom to ask, and the first who admits it
+// reserves a place; if nobody does it starts here.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "ckpt/sys/error.h"
 #include "runtime/jobs/origin.h"
@@ -81,23 +83,36 @@ void OriginJobs::choose_place(OriginJob& job) {
     job.why = "asked for this node";
     return order_start(job, rank, rank != cluster_.self());
   }
-  if (!view_.busy()) {
-    job.why = fmt::format("{} was not BUSY", cluster_.self_name());
+  job.placement = view_.decide(job.id);
+  std::reverse(job.placement.ask.begin(), job.placement.ask.end());
+  if (job.placement.ask.empty()) {
+    job.why = fmt::format("no better place than {}", cluster_.self_name());
     return order_start(job, cluster_.self(), false);
   }
-  job.probes = view_.candidates(random_);
+  probe_next(job);
+}
+
+// Of those who did not admit it the best, if it is better than this node.
+void OriginJobs::take_best_answer(OriginJob& job) {
+  const NodeView own = view_.own();
+  const auto best = job.placement.best_answer ? choose_answer(own, job.answers) : std::nullopt;
+  job.answers.clear();
+  if (!best) {
+    job.why = fmt::format("nobody asked had a better place than {}", cluster_.self_name());
+    return order_start(job, cluster_.self(), false);
+  }
+  job.placement.best_answer = false;
+  job.placement.ask = {{*best, {false, place_value(own)}}};
   probe_next(job);
 }
 
 void OriginJobs::probe_next(OriginJob& job) {
-  if (job.probes.empty()) {
-    job.why = fmt::format("{} was BUSY, and no FREE node was found", cluster_.self_name());
-    return order_start(job, cluster_.self(), false);
-  }
-  const int rank = job.probes.front();
-  job.probes.erase(job.probes.begin());
+  if (job.placement.ask.empty()) return take_best_answer(job);
+  const Ask next = job.placement.ask.back();
+  const int rank = next.rank;
+  job.placement.ask.pop_back();
   job.asked = rank;
-  cluster_.send(rank, Msg::Reserve, Reserve{job.id, true});
+  cluster_.send(rank, Msg::Reserve, Reserve{job.id, next.terms});
   cluster_.loop().after(kReserveDeadline, [this, id = job.id, rank] {
     OriginJob* late = find(id);
     if (late != nullptr && late->state == JobState::Queued && late->asked == rank) probe_next(*late);
@@ -105,11 +120,16 @@ void OriginJobs::probe_next(OriginJob& job) {
 }
 
 void OriginJobs::on_reserve_reply(int from, const ReserveReply& reply) {
+  const NodeView now = sane(reply.now);
+  view_.heard(from, now);
   OriginJob* job = find(reply.job);
   if (job == nullptr || job->state != JobState::Queued || job->asked != from) return;
   log(*job, "probed", {{"place", cluster_.node_name(from)}, {"accepted", reply.accepted}, {"reason", reply.reason}});
-  if (!reply.accepted) return probe_next(*job);
-  job->why = fmt::format("placed: {} was BUSY, {} FREE", cluster_.self_name(), cluster_.node_name(from));
+  if (!reply.accepted) {
+    job->answers.push_back({from, now});
+    return probe_next(*job);
+  }
+  job->why = fmt::format("placed: {} had the better place", cluster_.node_name(from));
   order_start(*job, from, true);
 }
 

@@ -48,12 +48,19 @@ std::vector<pid_t> PlacedJobs::init_pids() const {
 
 std::size_t PlacedJobs::count() const { return jobs_.size(); }
 
-int PlacedJobs::recent(Nanoseconds window) const {
-  const std::uint64_t now = monotonic_ns();
-  int count = 0;
+double PlacedJobs::demand() const {
+  double sum = 0;
   for (const auto& [id, job] : jobs_)
-    if (now - job.known_since_ns < static_cast<std::uint64_t>(window.count())) ++count;
-  return count;
+    if (!job.moving_out) sum += job.demand;
+  return sum;
+}
+
+void PlacedJobs::measured(const std::map<pid_t, double>& runnable_by_init) {
+  for (auto& [id, job] : jobs_) {
+    const auto found = runnable_by_init.find(job.init_pid);
+    if (found == runnable_by_init.end() || job.stage != shepherd::Stage::Running || job.moving_out) continue;
+    job.demand = (job.demand + found->second) / 2;
+  }
 }
 
 void PlacedJobs::reserve(std::int64_t id) {

@@ -26,6 +26,7 @@ struct PlacedJob {
   std::array<std::uint64_t, 3> pipe_inodes{};
   std::uint64_t resident_kib = 0;
   double cpu_seconds = 0;
+  double demand = 1;                 // runnable threads, smoothed; 1 until it has been measured
   std::string obstacle;              // why it can't be moved now; empty: nothing found
   bool reserved = false;             // not started yet
   std::uint64_t known_since_ns = 0;  // CLOCK_MONOTONIC
@@ -69,8 +70,9 @@ class PlacedJobs {
   const std::map<std::int64_t, PlacedJob>& all() const { return jobs_; }
   std::vector<pid_t> init_pids() const;
   std::size_t count() const;  // reserved ones included
-  // Those of the last `window`: the load samples may not show them yet.
-  int recent(Nanoseconds window) const;
+  // Runnable threads of all of them: as measured, one each until it has been, none of those that are leaving.
+  double demand() const;
+  void measured(const std::map<pid_t, double>& runnable_by_init);
 
   void handle(int from, Msg type, const std::string& payload);  // Place .. JobSignal, JobEndedAck
   void tell(PlacedJob& job, shepherd::Type type, const std::string& payload, std::vector<UniqueFd> fds = {});

@@ -42,6 +42,7 @@ JobLoad JobMeter::measure(std::uint64_t monotonic_ns, std::span<const pid_t> job
   if (job_inits.empty()) {
     trees_.clear();
     waited_ns_.clear();
+    runnable_.clear();
     last_ns_ = monotonic_ns;
     next_walk_ns_ = 0;
     return last_ = {};
@@ -65,6 +66,7 @@ JobLoad JobMeter::measure_trees(double seconds, std::span<const pid_t> job_inits
   JobLoad load;
   std::map<pid_t, Tree> trees;
   waited_now_.clear();
+  runnable_.clear();
   for (const pid_t init : job_inits) {
     const Tree tree = walk(init);
     if (tree.start_ticks == 0) continue;  // gone
@@ -73,7 +75,9 @@ JobLoad JobMeter::measure_trees(double seconds, std::span<const pid_t> job_inits
     const Tree before = seen ? known->second : Tree{};
     const double limit = seconds * (seen ? host_pus_ : std::min<double>(host_pus_, static_cast<double>(tree.threads)));
     if (seconds > 0) {
-      load.running += std::min(growth_seconds(tree.ticks, before.ticks), limit) / seconds;
+      const double running = std::min(growth_seconds(tree.ticks, before.ticks), limit) / seconds;
+      load.running += running;
+      if (seen) runnable_[init] = running;
       load.shepherds_running += std::min(growth_seconds(tree.init_ticks, before.init_ticks), seconds) / seconds;
     }
     load.resident_kib += tree.resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 1024;
@@ -85,19 +89,23 @@ JobLoad JobMeter::measure_trees(double seconds, std::span<const pid_t> job_inits
   return load;
 }
 
-double JobMeter::waited_since_last(double seconds) const {
+double JobMeter::waited_since_last(double seconds) {
   const auto most = static_cast<std::uint64_t>(seconds * kNanoseconds);  // by one thread
   std::uint64_t waited = 0;
   for (const auto& [tid, now] : waited_now_) {
     const auto before = waited_ns_.find(tid);
-    const std::uint64_t base = before == waited_ns_.end() || before->second > now ? 0 : before->second;
-    waited += std::min(now - base, most);
+    const std::uint64_t base = before == waited_ns_.end() || before->second.ns > now.ns ? 0 : before->second.ns;
+    const std::uint64_t more = std::min(now.ns - base, most);
+    waited += more;
+    if (const auto job = runnable_.find(now.init); job != runnable_.end())
+      job->second += static_cast<double>(more) / kNanoseconds / seconds;
   }
   return static_cast<double>(waited) / kNanoseconds / seconds;
 }
 
 JobMeter::Tree JobMeter::walk(pid_t init) {
   Tree tree;
+  walking_ = init;
   std::vector<pid_t> pending = {init};
   for (std::size_t done = 0; done < pending.size() && done < kMaxProcesses; ++done) {
     const pid_t pid = pending[done];
@@ -129,7 +137,7 @@ void JobMeter::visit_thread(pid_t pid, pid_t tid, std::vector<pid_t>& pending) {
   if (has_children_files_)  // CONFIG_PROC_CHILDREN
     for (const pid_t child : parse_children(proc_.read("{}/task/{}/children", pid, tid))) pending.push_back(child);
   if (const auto schedule = parse_thread_schedule(proc_.read("{}/task/{}/schedstat", pid, tid)))
-    waited_now_[tid] = schedule->waiting_ns;
+    waited_now_[tid] = {schedule->waiting_ns, walking_};
 }
 
 void JobMeter::find_children_by_scan() {

@@ -33,13 +33,16 @@ class JobMeter {
   // until the walk's cost is under a thousandth of the time. A job seen for the first time counts from its start, at
   // most one CPU per thread.
   JobLoad measure(std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
+  // Of the last measurement, by init: runnable threads, running or waiting for a CPU. Only trees that the measurement
+  // before knew, so that the whole time between the two counts.
+  const std::map<pid_t, double>& runnable() const { return runnable_; }
 
  private:
   struct Tree {
     std::uint64_t ticks = 0, init_ticks = 0, resident_pages = 0, threads = 0, start_ticks = 0;
   };
   JobLoad measure_trees(double seconds, std::span<const pid_t> job_inits);
-  double waited_since_last(double seconds) const;
+  double waited_since_last(double seconds);
   Tree walk(pid_t init);
   void visit_threads(pid_t pid, std::uint64_t threads, std::vector<pid_t>& pending);
   void visit_thread(pid_t pid, pid_t tid, std::vector<pid_t>& pending);
@@ -47,9 +50,15 @@ class JobMeter {
 
   ProcDir proc_;
   unsigned host_pus_;
-  std::map<pid_t, Tree> trees_;                             // of the last measurement, by init
-  std::unordered_map<pid_t, std::uint64_t> waited_ns_;      // by thread, at the last measurement
-  std::unordered_map<pid_t, std::uint64_t> waited_now_;     // the same, while measuring
+  std::map<pid_t, Tree> trees_;  // of the last measurement, by init
+  struct Waited {
+    std::uint64_t ns;
+    pid_t init;  // whose tree it is in
+  };
+  std::unordered_map<pid_t, Waited> waited_ns_;   // by thread, at the last measurement
+  std::unordered_map<pid_t, Waited> waited_now_;  // the same, while measuring
+  pid_t walking_ = 0;                             // the init whose tree is being walked
+  std::map<pid_t, double> runnable_;
   std::unordered_map<pid_t, std::vector<pid_t>> children_;  // only where the kernel has no "children" files
   bool has_children_files_ = true;
   std::uint64_t last_ns_ = 0, next_walk_ns_ = 0;

@@ -26,6 +26,12 @@ std::string_view factor_name(Factor);  // "run_queue", "cpu_share", ...: as in c
 enum class NodeState : std::uint8_t { Free, Normal, Busy };
 std::string_view state_name(NodeState);  // "FREE", "NORMAL", "BUSY"
 
+enum LoadFlag : std::uint8_t {
+  kDraining = 1,          // takes no jobs, and those that are here go
+  kNoForeignJobs = 2,     // its owner lets no jobs of other nodes in
+  kForeignJobsLeave = 4,  // and wants those gone that are here
+};
+
 inline constexpr std::uint16_t kLoadSampleVersion = 2;
 
 // Fixed size, trivially copyable, at most 128 bytes: an MPI_Iallgather moves one per rank and round.
@@ -33,7 +39,7 @@ struct LoadSample {
   std::uint16_t version = kLoadSampleVersion;
   std::uint16_t known = 0;  // bit i set: factor i is measured and is this node's own (not, say, a shared host's)
   NodeState state = NodeState::Free;
-  std::uint8_t draining = 0;
+  std::uint8_t flags = 0;      // LoadFlag
   std::uint16_t jobs = 0;      // jobs whose place this node is
   std::uint64_t round = 0;     // of the exchange that carries it
   std::uint64_t taken_ns = 0;  // CLOCK_REALTIME
@@ -44,7 +50,9 @@ struct LoadSample {
   std::uint16_t foreign_jobs = 0;          // jobs placed here whose origin is another node
   std::uint16_t movable_jobs = 0;          // jobs here that nothing pins
   std::uint64_t memory_available_kib = 0;  // what the host has and this node's cgroup leaves
-  float speed = 1;  // of one PU, relative to the reference (calibration/record.h); 1: not measured
+  float speed = 1;                // of one PU, relative to the reference (calibration/record.h); 1: not measured
+  float arrivals_per_second = 0;  // of jobs submitted here, of late
+  float demand = 0;               // runnable threads, others' too, jobs that have just come or gone counted right
   // Shares of time, 0..1; 0 where they are not known.
   float iowait_share = 0, steal_share = 0;                       // of this node's PUs, since the last sample
   float cpu_pressure = 0, io_pressure = 0, memory_pressure = 0;  // some task of the host waited, in the last 10 s

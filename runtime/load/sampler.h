@@ -35,6 +35,8 @@ class LoadSampler {
 
   // What the last sample was made of. On a shared host only the memory limit is known.
   const LoadDetail& detail() const { return detail_; }
+  // Runnable threads of each job, by its init, where the last sample could tell (JobMeter::runnable()).
+  const std::map<pid_t, double>& runnable() const { return jobs_.runnable(); }
 
  private:
   void fill_memory(LoadSample&, const JobLoad&);

@@ -32,6 +32,7 @@ struct MoveContext {
   MPI_Comm images;  // the communicator that carries chunks, tag = transfer
   LinkSpeeds& links;
   std::function<std::optional<std::string>(const MoveOffer&)> refuse;  // this node's reasons not to take a job
+  std::function<NodeView()> own_view;                                  // this node now
   // How long a source waits for a word: to its offer, and after the image's end. It decides nothing then but asks the
   // register.
   Nanoseconds answer_deadline = std::chrono::seconds(30);

@@ -94,8 +94,10 @@ void OutgoingMoves::begin(int asker, const MoveRequest& request, std::vector<std
   move.reason = request.reason;
   move.carry = std::move(carry);
   move.began_ns = monotonic_ns();
+  const NodeView source = context_.own_view();  // with the job
   job->moving_out = true;
-  MoveOffer offer{move.transfer, job->facts, move.epoch, job->resident_kib, kImageRing, request.request != 0};
+  MoveOffer offer{move.transfer, job->facts,           move.epoch,         job->resident_kib,
+                  kImageRing,    request.request != 0, source};
   const std::uint32_t transfer = move.transfer;
   moves_[transfer] = std::move(move);
   cluster.send(request.to, Msg::MoveOffer, offer);

@@ -40,6 +40,33 @@ bool truth(const std::string& value, bool& result) {
   return value == "true" || value == "false";
 }
 
+std::string policy_names() {
+  std::string names;
+  for (const Policy& policy : all_policies()) names += fmt::format("{}{}", names.empty() ? "" : ", ", policy.name);
+  return names;
+}
+
+// Keys whose values are words; false if `name` is none of them.
+bool set_word(const std::string& name, const std::string& value, NodeConfig& config) {
+  const auto refuse = [&](const std::string& permitted) {
+    throw std::runtime_error(fmt::format("{}: balance.{} = {}: {} is permitted", config.path, name, value, permitted));
+  };
+  if (name == "migrate") {
+    if (!truth(value, config.policy.migrate)) refuse("true or false");
+  } else if (name == "policy") {
+    const auto policy = find_policy(value);
+    if (!policy) refuse("one of " + policy_names());
+    config.policy.policy = *policy;
+  } else if (name == "accept") {
+    const auto accept = find_accept(value);
+    if (!accept) refuse("always, when-free or never");
+    config.owner.accept = *accept;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 NodeConfig load_config() {
@@ -60,19 +87,17 @@ NodeConfig load_config() {
        }},
       {"suspect_seconds", 0.5, 3600, [&](double v) { config.suspect_after = seconds(v); }},
       {"answer_seconds", 1, 3600, [&](double v) { config.answer_deadline = seconds(v); }},
-      {"probe_limit", 0, 64, [&](double v) { config.probe_limit = static_cast<int>(v); }},
-      {"safety", 0, 1000, [&](double v) { config.migration.safety = v; }},
-      {"min_residence_seconds", 0, 86400, [&](double v) { config.migration.min_residence_seconds = v; }},
+      {"probe_limit", 0, 64, [&](double v) { config.policy.probe_limit = static_cast<int>(v); }},
+      {"choices", 1, 1024, [&](double v) { config.policy.choices = static_cast<int>(v); }},
+      {"safety", 0, 1000, [&](double v) { config.policy.rule.safety = v; }},
+      {"min_residence_seconds", 0, 86400, [&](double v) { config.policy.rule.min_residence_seconds = v; }},
+      {"foreign_load", 0, 1000, [&](double v) { config.owner.foreign_load = v; }},
   };
   std::istringstream again(config.watermarks_text);
   for (const auto& item : CLI::ConfigTOML().from_config(again)) {
     if (item.parents.empty() || item.parents[0] != "balance" || item.name == "++" || item.name == "--") continue;
     const std::string value = item.inputs.empty() ? "" : item.inputs[0];
-    if (item.name == "pull") {
-      if (!truth(value, config.pull))
-        throw std::runtime_error(fmt::format("{}: balance.pull = {}: true or false is permitted", config.path, value));
-      continue;
-    }
+    if (set_word(item.name, value, config)) continue;
     const auto* key = std::find_if(std::begin(keys), std::end(keys), [&](const Key& k) { return item.name == k.name; });
     if (key == std::end(keys))
       throw std::runtime_error(fmt::format("{}: balance.{} is no key of Drover's", config.path, item.name));

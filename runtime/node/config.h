@@ -4,7 +4,8 @@
 #include <string>
 
 #include "runtime/exchange/load_exchange.h"
-#include "runtime/policy/migration.h"
+#include "runtime/policy/owner.h"
+#include "runtime/policy/policy.h"
 
 namespace drover {
 
@@ -12,9 +13,8 @@ struct NodeConfig {
   ExchangeTimes times;
   Nanoseconds suspect_after = std::chrono::seconds(5);     // without a heartbeat a rank is excluded
   Nanoseconds answer_deadline = std::chrono::seconds(30);  // a move without a word: the register is asked
-  int probe_limit = 3;
-  bool pull = true;  // a FREE node asks for running jobs
-  MigrationRule migration;
+  PolicySettings policy{*find_policy(kDefaultPolicy), 3, 2, true, {}};
+  OwnerPolicy owner;
   std::string watermarks_text, path;  // the file, for apply_config()
 };
 
@@ -25,10 +25,14 @@ struct NodeConfig {
 //   round_seconds = 1.0         # 0.05 .. 60: how often nodes share their load
 //   suspect_seconds = 5.0       # 0.5 .. 3600: without a heartbeat a node is excluded
 //   answer_seconds = 30.0       # 1 .. 3600: a move's source without a word asks the register
+//   policy = "balanced"         # none, random, threshold, ...: docs/policies.md
 //   probe_limit = 3             # 0 .. 64: nodes asked for one arrival, or by one FREE node
-//   pull = true                 # FREE nodes ask BUSY ones for running jobs
-//   safety = 2.0                # age rule: a job moves at safety * cost / difference in jobs per PU
-//   min_residence_seconds = 2.0 # a job that has just come stays
+//   choices = 2                 # 1 .. 1024: the d of best-of-d
+//   migrate = true              # running jobs move by themselves
+//   safety = 3.0                # age rule: a job moves at safety * cost / gain
+//   min_residence_seconds = 2.0 # a job that has moved stays
+//   accept = "always"           # always, when-free, never: jobs of other nodes, this node's owner's rule
+//   foreign_load = 0.5          # 0 .. 1000: with when-free, threads per PU of others above which foreign jobs leave
 NodeConfig load_config();
 
 }  // namespace drover

@@ -34,7 +34,8 @@ Node::Node(Start start)
       paths_(std::move(start.paths)),
       config_(std::move(start.config)),
       share_(deal_pus()),
-      random_(info_.cookie + static_cast<std::uint64_t>(start.world.rank())) {
+      random_(info_.cookie + static_cast<std::uint64_t>(start.world.rank())),
+      heard_(static_cast<std::size_t>(start.world.size())) {
   choose_watermarks();
   // The default slack of 50 us would be added to every wait of the hot window.
   ::prctl(PR_SET_TIMERSLACK, 1);
@@ -70,17 +71,15 @@ void Node::make_parts(UniqueFd spawner) {
   std::vector<std::int32_t> cpus(share_.pus.begin(), share_.pus.end());
   placed_ = std::make_unique<PlacedJobs>(*this, std::move(spawner), cpus);
   origin_ = std::make_unique<OriginJobs>(
-      *this,
-      PlacementView{
-          [this] { return state_now() == NodeState::Busy; },
-          [this](std::mt19937_64& random) { return choose_probes(view_table(), self(), config_.probe_limit, random); }},
-      info_.cookie ^ static_cast<std::uint64_t>(self()));
+      *this, PlacementView{[this](std::int64_t job) { return decide_place(job); }, [this] { return own_view(); },
+                           [this](int rank, const NodeView& view) { heard(rank, view); }});
   links_ = std::make_unique<LinkSpeeds>(info_.same_host);
   const MoveContext context{*this,
                             *placed_,
                             images_.get(),
                             *links_,
                             [this](const MoveOffer& offer) { return refuse_offer(offer); },
+                            [this] { return own_view(); },
                             config_.answer_deadline};
   outgoing_ = std::make_unique<OutgoingMoves>(context);
   incoming_ = std::make_unique<IncomingMoves>(context);
@@ -234,6 +233,8 @@ void Node::dispatch(int from, Msg type, const std::string& payload) {
       return on_move_report(unpack<MoveReportMsg>(payload));
     case Msg::PullAsk:
       return on_pull_ask(from, unpack<PullAsk>(payload));
+    case Msg::PullReply:
+      return on_pull_reply(from, unpack<PullReply>(payload));
     case Msg::MoveAsk:
     case Msg::MoveAccept:
     case Msg::MoveRefuse:
@@ -285,9 +286,7 @@ void Node::every_round() {
   take_sample();
   told_ns_ = monotonic_ns();
   exchange_->post(told_ns_);
-  const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
-  for (int rank = 0; rank < size(); ++rank)
-    if (rank != self()) doorbell_.send_heartbeat(rank, std::as_bytes(std::span(&own, 1)));
+  send_heartbeats();
   membership_->tick(monotonic_ns());
   origin_->tick();
   if (!leaving_) pull();
@@ -303,10 +302,17 @@ Nanoseconds Node::turn() {
   active = postbox_->progress() || active;
   active = outgoing_->progress() || active;
   active = incoming_->progress() || active;
-  active = exchange_->progress(now) || active;
+  if (exchange_->progress(now)) {
+    active = true;
+    if (!leaving_) pair();
+  }
   if (now >= exchange_->next_due_ns(told_ns_)) {
     every_round();
     active = true;  // who posts last hears of nobody that the round has ended
+  }
+  if (const double demand = placed_->demand(); demand != demand_before_) {
+    demand_before_ = demand;
+    announce();
   }
   if (active) {
     hot_until_ns_ = monotonic_ns() + kHotWindowNs;

@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -28,6 +27,9 @@
 #include "runtime/node/card.h"
 #include "runtime/node/config.h"
 #include "runtime/node/control_server.h"
+#include "runtime/policy/arrival_rate.h"
+#include "runtime/policy/migrant.h"
+#include "runtime/policy/random.h"
 
 namespace drover {
 
@@ -79,10 +81,20 @@ class Node final : public Cluster {
   Share deal_pus() const;
   void take_sample();
   void choose_watermarks();
-  NodeState state_now() const;
+  NodeView own_view() const;  // now, jobs just started counted in
   std::vector<NodeView> view_table() const;
+  void heard(int rank, const NodeView& view);
+  Placement decide_place(std::int64_t job);
   void pull();
+  void ask_next_giver();
+  void on_pull_reply(int from, const PullReply& reply);
+  std::vector<Candidate> candidates() const;
+  bool give(int to, const NodeView& destination, const char* why);
   void on_pull_ask(int from, const PullAsk& ask);
+  void pair();
+  void announce();
+  LoadSample as_of_now(LoadSample sample) const;
+  void send_heartbeats();
   void on_reserve(int from, const Reserve& reserve);
   std::optional<std::string> refuse_offer(const MoveOffer& offer);
 
@@ -124,12 +136,19 @@ class Node final : public Cluster {
   std::unique_ptr<IncomingMoves> incoming_;
   std::unique_ptr<ControlServer> control_;
 
-  std::mt19937_64 random_;
+  Random random_;
+  ArrivalRate arrivals_;
+  struct Heard {
+    NodeView view;
+    std::uint64_t ns = 0;  // CLOCK_MONOTONIC; 0: never
+  };
+  std::vector<Heard> heard_;  // by rank
+  std::vector<int> givers_;   // still to be asked for a job, the one that is being asked last
+  double demand_before_ = 0, foreign_threads_ = 0;
   std::uint64_t told_ns_ = 0;  // when the own load vector last went out
   std::uint64_t hot_until_ns_ = 0;
   Nanoseconds hot_wait_{0};  // until the next look within that time; doubles
   bool stop_ = false, superseded_ = false;
-  bool pulling_ = false;
   std::uint64_t last_sample_ns_ = 0;
 
   struct Gathering {

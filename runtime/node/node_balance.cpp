@@ -1,4 +1,4 @@
-// sample → share → decide: a node's own load, what it thinks of itself, and what it asks of others.
+// sample → share → decide: a node's own load, what it knows of others, and what the policies make of it.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -7,14 +7,16 @@
 
 #include "runtime/load/cgroup.h"
 #include "runtime/node/node.h"
+#include "runtime/policy/decision_log.h"
+#include "runtime/policy/pair_up.h"
+#include "runtime/policy/pull.h"
 
 namespace drover {
 
 using nlohmann::json;
 
 namespace {
-// A job younger than this may not show in the load sample yet.
-constexpr auto kUnseen = std::chrono::milliseconds(1500);
+constexpr auto kPullDeadline = std::chrono::milliseconds(500);
 }  // namespace
 
 Share Node::deal_pus() const {
@@ -29,87 +31,172 @@ void Node::take_sample() {
   LoadSample sample = sampler_->sample(realtime_ns(), monotonic_ns(), inits);
   sample.capacity = static_cast<float>(share_.capacity);
   sample.speed = static_cast<float>(marks_.speed);
-  sample.state = classify(sample, marks_.marks);
+  placed_->measured(sampler_->runnable());
+  foreign_threads_ = (foreign_threads_ + static_cast<double>(sample.foreign_run_queue) * share_.capacity) / 2;
+  const auto& before = exchange_->table()[static_cast<std::size_t>(self())].sample;
+  sample.flags = owner_flags(config_.owner, foreign_threads_ / share_.capacity, before.flags);
+  sample.arrivals_per_second = static_cast<float>(arrivals_.per_second(static_cast<double>(monotonic_ns()) / 1e9));
+  last_sample_ns_ = monotonic_ns();
+  exchange_->set_own(as_of_now(sample));
+}
+
+// A sample, with the jobs as they are at this moment.
+LoadSample Node::as_of_now(LoadSample sample) const {
+  sample.jobs = sample.foreign_jobs = sample.movable_jobs = 0;
   for (const auto& [id, job] : placed_->all()) {
     ++sample.jobs;
     if (job.facts.origin != self_name()) ++sample.foreign_jobs;
-    if (job.stage == shepherd::Stage::Running && job.facts.pinned.empty()) ++sample.movable_jobs;
+    if (job.stage == shepherd::Stage::Running && !job.moving_out && job.facts.pinned.empty()) ++sample.movable_jobs;
   }
-  if (leaving_) sample.draining = 1;
-  last_sample_ns_ = monotonic_ns();
-  exchange_->set_own(sample);
+  if (leaving_) sample.flags |= kDraining;
+  sample.demand = static_cast<float>(placed_->demand() + foreign_threads_);
+  sample.state = with_demand(sample, static_cast<double>(sample.demand), marks_.marks).state;
+  return sample;
 }
 
-NodeState Node::state_now() const {
-  const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
-  return expected_state(own, marks_.marks, placed_->recent(kUnseen));
+NodeView Node::own_view() const {
+  return view_of(as_of_now(exchange_->table()[static_cast<std::size_t>(self())].sample), true);
 }
 
+// What nodes have told of themselves in answers counts until their next sample.
 std::vector<NodeView> Node::view_table() const {
   std::vector<NodeView> views;
   views.reserve(static_cast<std::size_t>(size()));
   const std::uint64_t now = monotonic_ns();
-  for (int rank = 0; rank < size(); ++rank)
-    views.push_back(
-        {exchange_->table()[static_cast<std::size_t>(rank)].sample, !lost(rank) && !exchange_->stale(rank, now)});
+  for (int rank = 0; rank < size(); ++rank) {
+    const LoadEntry& entry = exchange_->table()[static_cast<std::size_t>(rank)];
+    const bool usable = !lost(rank) && !exchange_->stale(rank, now);
+    views.push_back(view_of(entry.sample, usable));
+    const Heard& heard = heard_[static_cast<std::size_t>(rank)];
+    if (heard.ns <= entry.received_ns) continue;
+    views.back() = heard.view;
+    views.back().usable = usable;
+  }
+  views[static_cast<std::size_t>(self())] = own_view();
   return views;
 }
 
-void Node::on_reserve(int from, const Reserve& reserve) {
-  const NodeState state = state_now();
-  const bool accepted = !leaving_ && (state == NodeState::Free || !reserve.only_if_free);
-  if (accepted) placed_->reserve(reserve.job);
-  send(from, Msg::ReserveReply,
-       ReserveReply{reserve.job, accepted, accepted ? "" : fmt::format("{} is {}", self_name(), state_name(state))});
+void Node::heard(int rank, const NodeView& view) { heard_[static_cast<std::size_t>(rank)] = {view, monotonic_ns()}; }
+
+Placement Node::decide_place(std::int64_t job) {
+  arrivals_.arrived(static_cast<double>(monotonic_ns()) / 1e9);
+  const auto table = view_table();
+  const std::uint64_t seed = random_();
+  Placement placement = place(config_.policy, self(), own_view(), table, seed);
+  log_event(record_place(config_.policy, job, self(), own_view(), table, seed, placement).dump());
+  return placement;
 }
 
-// A FREE node asks a BUSY one for a running job: one at a time, so that several givers don't fill it at once.
+void Node::on_reserve(int from, const Reserve& reserve) {
+  const NodeView now = own_view();
+  const bool accepted = now.accepts && admits(now, reserve.terms);
+  if (accepted) placed_->reserve(reserve.job);
+  send(from, Msg::ReserveReply,
+       ReserveReply{reserve.job, accepted, accepted ? "" : fmt::format("{} is {}", self_name(), state_name(now.state)),
+                    own_view()});
+}
+
+// A FREE node asks others for a running job: one at a time, so that several givers don't fill it at once.
 void Node::pull() {
-  if (!config_.pull || incoming_->any() || state_now() != NodeState::Free) return;
-  const auto busy = choose_busy(view_table(), self(), 1, random_);
-  if (busy.empty()) return;
+  if (leaving_ || incoming_->any() || !givers_.empty()) return;
+  const auto table = view_table();
+  const std::uint64_t seed = random_();
+  givers_ = choose_givers(config_.policy, self(), own_view(), table, seed);
+  if (givers_.empty()) return;
+  std::reverse(givers_.begin(), givers_.end());
+  ask_next_giver();
+}
+
+void Node::ask_next_giver() {
+  if (givers_.empty() || incoming_->any()) return givers_.clear();
+  const int rank = givers_.back();
+  send(rank, Msg::PullAsk, PullAsk{own_view()});
+  loop_.after(kPullDeadline, [this, rank] {
+    if (!givers_.empty() && givers_.back() == rank) givers_.clear();
+  });
+}
+
+void Node::on_pull_reply(int from, const PullReply& reply) {
+  heard(from, sane(reply.now));
+  if (givers_.empty() || givers_.back() != from) return;
+  givers_.pop_back();
+  if (reply.given) return givers_.clear();
+  ask_next_giver();
+}
+
+std::vector<Candidate> Node::candidates() const {
+  std::vector<Candidate> all;
   const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
-  send(busy.front(), Msg::PullAsk,
-       PullAsk{static_cast<std::int32_t>(placed_->count()), share_.capacity, own.memory_available_kib});
+  const bool only_foreign = (own.flags & kForeignJobsLeave) != 0 && !leaving_;
+  const std::uint64_t now = realtime_ns();
+  for (const auto& [id, job] : placed_->all()) {
+    if (job.stage != shepherd::Stage::Running || job.moving_out) continue;
+    if (only_foreign && job.facts.origin == self_name()) continue;
+    Candidate candidate;
+    candidate.job = id;
+    candidate.age_seconds = job.cpu_seconds * static_cast<double>(own.speed);
+    const std::uint64_t arrived = job.facts.arrived_ns;
+    candidate.here_seconds = arrived == 0 || arrived > now ? 0.0 : static_cast<double>(now - arrived) / 1e9;
+    candidate.resident_kib = job.resident_kib;
+    candidate.movable = job.facts.pinned.empty();
+    candidate.moved = job.facts.moves > 0;
+    all.push_back(candidate);
+  }
+  return all;
+}
+
+bool Node::give(int to, const NodeView& destination, const char* why) {
+  if (outgoing_->any()) return false;
+  MigrationRule rule = config_.policy.rule;
+  if (const double speed = links_->get(to); speed > 0) rule.bytes_per_second = speed;
+  const auto table = view_table();
+  const auto jobs = candidates();
+  const NodeView own = own_view();
+  const auto choice = choose_migrant(jobs, own, destination, table, rule);
+  if (!choice) return false;
+  log_event(record_give(rule, jobs, own, to, destination, table, *choice).dump());
+  outgoing_->begin(self(), MoveRequest{choice->job, to, 0, why});
+  return true;
 }
 
 void Node::on_pull_ask(int from, const PullAsk& ask) {
-  if (leaving_ || outgoing_->any() || state_now() != NodeState::Busy) return;
-  std::vector<Candidate> candidates;
-  const std::uint64_t now = realtime_ns();
-  const auto since = [&](std::uint64_t then) {
-    return then == 0 || then > now ? 0.0 : static_cast<double>(now - then) / 1e9;
-  };
-  for (const auto& [id, job] : placed_->all()) {
-    if (job.stage != shepherd::Stage::Running || job.moving_out) continue;
-    candidates.push_back(
-        {id, since(job.facts.started_ns), since(job.facts.arrived_ns), job.resident_kib, job.facts.pinned.empty()});
+  const NodeView asker = sane(ask.asker);
+  heard(from, asker);
+  const bool given =
+      !leaving_ && config_.policy.migrate && give(from, asker, fmt::format("{} was FREE", node_name(from)).c_str());
+  send(from, Msg::PullReply, PullReply{given, own_view()});
+}
+
+// Everyone has the same table now, and so the same pairs.
+void Node::pair() {
+  const std::uint64_t now = monotonic_ns();
+  std::vector<NodeView> table;
+  for (int rank = 0; rank < size(); ++rank)
+    table.push_back(view_of(exchange_->table()[static_cast<std::size_t>(rank)].sample,
+                            !lost(rank) && !exchange_->stale(rank, now)));
+  for (const Pair& pair : pair_up(config_.policy, table)) {
+    if (pair.sender != self()) continue;
+    const NodeView& receiver = table[static_cast<std::size_t>(pair.receiver)];
+    give(pair.receiver, receiver, fmt::format("paired with {}", node_name(pair.receiver)).c_str());
   }
-  MigrationRule rule = config_.migration;
-  if (const double speed = links_->get(from); speed > 0) rule.bytes_per_second = speed;
-  const NodeCount here{static_cast<int>(placed_->count()), share_.capacity};
-  const NodeCount there{ask.jobs, ask.capacity};
-  const auto choice = choose_migrant(candidates, here, there, ask.memory_available_kib, rule);
-  json table = json::array();
-  for (const auto& candidate : candidates)
-    table.push_back({{"job", candidate.job},
-                     {"age", candidate.age_seconds},
-                     {"here", candidate.here_seconds},
-                     {"resident_kib", candidate.resident_kib},
-                     {"movable", candidate.movable}});
-  if (!choice) return;
-  log_event(json{
-      {"event", "decided"},
-      {"job", choice->job},
-      {"to", node_name(from)},
-      {"cost_seconds", choice->cost_seconds},
-      {"needed_age_seconds", choice->needed_age_seconds},
-      {"jobs_here", here.jobs},
-      {"jobs_there", there.jobs},
-      {"candidates",
-       table}}.dump());
-  outgoing_->begin(
-      self(), MoveRequest{choice->job, from, 0, fmt::format("{} was FREE and {} BUSY", node_name(from), self_name())});
+}
+
+// A node that has turned FREE, or no longer is, says so at once: what others know of it is a round old else.
+void Node::announce() {
+  if (!config_.policy.policy.announces || !exchange_->first_round_done()) return;
+  const LoadSample before = exchange_->table()[static_cast<std::size_t>(self())].sample;
+  LoadSample now = as_of_now(before);
+  if (before.state == now.state) return;
+  now.taken_ns = realtime_ns();
+  exchange_->set_own(now);
+  send_heartbeats();
+  if (now.state == NodeState::Free) pull();
+}
+
+void Node::send_heartbeats() {
+  const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
+  for (int rank = 0; rank < size(); ++rank)
+    if (rank != self()) doorbell_.send_heartbeat(rank, std::as_bytes(std::span(&own, 1)));
 }
 
 // What this node can't take, said before the first page is sent.
@@ -120,8 +207,11 @@ std::optional<std::string> Node::refuse_offer(const MoveOffer& offer) {
   if (own.memory_available_kib != 0 && offer.resident_kib > own.memory_available_kib)
     return fmt::format("the job holds {} MiB, {} are free there", offer.resident_kib / 1024,
                        own.memory_available_kib / 1024);
-  if (!offer.asked && state_now() != NodeState::Free)
-    return fmt::format("{} is {} by now", self_name(), state_name(state_now()));
+  const NodeView now = own_view(), source = sane(offer.source);
+  if (offer.asked) return std::nullopt;
+  if (!now.accepts) return self_name() + " takes no jobs of other nodes now";
+  if (!source.leaving && delay_added(source, source.load) <= delay_added(now, now.load + 1))
+    return fmt::format("{} is no better place by now", self_name());
   return std::nullopt;
 }
 

@@ -46,7 +46,7 @@ def command_name(pid):
 
 class WorldTest(unittest.TestCase):
     nodes = 3
-    config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 2\nanswer_seconds = 3\npull = false\n"
+    config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 2\nanswer_seconds = 3\nmigrate = false\n"
 
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-world-"))

@@ -74,7 +74,7 @@ class PlacementTest(WorldTest):
             self.submit(PYTHON, "-c", self.HOG)
         self.assertEqual(sorted(set(self.places())), ["node0", "node1", "node2", "node3"])
         placed = [event for event in self.events("started") if event["place"] != "node0"]
-        self.assertTrue(all("FREE" in event["why"] for event in placed), placed)
+        self.assertTrue(all("better place" in event["why"] for event in placed), placed)
         (self.directory / "stop").touch()
         self.drover("wait", *range(1, 7), check=0)
 
@@ -84,7 +84,7 @@ class PlacementTest(WorldTest):
         for event in self.events("migrated"):
             self.assertTrue(event["ok"] or event["error"], event)
         moved = [event for event in self.events("migrated") if event["ok"]]
-        self.assertTrue(all("FREE" in event["reason"] for event in moved), moved)
+        self.assertTrue(all("FREE" in event["reason"] or "paired" in event["reason"] for event in moved), moved)
         (self.directory / "stop").touch()
         self.drover("wait", *numbers, check=0)
 

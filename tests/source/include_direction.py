@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that includes point one way: sys <- image <- freeze <- dump, restore <- runtime; launcher -> runtime/control, runtime/load, ckpt/sys.
+"""Checks that includes point one way: sys <- image <- freeze <- dump, restore <- runtime; launcher -> ckpt/sys, runtime/control, load, policy, simulate.
 
 usage: include_direction.py ROOT     exit 1 and one line per violation: FILE:LINE: LAYER may not include HEADER
        include_direction.py --self-test
@@ -26,8 +26,8 @@ ALLOWED = {
     "runtime/policy": ["ckpt/sys", "runtime/load"],
     "runtime/simulate": ["ckpt/sys", "runtime/load", "runtime/policy"],
     "runtime": CKPT + ["runtime"],
-    # The launcher calibrates: it measures this machine, without a cluster and without MPI.
-    "launcher": ["ckpt/sys", "runtime/control", "runtime/load"],
+    # The launcher calibrates (it measures this machine) and simulates: without a cluster and without MPI.
+    "launcher": ["ckpt/sys", "runtime/control", "runtime/load", "runtime/policy", "runtime/simulate"],
     "tests": CKPT + ["ckpt", "runtime", "launcher"],
 }
 NO_MPI = ["ckpt", "runtime/load", "runtime/control", "runtime/policy", "runtime/simulate", "launcher"]
@@ -87,7 +87,9 @@ def self_test():
         ("runtime/policy/a.cpp", "#include <mpi.h>", True),
         ("launcher/a.cpp", '#include "runtime/control/b.h"', False),
         ("launcher/a.cpp", '#include "runtime/load/calibration/b.h"', False),
-        ("launcher/a.cpp", '#include "runtime/policy/b.h"', True),
+        ("launcher/a.cpp", '#include "runtime/policy/b.h"', False),
+        ("launcher/a.cpp", '#include "runtime/simulate/b.h"', False),
+        ("launcher/a.cpp", '#include "runtime/migrate/b.h"', True),
         ("launcher/a.cpp", '#include "ckpt/image/b.h"', True),
         ("launcher/a.cpp", '#include "nowhere/b.h"', True),
         ("launcher/a.cpp", '// #include "ckpt/image/b.h"', False),

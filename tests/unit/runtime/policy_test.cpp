@@ -1,112 +1,342 @@
+// Where jobs start, who is asked for one, and who is paired with whom.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <set>
 
-#include "runtime/policy/migration.h"
+#include "runtime/policy/pair_up.h"
+#include "runtime/policy/place.h"
+#include "runtime/policy/pull.h"
+#include "runtime/policy/random.h"
 
 namespace drover {
 namespace {
 
-std::vector<NodeView> nodes(std::initializer_list<NodeState> states) {
+// Of one PU and speed 1 if nothing else is said; BUSY from one job on.
+NodeView node_of(double load, double speed = 1) {
+  NodeView node;
+  node.load = load;
+  node.speed = speed;
+  node.jobs = node.movable = static_cast<int>(load);
+  node.state = load < 1 ? NodeState::Free : NodeState::Busy;
+  return node;
+}
+
+std::vector<NodeView> nodes_of(std::initializer_list<double> loads) {
   std::vector<NodeView> table;
-  for (const NodeState state : states) {
-    table.emplace_back();
-    table.back().sample.state = state;
-    table.back().sample.movable_jobs = 1;
-  }
+  for (const double load : loads) table.push_back(node_of(load));
   return table;
 }
 
-constexpr auto kFree = NodeState::Free, kNormal = NodeState::Normal, kBusy = NodeState::Busy;
+PolicySettings settings_of(const char* name) {
+  PolicySettings settings;
+  settings.policy = find_policy(name).value();
+  return settings;
+}
 
-TEST(Probes, AreDistinctOthersAndAtMostTheLimit) {
-  std::mt19937_64 random(1);
-  const auto table = nodes({kFree, kFree, kBusy, kNormal, kFree, kFree});
-  std::set<int> seen;
-  for (int i = 0; i < 200; ++i) {
-    const auto ranks = choose_probes(table, 2, 3, random);
-    EXPECT_EQ(ranks.size(), 3U);
-    EXPECT_EQ(std::set<int>(ranks.begin(), ranks.end()).size(), 3U);
-    EXPECT_EQ(std::count(ranks.begin(), ranks.end(), 2), 0);
-    seen.insert(ranks.begin(), ranks.end());
+Placement place_at(const PolicySettings& settings, int self, const std::vector<NodeView>& table, std::uint64_t seed) {
+  return place(settings, self, table[static_cast<std::size_t>(self)], table, seed);
+}
+
+std::set<int> asked_with_any_seed(const PolicySettings& settings, int self, const std::vector<NodeView>& table) {
+  std::set<int> ranks;
+  for (std::uint64_t seed = 0; seed < 300; ++seed)
+    for (const Ask& ask : place_at(settings, self, table, seed).ask) ranks.insert(ask.rank);
+  return ranks;
+}
+
+TEST(Policies, AreFoundByNameAndTheDefaultIsOneOfThem) {
+  for (const Policy& policy : all_policies()) {
+    EXPECT_EQ(find_policy(policy.name)->name, policy.name);
+    EXPECT_FALSE(policy.summary.empty());
   }
-  EXPECT_EQ(seen, (std::set<int>{0, 1, 3, 4, 5}));
+  EXPECT_TRUE(find_policy(kDefaultPolicy));
+  EXPECT_FALSE(find_policy("nonesuch"));
+  EXPECT_FALSE(find_policy(""));
 }
 
-TEST(Probes, AreTheSameForTheSameSeed) {
-  const auto table = nodes({kFree, kFree, kBusy, kNormal, kFree, kFree});
-  std::mt19937_64 one(7), other(7);
-  EXPECT_EQ(choose_probes(table, 0, 5, one), choose_probes(table, 0, 5, other));
+TEST(View, TheNthThreadOfOneProcessorCostsItsOwnShareAndWhatItHoldsUp) {
+  for (int n = 1; n <= 5; ++n) EXPECT_DOUBLE_EQ(delay_added(node_of(0), n), 2 * n - 1);
+  EXPECT_DOUBLE_EQ(delay_added(node_of(0, 0.5), 1), 2);
+  NodeView wide = node_of(0);
+  wide.capacity = 4;
+  EXPECT_DOUBLE_EQ(delay_added(wide, 4), 1);  // nobody shares yet
+  EXPECT_DOUBLE_EQ(delay_added(wide, 5), 25.0 / 4 - 4);
+  EXPECT_DOUBLE_EQ(progress(wide, 8), 0.5);
+  EXPECT_DOUBLE_EQ(place_value(node_of(1)), 1.0 / 3);
 }
 
-TEST(Probes, PassOverUnusableAndDrainingNodes) {
-  std::mt19937_64 random(1);
-  auto table = nodes({kFree, kFree, kFree, kFree});
-  table[1].usable = false;
-  table[2].sample.draining = 1;
-  EXPECT_EQ(choose_probes(table, 0, 3, random), std::vector<int>{3});
-  EXPECT_TRUE(choose_probes(table, 0, 0, random).empty());
-  EXPECT_TRUE(choose_probes(table, 0, -1, random).empty());
+TEST(View, ASampleTellsTheState) {
+  LoadSample sample;
+  sample.capacity = 4;
+  sample.demand = 6;
+  sample.speed = 0.5F;
+  sample.jobs = 3;
+  sample.movable_jobs = 2;
+  sample.state = NodeState::Busy;
+  NodeView view = view_of(sample, true);
+  EXPECT_DOUBLE_EQ(view.load, 6);
+  EXPECT_DOUBLE_EQ(view.speed, 0.5);
+  EXPECT_EQ(view.jobs, 3);
+  EXPECT_EQ(view.movable, 2);
+  EXPECT_TRUE(view.usable && view.accepts && !view.leaving);
+  sample.flags = kNoForeignJobs;
+  EXPECT_TRUE(!view_of(sample, true).accepts && !view_of(sample, true).leaving);
+  sample.flags = kDraining;
+  EXPECT_TRUE(!view_of(sample, true).accepts && view_of(sample, true).leaving);
+  sample.flags = kForeignJobsLeave;
+  EXPECT_TRUE(view_of(sample, true).leaving);
+  sample.speed = 0;  // not calibrated
+  EXPECT_DOUBLE_EQ(view_of(sample, false).speed, 1);
+  EXPECT_FALSE(view_of(sample, false).usable);
 }
 
-TEST(BusyNodes, AreAskedOnlyIfTheyHaveAJobToGive) {
-  std::mt19937_64 random(1);
-  auto table = nodes({kFree, kBusy, kBusy, kNormal, kBusy});
-  table[2].sample.movable_jobs = 0;
+TEST(View, WhatIsNoNumberDoesNoHarm) {
+  NodeView view;
+  view.load = std::nan("");
+  view.capacity = -1;
+  view.speed = std::numeric_limits<double>::infinity();
+  view.state = static_cast<NodeState>(200);
+  view = sane(view);
+  EXPECT_EQ(view.load, 0);
+  EXPECT_GT(view.capacity, 0);
+  EXPECT_TRUE(std::isfinite(view.speed));
+  EXPECT_EQ(view.state, NodeState::Normal);
+}
+
+TEST(View, AJobThatHasJustComeOrGoneCountsAtOnce) {
+  LoadSample sample;
+  sample.capacity = 2;
+  const Watermarks marks = default_watermarks(2);
+  EXPECT_EQ(with_demand(sample, 0, marks).state, NodeState::Free);
+  const LoadSample full = with_demand(sample, 2, marks);
+  EXPECT_EQ(full.state, NodeState::Busy);
+  EXPECT_FLOAT_EQ(full.demand, 2);
+  EXPECT_EQ(with_demand(full, 1, marks).state, NodeState::Free);
+}
+
+TEST(Place, HereAsksNobody) {
+  EXPECT_TRUE(place_at(settings_of("none"), 0, nodes_of({9, 0, 0}), 1).ask.empty());
+  EXPECT_TRUE(place_at(settings_of("pairing"), 0, nodes_of({9, 0, 0}), 1).ask.empty());
+}
+
+TEST(Place, RandomTakesEveryOpenNodeHereToo) {
+  auto table = nodes_of({0, 5, 0, 0, 0});
+  table[3].usable = false;
+  table[4].accepts = false;
+  const auto settings = settings_of("random");
+  EXPECT_EQ(asked_with_any_seed(settings, 0, table), (std::set<int>{1, 2}));
+  int here = 0;
+  for (std::uint64_t seed = 0; seed < 3000; ++seed) here += place_at(settings, 0, table, seed).ask.empty();
+  EXPECT_NEAR(here, 1000, 100);
+}
+
+TEST(Place, BestOfTakesTheLeastLoadedOfItsChoices) {
+  auto settings = settings_of("best-of-d");
+  settings.choices = 4;
+  const auto table = nodes_of({3, 2, 1, 4});
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto placement = place_at(settings, 0, table, seed);
+    ASSERT_EQ(placement.ask.size(), 1U);
+    EXPECT_EQ(placement.ask[0].rank, 2);
+  }
+  EXPECT_TRUE(place_at(settings, 2, table, 1).ask.empty());  // it is the best itself
+  settings.choices = 1;
+  EXPECT_EQ(asked_with_any_seed(settings, 0, table), (std::set<int>{1, 2, 3}));
+  settings.choices = 0;
+  EXPECT_TRUE(place_at(settings, 0, table, 1).ask.empty());
+}
+
+TEST(Place, BestOfPrefersTheFasterOfEquallyLoaded) {
+  auto settings = settings_of("best-of-d");
+  settings.choices = 3;
+  const std::vector table{node_of(1, 0.5), node_of(1, 2), node_of(1)};
+  EXPECT_EQ(asked_with_any_seed(settings, 0, table), std::set<int>{1});
+}
+
+TEST(Place, ThresholdAsksOnlyWhenBusyAndOnlyForAFreeNode) {
+  const auto settings = settings_of("threshold");
+  auto table = nodes_of({1, 0, 3, 0, 0, 0});
   table[4].usable = false;
-  EXPECT_EQ(choose_busy(table, 0, 3, random), std::vector<int>{1});
-  EXPECT_TRUE(choose_busy(nodes({kFree, kNormal}), 0, 3, random).empty());
+  table[5].accepts = false;
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    const auto placement = place_at(settings, 0, table, seed);
+    EXPECT_EQ(placement.ask.size(), 3U);  // 1, 2, 3: it does not look at their load
+    EXPECT_FALSE(placement.best_answer);
+    for (const Ask& ask : placement.ask) EXPECT_TRUE(ask.terms.only_if_free);
+  }
+  EXPECT_EQ(asked_with_any_seed(settings, 0, table), (std::set<int>{1, 2, 3}));
+  EXPECT_TRUE(place_at(settings, 1, table, 1).ask.empty());
 }
 
-Candidate job(std::int64_t id, double age, std::uint64_t kib) {
-  Candidate candidate;
-  candidate.job = id;
-  candidate.age_seconds = candidate.here_seconds = age;
-  candidate.resident_kib = kib;
-  return candidate;
+TEST(Place, ShortestHearsAllAndTakesTheBest) {
+  const auto placement = place_at(settings_of("shortest"), 0, nodes_of({2, 1, 3, 0}), 7);
+  EXPECT_EQ(placement.ask.size(), 3U);
+  EXPECT_TRUE(placement.best_answer);
+  for (const Ask& ask : placement.ask) EXPECT_FALSE(admits(node_of(0), ask.terms));
+  EXPECT_TRUE(place_at(settings_of("shortest"), 3, nodes_of({2, 1, 3, 0}), 7).ask.empty());
 }
 
-// safety 2, 0.05 s fixed and 1 GB/s, from 3 jobs on one PU to an empty one: gain 2, so the needed age is the cost.
-TEST(Migrant, MovesOnlyWhenItsAgePaysForTheMove) {
-  const NodeCount source{3, 1}, destination{0, 1};
-  const MigrationRule rule;
-  const auto gigabyte = static_cast<std::uint64_t>(1e9 / 1024);
-  EXPECT_FALSE(choose_migrant(std::vector{job(1, 1.04, gigabyte), job(2, 1.9, 0)}, source, destination, 0, rule));
-  const auto choice = choose_migrant(std::vector{job(1, 2.1, gigabyte)}, source, destination, 0, rule);
-  ASSERT_TRUE(choice);
-  EXPECT_EQ(choice->job, 1);
-  EXPECT_NEAR(choice->cost_seconds, 1.05, 0.001);
-  EXPECT_NEAR(choice->needed_age_seconds, 1.05, 0.001);
+TEST(Place, ConfirmedAsksTheBestOfTheTableForWhatItPromises) {
+  auto settings = settings_of("balanced");
+  settings.probe_limit = 2;
+  const auto table = nodes_of({4, 2, 0, 1, 4});
+  const auto placement = place_at(settings, 0, table, 1);
+  ASSERT_EQ(placement.ask.size(), 2U);
+  EXPECT_EQ(placement.ask[0].rank, 2);
+  EXPECT_EQ(placement.ask[1].rank, 3);
+  EXPECT_TRUE(placement.best_answer);
+  EXPECT_TRUE(admits(node_of(0), placement.ask[0].terms));
+  EXPECT_FALSE(admits(node_of(1), placement.ask[0].terms));  // it is no longer what the table said
+  EXPECT_TRUE(place_at(settings, 2, table, 1).ask.empty());  // no better place than its own
+  settings.probe_limit = -1;
+  EXPECT_TRUE(place_at(settings, 0, table, 1).ask.empty());
 }
 
-TEST(Migrant, IsTheOneWithTheGreatestAgeForItsCost) {
-  const NodeCount source{4, 1}, destination{0, 1};
-  const auto choice = choose_migrant(std::vector{job(1, 10, 100), job(2, 500, 1'000'000), job(3, 100, 100)}, source,
-                                     destination, 0, {});
-  ASSERT_TRUE(choice);
-  EXPECT_EQ(choice->job, 3);  // 1996 times its cost; job 2 is older, but 466 times
+TEST(Place, ConfirmedSpreadsOverPlacesThatAreAlike) {
+  EXPECT_EQ(asked_with_any_seed(settings_of("balanced"), 0, nodes_of({2, 0, 0, 0, 0, 0, 0})),
+            (std::set<int>{1, 2, 3, 4, 5, 6}));
 }
 
-TEST(Migrant, StaysWhereNothingIsGained) {
-  const std::vector<Candidate> jobs{job(1, 1000, 0)};
-  EXPECT_FALSE(choose_migrant(jobs, {1, 1}, {0, 1}, 0, {}));
-  EXPECT_FALSE(choose_migrant(jobs, {2, 1}, {1, 1}, 0, {}));
-  EXPECT_TRUE(choose_migrant(jobs, {2, 1}, {0, 1}, 0, {}));
-  EXPECT_FALSE(choose_migrant(jobs, {8, 8}, {0, 1}, 0, {}));  // eight PUs for eight jobs
-  EXPECT_TRUE(choose_migrant(jobs, {2, 1}, {3, 8}, 0, {}));
+TEST(Place, ANodeThatIsToBeLeftTakesAnyOtherPlace) {
+  auto table = nodes_of({0, 5, 5});
+  EXPECT_TRUE(place_at(settings_of("balanced"), 0, table, 1).ask.empty());
+  table[0].leaving = true;
+  EXPECT_EQ(place_at(settings_of("balanced"), 0, table, 1).ask.size(), 2U);
 }
 
-TEST(Migrant, IsNotPinnedNotNewAndFitsIntoMemory) {
-  const NodeCount source{4, 1}, destination{0, 1};
-  auto one = job(1, 1000, 2'000'000);
-  EXPECT_FALSE(choose_migrant(std::vector{one}, source, destination, 1'000'000, {}));
-  EXPECT_TRUE(choose_migrant(std::vector{one}, source, destination, 3'000'000, {}));
-  EXPECT_TRUE(choose_migrant(std::vector{one}, source, destination, 0, {}));  // not known
-  one.here_seconds = 1;
-  EXPECT_FALSE(choose_migrant(std::vector{one}, source, destination, 0, {}));
-  one.here_seconds = 1000;
-  one.movable = false;
-  EXPECT_FALSE(choose_migrant(std::vector{one}, source, destination, 0, {}));
+TEST(Place, IsTheSameForTheSameSeed) {
+  const auto table = nodes_of({2, 1, 0, 1, 0, 3, 0, 0});
+  for (const Policy& policy : all_policies()) {
+    PolicySettings settings;
+    settings.policy = policy;
+    const auto one = place_at(settings, 0, table, 42), other = place_at(settings, 0, table, 42);
+    ASSERT_EQ(one.ask.size(), other.ask.size());
+    for (std::size_t i = 0; i < one.ask.size(); ++i) EXPECT_EQ(one.ask[i].rank, other.ask[i].rank);
+  }
+}
+
+TEST(Place, OfOneNodeAloneIsHere) {
+  for (const Policy& policy : all_policies()) {
+    PolicySettings settings;
+    settings.policy = policy;
+    EXPECT_TRUE(place_at(settings, 0, nodes_of({7}), 1).ask.empty()) << policy.name;
+    EXPECT_TRUE(choose_givers(settings, 0, node_of(0), nodes_of({0}), 1).empty()) << policy.name;
+    EXPECT_TRUE(pair_up(settings, nodes_of({7})).empty()) << policy.name;
+  }
+}
+
+TEST(Admits, WhoAcceptsIsAsTheTermsSay) {
+  EXPECT_TRUE(admits(node_of(3), {}));
+  EXPECT_TRUE(admits(node_of(0), {true, 0}));
+  EXPECT_FALSE(admits(node_of(1), {true, 0}));
+  EXPECT_TRUE(admits(node_of(0), {false, 0.9}));
+  EXPECT_FALSE(admits(node_of(0), {false, 1}));
+  NodeView closed = node_of(0);
+  closed.accepts = false;
+  EXPECT_FALSE(admits(closed, {}));
+}
+
+TEST(Answer, TheBestIfItIsBetterThanHere) {
+  const std::vector<Answer> answers{{1, node_of(2)}, {2, node_of(1)}, {3, node_of(3)}};
+  EXPECT_EQ(choose_answer(node_of(2), answers), 2);
+  EXPECT_FALSE(choose_answer(node_of(1), answers));
+  EXPECT_FALSE(choose_answer(node_of(5), {}));
+  auto closed = answers;
+  closed[1].now.accepts = false;
+  EXPECT_EQ(choose_answer(node_of(3), closed), 1);
+}
+
+TEST(Answer, OfANodeThatIsToBeLeftIsTakenThoughItIsWorse) {
+  NodeView own = node_of(0);
+  own.leaving = true;
+  EXPECT_EQ(choose_answer(own, std::vector<Answer>{{1, node_of(4)}}), 1);
+}
+
+TEST(Givers, OnlyAFreeNodeThatAcceptsAsks) {
+  const auto table = nodes_of({0, 3, 2});
+  for (const char* name : {"receiver", "symmetric", "balanced"}) {
+    const auto settings = settings_of(name);
+    EXPECT_FALSE(choose_givers(settings, 0, table[0], table, 1).empty()) << name;
+    EXPECT_TRUE(choose_givers(settings, 1, table[1], table, 1).empty()) << name;
+    NodeView closed = table[0];
+    closed.accepts = false;
+    EXPECT_TRUE(choose_givers(settings, 0, closed, table, 1).empty()) << name;
+    auto without = settings;
+    without.migrate = false;
+    EXPECT_TRUE(choose_givers(without, 0, table[0], table, 1).empty()) << name;
+  }
+  EXPECT_TRUE(choose_givers(settings_of("threshold"), 0, table[0], table, 1).empty());
+}
+
+TEST(Givers, RandomAreDistinctOthersOfUsableNodes) {
+  auto table = nodes_of({0, 3, 2, 0, 1});
+  table[4].usable = false;
+  std::set<int> seen;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    auto settings = settings_of("receiver");
+    settings.probe_limit = 2;
+    const auto givers = choose_givers(settings, 0, table[0], table, seed);
+    EXPECT_EQ(std::set<int>(givers.begin(), givers.end()).size(), 2U);
+    seen.insert(givers.begin(), givers.end());
+  }
+  EXPECT_EQ(seen, (std::set<int>{1, 2, 3}));
+}
+
+TEST(Givers, WorstAreThoseThatGainMostByGiving) {
+  auto table = nodes_of({0, 2, 5, 1, 3, 9});
+  table[5].movable = 0;  // all of its jobs are pinned
+  EXPECT_EQ(choose_givers(settings_of("balanced"), 0, table[0], table, 1), (std::vector<int>{2, 4, 1}));
+  table[2].usable = false;
+  // 3's only job is as well off there as it would be here.
+  EXPECT_EQ(choose_givers(settings_of("balanced"), 0, table[0], table, 1), (std::vector<int>{4, 1}));
+  table[3].speed = 0.5;
+  EXPECT_EQ(choose_givers(settings_of("balanced"), 0, table[0], table, 1), (std::vector<int>{4, 1, 3}));
+}
+
+TEST(Pairs, TheMostCrowdedWithTheEmptiestWhileBothGain) {
+  const auto settings = settings_of("pairing");
+  EXPECT_EQ(pair_up(settings, nodes_of({1, 4, 0, 3, 0, 1})), (std::vector<Pair>{{1, 2}, {3, 4}}));
+  EXPECT_TRUE(pair_up(settings, nodes_of({2, 1, 2, 1})).empty());  // it would only swap their places
+  EXPECT_TRUE(pair_up(settings, {}).empty());
+  EXPECT_TRUE(pair_up(settings_of("threshold"), nodes_of({4, 0})).empty());
+  auto without = settings;
+  without.migrate = false;
+  EXPECT_TRUE(pair_up(without, nodes_of({4, 0})).empty());
+}
+
+TEST(Pairs, PassOverWhoIsPinnedClosedOrGone) {
+  const auto settings = settings_of("pairing");
+  auto table = nodes_of({4, 3, 0, 0, 0});
+  table[0].movable = 0;
+  table[2].accepts = false;
+  table[3].usable = false;
+  EXPECT_EQ(pair_up(settings, table), (std::vector<Pair>{{1, 4}}));
+}
+
+TEST(Pairs, WhoIsToBeLeftComesFirst) {
+  auto table = nodes_of({9, 1, 2, 0});
+  table[1].leaving = true;
+  table[1].accepts = false;
+  EXPECT_EQ(pair_up(settings_of("pairing"), table), (std::vector<Pair>{{1, 3}, {0, 2}}));
+}
+
+TEST(Pairs, EachNodeIsInOneAtMost) {
+  Random random(5);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<NodeView> table;
+    for (int i = 0; i < 20; ++i) {
+      table.push_back(node_of(static_cast<double>(random.below(6)), random.below(2) == 0 ? 1 : 0.5));
+      table.back().leaving = random.below(8) == 0;
+      table.back().accepts = !table.back().leaving;
+    }
+    std::set<int> seen;
+    for (const Pair& pair : pair_up(settings_of("balanced"), table)) {
+      EXPECT_TRUE(seen.insert(pair.sender).second);
+      EXPECT_TRUE(seen.insert(pair.receiver).second);
+    }
+  }
 }
 
 }  // namespace

@@ -228,6 +228,8 @@ TEST(Sampler, TellsOwnFromForeign) {
   host.write_job(100, 200, 500'000'000);  // the job: one PU, and a quarter of the time a thread waits
   const LoadSample sample = sampler.sample(0, 3 * kSecond, inits);
   EXPECT_NEAR(value(sample, Factor::CpuShare), 0.75, 0.02);
+  ASSERT_EQ(sampler.runnable().count(100), 1U);
+  EXPECT_NEAR(sampler.runnable().at(100), 1.25, 0.02);
   EXPECT_NEAR(sample.foreign_cpu_share, 0.25, 0.02);
   EXPECT_NEAR(value(sample, Factor::RunQueue), (1.0 + 0.25 + 0.5) / 2, 0.02);
   EXPECT_NEAR(sample.foreign_run_queue, 0.25, 0.02);
@@ -262,6 +264,7 @@ TEST(Sampler, AJobSeenAnewCountsAtMostItsThreads) {
   host.write_job(100, 1'000'000, 0);  // hours of CPU, adopted from an earlier world
   const pid_t inits[] = {100};
   EXPECT_NEAR(value(sampler.sample(0, 2 * kSecond, inits), Factor::CpuShare), 0.5, 0.01);
+  EXPECT_TRUE(sampler.runnable().empty());  // what it wants is not known yet
 }
 
 TEST(Sampler, NeedsNoFileAtAll) {

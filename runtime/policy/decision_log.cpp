@@ -1,0 +1,182 @@
+#include "runtime/policy/decision_log.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+namespace drover {
+
+using nlohmann::json;
+
+namespace {
+
+// Arrays, since every decision carries the whole table: load, capacity, speed, state, usable, accepts, leaving, jobs,
+// movable, arrivals per second, memory in KiB.
+json to_array(const NodeView& v) {
+  return {v.load,
+          v.capacity,
+          v.speed,
+          static_cast<int>(v.state),
+          v.usable,
+          v.accepts,
+          v.leaving,
+          v.jobs,
+          v.movable,
+          v.arrivals_per_second,
+          v.memory_available_kib};
+}
+
+NodeView view_from(const json& a) {
+  NodeView v;
+  v.load = a.at(0), v.capacity = a.at(1), v.speed = a.at(2);
+  v.state = static_cast<NodeState>(a.at(3).get<int>());
+  v.usable = a.at(4), v.accepts = a.at(5), v.leaving = a.at(6);
+  v.jobs = a.at(7), v.movable = a.at(8);
+  v.arrivals_per_second = a.at(9), v.memory_available_kib = a.at(10);
+  return sane(v);
+}
+
+json to_arrays(std::span<const NodeView> table) {
+  json all = json::array();
+  for (const NodeView& view : table) all.push_back(to_array(view));
+  return all;
+}
+
+std::vector<NodeView> views_from(const json& all) {
+  std::vector<NodeView> table;
+  for (const json& one : all) table.push_back(view_from(one));
+  return table;
+}
+
+json to_json(const Placement& placement) {
+  json ask = json::array();
+  for (const Ask& one : placement.ask) ask.push_back({one.rank, one.terms.only_if_free, one.terms.more_than});
+  return {{"ask", ask}, {"best_answer", placement.best_answer}};
+}
+
+json to_json(const MigrationRule& rule) {
+  return {{"safety", rule.safety},
+          {"min_residence_seconds", rule.min_residence_seconds},
+          {"bytes_per_second", rule.bytes_per_second},
+          {"fixed_cost_seconds", rule.fixed_cost_seconds},
+          {"seconds_per_file", rule.seconds_per_file},
+          {"least_gain", rule.least_gain},
+          {"most_of_idle_time", rule.most_of_idle_time},
+          {"room_seconds", rule.room_seconds}};
+}
+
+MigrationRule rule_from(const json& j) {
+  MigrationRule rule;
+  j.at("safety").get_to(rule.safety);
+  j.at("min_residence_seconds").get_to(rule.min_residence_seconds);
+  j.at("bytes_per_second").get_to(rule.bytes_per_second);
+  j.at("fixed_cost_seconds").get_to(rule.fixed_cost_seconds);
+  j.at("seconds_per_file").get_to(rule.seconds_per_file);
+  j.at("least_gain").get_to(rule.least_gain);
+  j.at("most_of_idle_time").get_to(rule.most_of_idle_time);
+  j.at("room_seconds").get_to(rule.room_seconds);
+  return rule;
+}
+
+json to_json(const Candidate& c) {
+  return {{"job", c.job},           {"age", c.age_seconds}, {"here", c.here_seconds}, {"resident_kib", c.resident_kib},
+          {"zero_kib", c.zero_kib}, {"files", c.files},     {"movable", c.movable},   {"started", c.started},
+          {"moved", c.moved}};
+}
+
+Candidate candidate_from(const json& j) {
+  Candidate c;
+  j.at("job").get_to(c.job);
+  j.at("age").get_to(c.age_seconds);
+  j.at("here").get_to(c.here_seconds);
+  j.at("resident_kib").get_to(c.resident_kib);
+  j.at("zero_kib").get_to(c.zero_kib);
+  j.at("files").get_to(c.files);
+  j.at("movable").get_to(c.movable);
+  j.at("started").get_to(c.started);
+  j.at("moved").get_to(c.moved);
+  return c;
+}
+
+json to_json(const Choice& choice) {
+  return {{"job", choice.job},
+          {"cost_seconds", choice.cost_seconds},
+          {"needed_age_seconds", choice.needed_age_seconds},
+          {"method", method_name(choice.method)}};
+}
+
+PolicySettings settings_from(const json& j) {
+  PolicySettings settings;
+  const auto policy = find_policy(j.at("policy").get<std::string>());
+  if (!policy) throw std::invalid_argument(fmt::format("no policy '{}'", j.at("policy").get<std::string>()));
+  settings.policy = *policy;
+  j.at("probe_limit").get_to(settings.probe_limit);
+  j.at("choices").get_to(settings.choices);
+  return settings;
+}
+
+json again(const json& event) {
+  const json& input = event.at("input");
+  const auto table = views_from(input.at("table"));
+  if (event.at("decision") == "place") {
+    const int self = input.at("self");
+    if (self < 0 || static_cast<std::size_t>(self) >= table.size())
+      throw std::invalid_argument("the node that decided is not in its table");
+    return to_json(place(settings_from(input), self, view_from(input.at("own")), table, input.at("seed")));
+  }
+  if (event.at("decision") != "give") throw std::invalid_argument("a decision of an unknown kind");
+  std::vector<Candidate> candidates;
+  for (const json& one : input.at("candidates")) candidates.push_back(candidate_from(one));
+  const auto choice = choose_migrant(candidates, view_from(input.at("own")), view_from(input.at("destination")), table,
+                                     rule_from(input.at("rule")));
+  return choice ? to_json(*choice) : json();
+}
+
+}  // namespace
+
+json record_place(const PolicySettings& settings, std::int64_t job, int self, const NodeView& own,
+                  std::span<const NodeView> table, std::uint64_t seed, const Placement& placement) {
+  return {{"event", "decided"},
+          {"decision", "place"},
+          {"job", job},
+          {"input",
+           {{"policy", settings.policy.name},
+            {"probe_limit", settings.probe_limit},
+            {"choices", settings.choices},
+            {"self", self},
+            {"own", to_array(own)},
+            {"table", to_arrays(table)},
+            {"seed", seed}}},
+          {"output", to_json(placement)}};
+}
+
+json record_give(const MigrationRule& rule, std::span<const Candidate> candidates, const NodeView& own, int to,
+                 const NodeView& destination, std::span<const NodeView> table, const Choice& choice) {
+  json all = json::array();
+  for (const Candidate& candidate : candidates) all.push_back(to_json(candidate));
+  return {{"event", "decided"},
+          {"decision", "give"},
+          {"job", choice.job},
+          {"to", to},
+          {"input",
+           {{"rule", to_json(rule)},
+            {"candidates", all},
+            {"own", to_array(own)},
+            {"destination", to_array(destination)},
+            {"table", to_arrays(table)}}},
+          {"output", to_json(choice)}};
+}
+
+std::optional<std::string> replay_decision(const json& event) {
+  try {
+    const json result = again(event);
+    if (result == event.at("output")) return std::nullopt;
+    return result.dump();
+  } catch (const json::exception& error) {
+    throw std::invalid_argument(error.what());
+  }
+}
+
+}  // namespace drover

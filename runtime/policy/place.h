@@ -1,0 +1,49 @@
+// Sender-initiated, non-preemptive balancing: where does a newly arrived job start, and who is asked first?
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "runtime/policy/policy.h"
+#include "runtime/policy/view.h"
+
+namespace drover {
+
+// What the asked node must fulfil at the moment when it is asked: tables are old, and old tables make herds
+// (Mitzenmacher 2000).
+struct Terms {
+  bool only_if_free = false;
+  double more_than = 0;  // place_value() must be
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& only_if_free& more_than;
+  }
+};
+// Pure; the answer of a node that is `now` like this.
+bool admits(const NodeView& now, const Terms& terms);
+
+struct Ask {
+  int rank = 0;
+  Terms terms;
+};
+
+struct Placement {
+  std::vector<Ask> ask;      // in this order, until one admits it; empty: it starts here
+  bool best_answer = false;  // if nobody has: the best of those who answered, if it is better than here
+};
+
+// Where a job that arrived at `self` may start. `table[rank]` is what is known of each node, corrected by what this
+// node has sent there since; `own` is this node at this moment. If nobody takes it, it starts here.
+Placement place(const PolicySettings& settings, int self, const NodeView& own, std::span<const NodeView> table,
+                std::uint64_t seed);
+
+struct Answer {
+  int rank = 0;
+  NodeView now;
+};
+// The best place; empty: here.
+std::optional<int> choose_answer(const NodeView& own, std::span<const Answer> answers);
+
+}  // namespace drover
