@@ -39,8 +39,7 @@ const char* job_state_name(JobState state) {
   return "?";
 }
 
-OriginJobs::OriginJobs(Cluster& cluster, PlacementView view)
-    : cluster_(cluster), view_(std::move(view)) {}
+OriginJobs::OriginJobs(Cluster& cluster, PlacementView view) : cluster_(cluster), view_(std::move(view)) {}
 
 OriginJob* OriginJobs::find(std::int64_t id) {
   const auto found = jobs_.find(id);

@@ -51,8 +51,8 @@ struct ProcessState {
   template <class A>
   void serialize(A& a, unsigned) {
     a& zombie& exit_status& name& pid& parent& process_group& session& exit_signal& stopped_by& stop_reported&
-        continued& thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root& cwd_object&
-            limits& shared;
+        continued& thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root&
+            cwd_object& limits& shared;
   }
 };
 
