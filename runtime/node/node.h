@@ -149,7 +149,6 @@ class Node final : public Cluster {
   std::uint64_t hot_until_ns_ = 0;
   Nanoseconds hot_wait_{0};  // until the next look within that time; doubles
   bool stop_ = false, superseded_ = false;
-  std::uint64_t last_sample_ns_ = 0;
 
   struct Gathering {
     Answers answers;

@@ -36,7 +36,6 @@ void Node::take_sample() {
   const auto& before = exchange_->table()[static_cast<std::size_t>(self())].sample;
   sample.flags = owner_flags(config_.owner, foreign_threads_ / share_.capacity, before.flags);
   sample.arrivals_per_second = static_cast<float>(arrivals_.per_second(static_cast<double>(monotonic_ns()) / 1e9));
-  last_sample_ns_ = monotonic_ns();
   exchange_->set_own(as_of_now(sample));
 }
 
