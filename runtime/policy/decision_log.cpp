@@ -10,6 +10,12 @@ namespace drover {
 
 using nlohmann::json;
 
+// Where the library looks for them: beside the types.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MigrationRule, safety, min_residence_seconds, bytes_per_second, fixed_cost_seconds,
+                                   seconds_per_file, least_gain, most_of_idle_time, room_seconds)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Candidate, job, age_seconds, here_seconds, resident_kib, zero_kib, files, movable,
+                                   started, moved)
+
 namespace {
 
 // Arrays, since every decision carries the whole table: load, capacity, speed, state, usable, accepts, leaving, jobs,
@@ -56,50 +62,6 @@ json to_json(const Placement& placement) {
   return {{"ask", ask}, {"best_answer", placement.best_answer}};
 }
 
-json to_json(const MigrationRule& rule) {
-  return {{"safety", rule.safety},
-          {"min_residence_seconds", rule.min_residence_seconds},
-          {"bytes_per_second", rule.bytes_per_second},
-          {"fixed_cost_seconds", rule.fixed_cost_seconds},
-          {"seconds_per_file", rule.seconds_per_file},
-          {"least_gain", rule.least_gain},
-          {"most_of_idle_time", rule.most_of_idle_time},
-          {"room_seconds", rule.room_seconds}};
-}
-
-MigrationRule rule_from(const json& j) {
-  MigrationRule rule;
-  j.at("safety").get_to(rule.safety);
-  j.at("min_residence_seconds").get_to(rule.min_residence_seconds);
-  j.at("bytes_per_second").get_to(rule.bytes_per_second);
-  j.at("fixed_cost_seconds").get_to(rule.fixed_cost_seconds);
-  j.at("seconds_per_file").get_to(rule.seconds_per_file);
-  j.at("least_gain").get_to(rule.least_gain);
-  j.at("most_of_idle_time").get_to(rule.most_of_idle_time);
-  j.at("room_seconds").get_to(rule.room_seconds);
-  return rule;
-}
-
-json to_json(const Candidate& c) {
-  return {{"job", c.job},           {"age", c.age_seconds}, {"here", c.here_seconds}, {"resident_kib", c.resident_kib},
-          {"zero_kib", c.zero_kib}, {"files", c.files},     {"movable", c.movable},   {"started", c.started},
-          {"moved", c.moved}};
-}
-
-Candidate candidate_from(const json& j) {
-  Candidate c;
-  j.at("job").get_to(c.job);
-  j.at("age").get_to(c.age_seconds);
-  j.at("here").get_to(c.here_seconds);
-  j.at("resident_kib").get_to(c.resident_kib);
-  j.at("zero_kib").get_to(c.zero_kib);
-  j.at("files").get_to(c.files);
-  j.at("movable").get_to(c.movable);
-  j.at("started").get_to(c.started);
-  j.at("moved").get_to(c.moved);
-  return c;
-}
-
 json to_json(const Choice& choice) {
   return {{"job", choice.job},
           {"cost_seconds", choice.cost_seconds},
@@ -127,10 +89,9 @@ json again(const json& event) {
     return to_json(place(settings_from(input), self, view_from(input.at("own")), table, input.at("seed")));
   }
   if (event.at("decision") != "give") throw std::invalid_argument("a decision of an unknown kind");
-  std::vector<Candidate> candidates;
-  for (const json& one : input.at("candidates")) candidates.push_back(candidate_from(one));
+  const auto candidates = input.at("candidates").get<std::vector<Candidate>>();
   const auto choice = choose_migrant(candidates, view_from(input.at("own")), view_from(input.at("destination")), table,
-                                     rule_from(input.at("rule")));
+                                     input.at("rule").get<MigrationRule>());
   return choice ? to_json(*choice) : json();
 }
 
@@ -154,15 +115,13 @@ json record_place(const PolicySettings& settings, std::int64_t job, int self, co
 
 json record_give(const MigrationRule& rule, std::span<const Candidate> candidates, const NodeView& own, int to,
                  const NodeView& destination, std::span<const NodeView> table, const Choice& choice) {
-  json all = json::array();
-  for (const Candidate& candidate : candidates) all.push_back(to_json(candidate));
   return {{"event", "decided"},
           {"decision", "give"},
           {"job", choice.job},
           {"to", to},
           {"input",
-           {{"rule", to_json(rule)},
-            {"candidates", all},
+           {{"rule", rule},
+            {"candidates", std::vector<Candidate>(candidates.begin(), candidates.end())},
             {"own", to_array(own)},
             {"destination", to_array(destination)},
             {"table", to_arrays(table)}}},
