@@ -3,17 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/unit/runtime/nodes.h"
+
 namespace drover {
 namespace {
-
-NodeView node_of(double load, double speed = 1) {
-  NodeView node;
-  node.load = load;
-  node.speed = speed;
-  node.jobs = node.movable = static_cast<int>(load);
-  node.state = load < 1 ? NodeState::Free : NodeState::Busy;
-  return node;
-}
 
 Candidate job_of(std::int64_t id, double age, std::uint64_t kib = 0) {
   Candidate candidate;

@@ -9,19 +9,10 @@
 #include "runtime/policy/place.h"
 #include "runtime/policy/pull.h"
 #include "runtime/policy/random.h"
+#include "tests/unit/runtime/nodes.h"
 
 namespace drover {
 namespace {
-
-// Of one PU and speed 1 if nothing else is said; BUSY from one job on.
-NodeView node_of(double load, double speed = 1) {
-  NodeView node;
-  node.load = load;
-  node.speed = speed;
-  node.jobs = node.movable = static_cast<int>(load);
-  node.state = load < 1 ? NodeState::Free : NodeState::Busy;
-  return node;
-}
 
 std::vector<NodeView> nodes_of(std::initializer_list<double> loads) {
   std::vector<NodeView> table;
