@@ -27,18 +27,23 @@ HOSTS = 4
 
 
 class Bench:
+    lab_name = "balance"
+
     def __init__(self, options):
         self.options = options
         self.quotas = [int(quota) / 100 for quota in options.quota.split(",")]
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-balance-"))
         self.burn = self.directory / "burn"
         subprocess.run(["cc", "-O2", "-o", self.burn, HERE / "burn.c"], check=True)
-        self.env = dict(os.environ, DROVER_LAB="balance", DROVER_STATE_DIR=str(self.directory / "state"))
+        self.env = dict(os.environ, DROVER_LAB=self.lab_name, DROVER_STATE_DIR=str(self.directory / "state"))
         for name in ("DROVER_NODE", "DROVER_RUNTIME_DIR", "DROVER_CONFIG", "DROVER_INSTANCE"):
             self.env.pop(name, None)
 
+    def lab_command(self, *arguments):
+        return [str(LAB), *map(str, arguments)]
+
     def lab(self, *arguments, **more):
-        return subprocess.run([LAB, *map(str, arguments)], env=self.env, capture_output=True, text=True, check=True, **more)
+        return subprocess.run(self.lab_command(*arguments), env=self.env, capture_output=True, text=True, check=True, **more)
 
     def drover(self, *arguments):
         return subprocess.run([BIN / "drover", *map(str, arguments)], env=self.env, capture_output=True, text=True, check=True,
@@ -51,6 +56,10 @@ class Bench:
                 if "=" in word:
                     name, value = word.split("=", 1)
                     self.env[name] = value
+
+    def world_up(self):
+        self.drover("up", "--hostfile", self.env["LAB_HOSTFILE"], "--agent", self.env["LAB_AGENT"], "--net", self.env["LAB_NET"])
+        time.sleep(3)  # the first rounds
 
     def down(self):
         subprocess.run([LAB, "down"], env=self.env, capture_output=True)
@@ -82,8 +91,7 @@ class Bench:
 
     def run_drover(self, works):
         results = self.fresh("drover")
-        self.drover("up", "--hostfile", self.env["LAB_HOSTFILE"], "--agent", self.env["LAB_AGENT"], "--net", self.env["LAB_NET"])
-        time.sleep(3)  # the first rounds
+        self.world_up()
         try:
             begin = time.time()
             for index, work in enumerate(works):
@@ -143,7 +151,8 @@ class Bench:
                                                    for name, figures in one.items()), file=sys.stderr)
         medians = {name: {figure: statistics.median(run[name][figure] for run in runs) for figure in ("makespan", "mean_slowdown")}
                    for name in ("drover", "parallel", "unbalanced", "predicted")}
-        return {"quotas": self.quotas, "jobs": self.options.jobs, "medians": medians, "runs": runs}
+        of_predicted = {figure: value / medians["predicted"][figure] for figure, value in medians["drover"].items()}
+        return {"quotas": self.quotas, "jobs": self.options.jobs, "medians": medians, "of_predicted": of_predicted, "runs": runs}
 
 
 def print_table(medians):
@@ -173,6 +182,8 @@ def main():
     finally:
         bench.down()
     print_table(figures["medians"])
+    print("Drover over what the simulator predicts: makespan {makespan:.2f}, mean slowdown {mean_slowdown:.2f}".format(**figures["of_predicted"]),
+          file=sys.stderr)
     print(json.dumps(figures, indent=2))
 
 
