@@ -31,13 +31,12 @@
 namespace drover {
 
 static std::optional<Refusal> check_cpu(const ImageModel& model) {
-  const CpuFeatures& here = cpu_features();
-  for (const std::string& instruction : model.host.instructions) {
-    if (!std::binary_search(here.instructions.begin(), here.instructions.end(), instruction))
-      return Refusal{fmt::format("the processor here lacks {}, which the program may use", instruction)};
-  }
-  if ((model.host.xcr0 & ~here.xcr0) != 0) return Refusal{"the processor here saves less state than the program has"};
-  return std::nullopt;
+  CpuFeatures needed;
+  needed.xcr0 = model.host.xcr0;
+  needed.instructions = model.host.instructions;
+  const std::string why = processor_lacks(cpu_features(), needed);
+  if (why.empty()) return std::nullopt;
+  return Refusal{"the processor here " + why};
 }
 
 // Another vdso is no obstacle, unless it can't be understood or somebody is just running through the old one.

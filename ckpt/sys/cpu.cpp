@@ -2,6 +2,7 @@
 
 #include <cpuid.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -130,6 +131,13 @@ const CpuFeatures& cpu_features() {
     return f;
   }();
   return features;
+}
+
+std::string processor_lacks(const CpuFeatures& here, const CpuFeatures& needed) {
+  for (const std::string& instruction : needed.instructions)
+    if (!std::binary_search(here.instructions.begin(), here.instructions.end(), instruction))
+      return fmt::format("lacks {}, which the program may use", instruction);
+  return (needed.xcr0 & ~here.xcr0) != 0 ? "saves less state than the program has" : "";
 }
 
 std::uint32_t xsave_offset(unsigned index) {

@@ -19,6 +19,9 @@ std::vector<std::string> parse_cpu_instructions(std::string_view cpuinfo);
 
 const CpuFeatures& cpu_features();  // read once
 
+// Why a program that was started with what `needed` offers can't go on where there is `here`; empty if it can.
+std::string processor_lacks(const CpuFeatures& here, const CpuFeatures& needed);
+
 // Offset of state component `index` in the standard format of the XSAVE area of this processor; 0 if it has none.
 std::uint32_t xsave_offset(unsigned index);
 std::uint32_t xsave_bytes_of(unsigned index);  // its size; 0 if there is none

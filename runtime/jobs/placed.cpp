@@ -315,6 +315,7 @@ void PlacedJobs::forward_output(PlacedJob& job, const Frame& frame) {
   const std::int64_t id = job.facts.job;
   switch (static_cast<Type>(frame.type)) {
     case Type::Output:
+      job.stream_bytes.arrived(static_cast<double>(monotonic_ns()) / 1e9, static_cast<double>(frame.payload.size()));
       tell_origin(job, Msg::JobOutput, pack(JobChunk{id, unpack<shepherd::Chunk>(frame.payload)}));
       if (!throttling_ && cluster_.backlog_bytes(std::max(0, cluster_.rank_of(job.facts.origin))) > kMaxOutputBacklog)
         throttle();
@@ -349,7 +350,10 @@ void PlacedJobs::handle(int from, Msg type, const std::string& payload) {
     }
     case Msg::JobInput: {
       const auto chunk = unpack<JobChunk>(payload);
-      if (PlacedJob* job = find(chunk.job)) tell(*job, Type::Input, pack(chunk.chunk));
+      PlacedJob* const job = find(chunk.job);
+      if (job == nullptr) return;
+      job->stream_bytes.arrived(static_cast<double>(monotonic_ns()) / 1e9, static_cast<double>(payload.size()));
+      tell(*job, Type::Input, pack(chunk.chunk));
       return;
     }
     case Msg::JobInputEnd: {

@@ -13,6 +13,8 @@
 
 #include "runtime/control/frame_socket.h"
 #include "runtime/jobs/cluster.h"
+#include "runtime/jobs/holdings.h"
+#include "runtime/policy/arrival_rate.h"
 #include "runtime/shepherd/spawner.h"
 
 namespace drover {
@@ -24,8 +26,12 @@ struct PlacedJob {
   std::int32_t root_pid = 0;  // the program's, in its own PID namespace
   std::uint64_t pipe_device = 0;
   std::array<std::uint64_t, 3> pipe_inodes{};
-  std::uint64_t resident_kib = 0;
-  double cpu_seconds = 0;
+  Holdings holdings;                 // of about a second ago
+  double cpu_seconds = 0;            // on all nodes
+  ArrivalRate stream_bytes;          // of its input and output
+  double zero_share = 0;             // of its anonymous memory, when it was looked at
+  std::uint64_t zero_share_ns = 0;   // CLOCK_MONOTONIC; 0: never
+  std::uint64_t look_again_ns = 0;   // the same, for refresh_facts()
   double demand = 1;                 // runnable threads, smoothed; 1 until it has been measured
   std::string obstacle;              // why it can't be moved now; empty: nothing found
   bool reserved = false;             // not started yet
@@ -68,6 +74,7 @@ class PlacedJobs {
 
   PlacedJob* find(std::int64_t job);
   const std::map<std::int64_t, PlacedJob>& all() const { return jobs_; }
+  std::map<std::int64_t, PlacedJob>& all() { return jobs_; }
   std::vector<pid_t> init_pids() const;
   std::size_t count() const;  // reserved ones included
   // Runnable threads of all of them: as measured, one each until it has been, none of those that are leaving.
@@ -79,9 +86,11 @@ class PlacedJobs {
   void tell_origin(const PlacedJob& job, Msg type, std::string payload);
   void kill_all();
   void remove(std::int64_t job);
-  void refresh_facts();  // memory, CPU time, obstacles: about once a second
+  void refresh_facts();  // memory, CPU time, files, obstacles: once a second, less often where it takes long
+  double zero_share(PlacedJob& job);  // sample_zero_share(), looked up again when it is old
 
  private:
+  static void look_at(PlacedJob& job);
   void spawn(PlacedJob& job, bool namespaces);
   void on_spawner();
   void connect(PlacedJob& job, UniqueFd fd);

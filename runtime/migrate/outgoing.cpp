@@ -96,7 +96,7 @@ void OutgoingMoves::begin(int asker, const MoveRequest& request, std::vector<std
   move.began_ns = monotonic_ns();
   const NodeView source = context_.own_view();  // with the job
   job->moving_out = true;
-  MoveOffer offer{move.transfer, job->facts, move.epoch, job->resident_kib, kImageRing, request.request != 0, source};
+  MoveOffer offer{move.transfer, job->facts, move.epoch, job->holdings.memory.resident_kib(), kImageRing, request.request != 0, source};
   const std::uint32_t transfer = move.transfer;
   moves_[transfer] = std::move(move);
   cluster.send(request.to, Msg::MoveOffer, offer);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +13,9 @@
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 
+#include "ckpt/sys/cpu.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/unique_fd.h"
 #include "runtime/load/pu_set.h"
@@ -119,8 +122,18 @@ NodeCard own_card(const mpi::World& world, const Topology& topology, const mpi::
   // Only whoever makes such hosts can know, so he says it.
   card.sees_other_hosts = std::getenv("DROVER_SHARED_HOST") != nullptr ? 1 : 0;
   copy_text(card.allowed_pus, format_pus(topology.allowed()));
+  card.xcr0 = cpu_features().xcr0;
+  copy_text(card.instructions, fmt::format("{}", fmt::join(cpu_features().instructions, " ")));
   card.doorbell = doorbell;
   return card;
+}
+
+CpuFeatures processor_of(const NodeCard& card) {
+  CpuFeatures features;
+  features.xcr0 = card.xcr0;
+  std::istringstream words(text(card.instructions));
+  for (std::string word; words >> word;) features.instructions.push_back(word);
+  return features;
 }
 
 }  // namespace
@@ -174,7 +187,8 @@ WorldInfo introduce(const mpi::World& world, const Topology& topology, const mpi
     unsigned on_host = 0;
     for (const auto& other : cards) on_host += other.host_id == card.host_id ? 1 : 0;
     info.nodes.push_back({names[rank], text(card.host), card.packages, card.cores, card.pus, card.memory_kib,
-                          text(card.allowed_pus), on_host > 1 || card.sees_other_hosts != 0});
+                          text(card.allowed_pus), on_host > 1 || card.sees_other_hosts != 0,
+                          processor_lacks(processor_of(card), processor_of(own))});
     info.doorbells.push_back(card.doorbell);
     const bool same = card.host_id == own.host_id;
     info.same_host.push_back(same);

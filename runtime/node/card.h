@@ -24,6 +24,8 @@ struct NodeCard {
   std::uint32_t sees_other_hosts;  // DROVER_SHARED_HOST: a container that sees its whole machine's /proc/stat
   std::uint64_t memory_kib;
   char allowed_pus[128];  // a kernel cpu list, cut off when longer
+  std::uint64_t xcr0;
+  char instructions[1536];  // with blanks between them; longer: those that don't fit are left out
   mpi::DoorbellAddress doorbell;
 };
 
@@ -33,6 +35,7 @@ struct NodeInfo {
   std::uint64_t memory_kib = 0;
   std::string allowed_pus;
   bool shared_host = false;  // its /proc/stat counts other nodes' work too
+  std::string lacks;         // why its processor can't go on with a program of this node's; empty: it can
 };
 
 struct WorldInfo {

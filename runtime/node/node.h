@@ -88,7 +88,7 @@ class Node final : public Cluster {
   void pull();
   void ask_next_giver();
   void on_pull_reply(int from, const PullReply& reply);
-  std::vector<Candidate> candidates() const;
+  std::vector<Candidate> candidates(int to);  // for a move to that rank
   bool give(int to, const NodeView& destination, const char* why);
   void on_pull_ask(int from, const PullAsk& ask);
   void pair();

@@ -123,12 +123,14 @@ void Node::on_pull_reply(int from, const PullReply& reply) {
   ask_next_giver();
 }
 
-std::vector<Candidate> Node::candidates() const {
+std::vector<Candidate> Node::candidates(int to) {
   std::vector<Candidate> all;
   const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
   const bool only_foreign = (own.flags & kForeignJobsLeave) != 0 && !leaving_;
+  const bool can_run_there = info_.nodes[static_cast<std::size_t>(to)].lacks.empty();
   const std::uint64_t now = realtime_ns();
-  for (const auto& [id, job] : placed_->all()) {
+  const double seconds = static_cast<double>(monotonic_ns()) / 1e9;
+  for (auto& [id, job] : placed_->all()) {
     if (job.stage != shepherd::Stage::Running || job.moving_out) continue;
     if (only_foreign && job.facts.origin == self_name()) continue;
     Candidate candidate;
@@ -136,9 +138,20 @@ std::vector<Candidate> Node::candidates() const {
     candidate.age_seconds = job.cpu_seconds * static_cast<double>(own.speed);
     const std::uint64_t arrived = job.facts.arrived_ns;
     candidate.here_seconds = arrived == 0 || arrived > now ? 0.0 : static_cast<double>(now - arrived) / 1e9;
-    candidate.resident_kib = job.resident_kib;
-    candidate.movable = job.facts.pinned.empty();
+    candidate.movable = job.facts.pinned.empty() && can_run_there;
     candidate.moved = job.facts.moves > 0;
+    if (candidate.movable) {
+      const MemoryHeld& memory = job.holdings.memory;
+      candidate.resident_kib = memory.resident_kib();
+      candidate.swapped_kib = memory.swapped_kib;
+      const double zeros = placed_->zero_share(job) * static_cast<double>(memory.anonymous_kib);
+      candidate.unsent_kib = memory.file_kib + static_cast<std::uint64_t>(zeros);
+      candidate.files = job.holdings.files;
+      candidate.connections = job.holdings.connections;
+    }
+    const double streams = job.stream_bytes.per_second(seconds);
+    if (job.facts.origin == self_name()) candidate.more_bytes_per_second = streams;
+    if (job.facts.origin == node_name(to)) candidate.more_bytes_per_second = -streams;
     all.push_back(candidate);
   }
   return all;
@@ -149,7 +162,7 @@ bool Node::give(int to, const NodeView& destination, const char* why) {
   MigrationRule rule = config_.policy.rule;
   if (const double speed = links_->get(to); speed > 0) rule.bytes_per_second = speed;
   const auto table = view_table();
-  const auto jobs = candidates();
+  const auto jobs = candidates(to);
   const NodeView own = own_view();
   const auto choice = choose_migrant(jobs, own, destination, table, rule);
   if (!choice) return false;

@@ -115,7 +115,7 @@ json Node::answer(const json& question) {
     if (job.stage != shepherd::Stage::Running) continue;
     placed.push_back({{"job", id},
                       {"cpu_seconds", job.cpu_seconds},
-                      {"memory_kib", job.resident_kib},
+                      {"memory_kib", job.holdings.memory.resident_kib()},
                       {"pinned", job.facts.pinned}});
   }
   return {{"jobs", jobs}, {"placed", placed}};

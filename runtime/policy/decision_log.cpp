@@ -12,9 +12,10 @@ using nlohmann::json;
 
 // Where the library looks for them: beside the types.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MigrationRule, safety, min_residence_seconds, bytes_per_second, fixed_cost_seconds,
-                                   seconds_per_file, least_gain, most_of_idle_time, room_seconds)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Candidate, job, age_seconds, here_seconds, resident_kib, zero_kib, files, movable,
-                                   started, moved)
+                                   seconds_per_file, seconds_per_connection, most_of_link, least_gain,
+                                   most_of_idle_time, room_seconds)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Candidate, job, age_seconds, here_seconds, resident_kib, swapped_kib, unsent_kib,
+                                   files, connections, more_bytes_per_second, movable, started, moved)
 
 namespace {
 

@@ -15,11 +15,13 @@ struct Candidate {
   double age_seconds = 0;   // what it has been given so far, in seconds of a reference PU
   double here_seconds = 0;  // since it came to this node
   std::uint64_t resident_kib = 0;
-  std::uint64_t zero_kib = 0;  // of these, pages that are not sent
-  int files = 0;               // open files and connections
-  bool movable = true;         // nothing pins it, and the other node has the instructions that it uses
-  bool started = true;         // else moving costs a message
-  bool moved = false;          // it was running elsewhere before
+  std::uint64_t swapped_kib = 0;     // on top; needs memory at the destination as well
+  std::uint64_t unsent_kib = 0;      // of what is resident: pages of files as they are on disk, and those of zeros
+  int files = 0, connections = 0;    // open ones
+  double more_bytes_per_second = 0;  // of its streams, that the link would have to carry after the move
+  bool movable = true;               // nothing pins it, and the other node has the instructions that it uses
+  bool started = true;               // else moving costs a message
+  bool moved = false;                // it was running elsewhere before
 };
 
 // How it moves. Other methods follow; the decision names one so that they fit in.

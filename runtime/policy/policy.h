@@ -43,14 +43,16 @@ inline constexpr std::string_view kDefaultPolicy = "balanced";
 
 // When a running job pays for its move (migrant.h).
 struct MigrationRule {
-  double safety = 3;                 // times the age that would pay for the move on average
-  double min_residence_seconds = 2;  // a job that has just come stays
-  double bytes_per_second = 1e9;     // of the link, measured, else this guess
-  double fixed_cost_seconds = 0.05;  // freeze, handshakes, commit
-  double seconds_per_file = 50e-6;   // of an open file or connection: looked at, sent, made again
-  double least_gain = 0.3;           // in threads; less is within what measured loads go up and down by themselves
-  double most_of_idle_time = 0.2;    // of the time for which a free place stays free a move may take so much
-  double room_seconds = 5;           // faster places are left to so many seconds' arrivals
+  double safety = 3;                       // times the age that would pay for the move on average
+  double min_residence_seconds = 2;        // a job that has just come stays
+  double bytes_per_second = 1e9;           // of the link, measured, else this guess
+  double fixed_cost_seconds = 0.05;        // freeze, handshakes, commit
+  double seconds_per_file = 60e-6;         // of an open file: looked at, sent, opened again
+  double seconds_per_connection = 250e-6;  // of a socket
+  double most_of_link = 0.1;               // for the streams of one job
+  double least_gain = 0.3;         // in threads; less is within what measured loads go up and down by themselves
+  double most_of_idle_time = 0.3;  // of the time for which a free place stays free a move may take so much
+  double room_seconds = 5;         // faster places are left to so many seconds' arrivals
 };
 
 struct PolicySettings {

@@ -199,6 +199,16 @@ TEST(Cpu, KeepsOnlyInstructionSetsSorted) {
             (std::vector<std::string>{"aes", "avx2", "sse2"}));
 }
 
+TEST(Cpu, NamesWhatAnotherProcessorLacks) {
+  CpuFeatures here, needed;
+  here.xcr0 = 0b111, here.instructions = {"aes", "avx2", "sse2"};
+  needed.xcr0 = 0b11, needed.instructions = {"aes", "sse2"};
+  EXPECT_EQ(processor_lacks(here, needed), "");
+  EXPECT_EQ(processor_lacks(needed, here), "lacks avx2, which the program may use");
+  needed.xcr0 = 0b11100111;  // AVX-512's state, though no instruction set was named
+  EXPECT_EQ(processor_lacks(here, needed), "saves less state than the program has");
+}
+
 TEST(Sched, TellsWhenATaskLastRan) {
   const auto detail =
       parse_sched("cat (5985, #threads: 1)\n---\nse.exec_start    :       2243593.620472\nnr_switches  :  12\n");

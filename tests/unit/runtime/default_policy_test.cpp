@@ -70,7 +70,7 @@ double makespan_over_bound(double slow, double cost) {
 TEST(DefaultPolicy, MakespanOfABatchOnUnequalNodes) {
   for (const double cost : {0.1, 1.0}) {
     EXPECT_LE(makespan_over_bound(0.5, cost), 1.10) << cost;
-    EXPECT_LE(makespan_over_bound(0.25, cost), 1.13) << cost;
+    EXPECT_LE(makespan_over_bound(0.25, cost), 1.12) << cost;
   }
 }
 

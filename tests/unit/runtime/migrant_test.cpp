@@ -31,15 +31,20 @@ std::int64_t chosen(const std::vector<Candidate>& jobs, const NodeView& source, 
 TEST(Cost, IsFixedAndOfTheBytesAndOfTheFiles) {
   MigrationRule rule;
   rule.fixed_cost_seconds = 0.05;
+  rule.seconds_per_file = 50e-6, rule.seconds_per_connection = 100e-6;
   EXPECT_DOUBLE_EQ(migration_cost(job_of(1, 0), rule), 0.05);
   EXPECT_NEAR(migration_cost(job_of(1, 0, kGigabyteKib), rule), 1.05, 1e-5);
   Candidate job = job_of(1, 0, kGigabyteKib);
-  job.zero_kib = kGigabyteKib;
+  job.unsent_kib = kGigabyteKib;
   EXPECT_DOUBLE_EQ(migration_cost(job, rule), 0.05);
-  job.zero_kib *= 2;  // counted at another moment than what is resident
+  job.unsent_kib *= 2;  // counted at another moment than what is resident
   EXPECT_DOUBLE_EQ(migration_cost(job, rule), 0.05);
   job.files = 1000;
   EXPECT_NEAR(migration_cost(job, rule), 0.1, 1e-9);
+  job.connections = 1000;
+  EXPECT_NEAR(migration_cost(job, rule), 0.2, 1e-9);
+  job.swapped_kib = kGigabyteKib;
+  EXPECT_NEAR(migration_cost(job, rule), 1.2, 1e-5);
 }
 
 // From 3 jobs on one PU to an empty one: a gain of ((2*3 - 1) - 1) / 2 = 2, so a cost of 1.05 needs 3 * 1.05 / 2.
@@ -64,6 +69,20 @@ TEST(Migrant, NobodyMovesWithoutGain) {
   EXPECT_FALSE(choose({}, node_of(3), node_of(0)));
 }
 
+// What jobs that share a node are measured to want goes up and down, and counts for more on a slow one.
+TEST(Migrant, GainsBelowTheNoiseOfMeasurementAreNone) {
+  const std::vector jobs{job_of(1, 1e6)};
+  NodeView source = node_of(3), destination = node_of(1, 0.5);
+  source.load = 3.7;  // a gain of (6.4 - 6) / 2 = 0.2 threads of the source
+  EXPECT_FALSE(choose(jobs, source, destination));
+  source.load = 4.0;  // 0.5, which is 0.25 threads of the destination
+  EXPECT_FALSE(choose(jobs, source, destination));
+  source.load = 4.2;
+  EXPECT_TRUE(choose(jobs, source, destination));
+  // An empty node's load is steady: from 3 to a quarter of the speed the gain is (5 - 4) / 2.
+  EXPECT_TRUE(choose(jobs, node_of(3), node_of(0, 0.25)));
+}
+
 TEST(Migrant, IsTheOldestForItsCost) {
   EXPECT_EQ(chosen({job_of(1, 10), job_of(2, 30), job_of(3, 20)}, node_of(3), node_of(0)), 2);
   EXPECT_EQ(chosen({job_of(1, 10), job_of(2, 30, kGigabyteKib)}, node_of(3), node_of(0)), 1);
@@ -79,6 +98,21 @@ TEST(Migrant, ThoseThatArePinnedOrDoNotFitStay) {
   EXPECT_EQ(chosen({job_of(1, 100, 2000), job_of(2, 10, 1000)}, node_of(3), small), 2);
   small.memory_available_kib = 0;  // not known
   EXPECT_EQ(chosen({job_of(1, 100, 2000), job_of(2, 10, 1000)}, node_of(3), small), 1);
+  Candidate swapped = job_of(1, 100, 600);
+  swapped.swapped_kib = 600;
+  small.memory_available_kib = 1000;
+  EXPECT_FALSE(choose({swapped}, node_of(3), small));
+}
+
+TEST(Migrant, WhoseStreamsWouldFillTheLinkStaysAtItsOrigin) {
+  Candidate loud = job_of(1, 100);
+  loud.more_bytes_per_second = 0.2e9;
+  MigrationRule rule;
+  EXPECT_FALSE(choose({loud}, node_of(3), node_of(0), rule));
+  rule.bytes_per_second = 3e9;
+  EXPECT_TRUE(choose({loud}, node_of(3), node_of(0), rule));
+  loud.more_bytes_per_second = -1e12;  // it goes home
+  EXPECT_TRUE(choose({loud}, node_of(3), node_of(0)));
 }
 
 TEST(Migrant, WhoHasJustComeStaysForAWhile) {
@@ -123,6 +157,7 @@ TEST(Migrant, ANodeThatIsToBeLeftGivesAllButThePinned) {
 TEST(Room, AMoveTakesOnlyAPartOfTheTimeForWhichPlacesStayFree) {
   MigrationRule rule;
   rule.fixed_cost_seconds = 0.1;
+  rule.most_of_idle_time = 0.2;
   NodeView source = node_of(3);
   source.arrivals_per_second = 3.9;
   EXPECT_TRUE(choose({job_of(1, 100)}, source, node_of(0), rule));
@@ -135,6 +170,7 @@ TEST(Room, AMoveTakesOnlyAPartOfTheTimeForWhichPlacesStayFree) {
 TEST(Room, FreePlacesOfWhoIsGoneOrClosedDoNotCount) {
   MigrationRule rule;
   rule.fixed_cost_seconds = 0.1;
+  rule.most_of_idle_time = 0.2;
   NodeView source = node_of(3), gone = node_of(0), closed = node_of(0);
   source.arrivals_per_second = 5;
   gone.usable = false;
@@ -149,6 +185,7 @@ TEST(Room, FreePlacesOfWhoIsGoneOrClosedDoNotCount) {
 TEST(Room, SlowerFreePlacesCountForWhatTheyAreWorth) {
   MigrationRule rule;
   rule.fixed_cost_seconds = 0.1;
+  rule.most_of_idle_time = 0.2;
   NodeView source = node_of(3);
   const std::vector jobs{job_of(1, 100)};
   const auto moves_to = [&](double speed) {
@@ -166,6 +203,7 @@ TEST(Room, SlowerFreePlacesCountForWhatTheyAreWorth) {
 TEST(Room, OfFasterPlacesSomeAreLeftToArrivals) {
   MigrationRule rule;
   rule.fixed_cost_seconds = 0.1;
+  rule.most_of_idle_time = 0.2;
   NodeView source = node_of(1, 0.5);
   source.arrivals_per_second = 0.17;  // 0.935 in 5.5 s
   EXPECT_TRUE(choose({job_of(1, 100)}, source, node_of(0), rule));

@@ -84,9 +84,23 @@ TEST(ArrivalRate, FollowsWhatArrivesAndForgets) {
   ArrivalRate rate;
   EXPECT_DOUBLE_EQ(rate.per_second(0), 0);
   for (int i = 1; i <= 400; ++i) rate.arrived(i * 0.25);  // 4 per second
-  EXPECT_NEAR(rate.per_second(100), 4, 0.1);
-  EXPECT_NEAR(rate.per_second(110), 4 / std::exp(1), 0.05);
+  EXPECT_NEAR(rate.per_second(100), 4, 0.15);
+  EXPECT_NEAR(rate.per_second(100.2), 4, 0.15);
   EXPECT_NEAR(rate.per_second(300), 0, 1e-6);
+}
+
+// Of a batch nobody expects more for long.
+TEST(ArrivalRate, IsNoMoreThanASilenceAllows) {
+  ArrivalRate rate;
+  for (int i = 0; i < 100; ++i) rate.arrived(10);
+  EXPECT_NEAR(rate.per_second(10.01), 20, 0.1);
+  EXPECT_DOUBLE_EQ(rate.per_second(12), 1 / 2.0);
+  EXPECT_DOUBLE_EQ(rate.per_second(14), 1 / 4.0);
+  ArrivalRate bytes;
+  bytes.arrived(10, 65536);
+  bytes.arrived(10, 65536);
+  EXPECT_NEAR(bytes.per_second(12), 2 * 65536 / 5.0 * std::exp(-0.4), 1);
+  EXPECT_NEAR(bytes.per_second(30), 2 * 65536 / 5.0 * std::exp(-4), 1);  // by then forgotten anyway
 }
 
 }  // namespace
