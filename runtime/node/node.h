@@ -79,6 +79,8 @@ class Node final : public Cluster {
 
   // node_balance.cpp
   Share deal_pus() const;
+  bool shared_host() const { return info_.nodes.at(static_cast<std::size_t>(self())).shared_host; }
+  std::optional<Cgroup> counted_group() const;
   void take_sample();
   void choose_watermarks();
   NodeView own_view() const;  // now, jobs just started counted in

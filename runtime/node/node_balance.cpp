@@ -26,6 +26,12 @@ Share Node::deal_pus() const {
   return share;
 }
 
+// The cgroup that this node measures instead of the host: where the host is not its own, or a quota leaves it less.
+std::optional<Cgroup> Node::counted_group() const {
+  const bool has_quota = share_.capacity < static_cast<double>(share_.pus.size());
+  return info_.own_cpu_group && (shared_host() || has_quota) ? cpu_group() : std::nullopt;
+}
+
 void Node::take_sample() {
   const auto inits = placed_->init_pids();
   LoadSample sample = sampler_->sample(realtime_ns(), monotonic_ns(), inits);
