@@ -91,7 +91,10 @@ class Node final : public Cluster {
   void ask_next_giver();
   void on_pull_reply(int from, const PullReply& reply);
   std::vector<Candidate> candidates() const;
+  bool may_give(const PlacedJob& job, std::uint8_t flags, bool foreign_jobs_here) const;
   bool give(int to, const NodeView& destination, const char* why);
+  bool give(int to, const NodeView& destination, const char* why, const std::vector<Candidate>& jobs);
+  void send_home();
   void on_pull_ask(int from, const PullAsk& ask);
   void pair();
   void announce();
