@@ -152,6 +152,16 @@ class BusyOrigin(OwnerWorld):
         self.wait_for_places(lambda at: len(set(at)) > 1, "lab1's jobs to spread again")
         self.check_end()
 
+    def test_jobs_that_come_and_go_are_no_foreign_load(self):
+        for host in ("lab1", "lab2", "lab3", "lab4"):
+            self.wait_for(lambda host=host: self.foreign_load(host) < 0.1, "the start of the world to be over")
+        before = len([event for event in self.logged() if event["event"] == "owner"])
+        for _ in range(40):
+            self.drover("submit", "--", "python3", "-c", "for _ in range(2000000): pass")
+        self.drover("wait", *range(1, 41))
+        self.assertEqual([event for event in self.logged() if event["event"] == "owner"][before:], [])
+        self.assertGreater(len({event["place"] for event in self.logged() if event["event"] == "started"}), 1)
+
 
 class Slower(OwnerWorld):
     def test_new_jobs_prefer_hosts_without_foreign_load(self):
