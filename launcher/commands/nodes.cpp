@@ -32,28 +32,33 @@ std::string queue_text(const Json& load) {
   return queue != load.end() && queue->is_number() ? fmt::format("{:.2f}", queue->get<double>()) : "-";
 }
 
+std::string figure(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_number() ? format_figure(found->get<double>()) : "-";
+}
+
+// What a factor says in the vote of its node; nobody else knows the watermarks of one that gave no answer.
+std::string vote_text(const Json& factor) {
+  if (!factor.value("known", false)) return "not known";
+  if (!factor.contains("low")) return "no answer";
+  if (factor.value("weight", 1.0) == 0) return "no vote";
+  const double value = factor.value("value", 0.0);
+  return value < factor.value("low", 0.0) ? "free" : value > factor.value("high", 0.0) ? "busy" : "normal";
+}
+
 void print_factors(const Json& nodes) {
   using A = Table::Align;
   Table table({{"NODE"}, {"FACTOR"}, {"VALUE", A::Right}, {"LOW", A::Right}, {"HIGH", A::Right}, {"SAYS"}});
   for (const Json& node : nodes) {
     const Json factors = member(node, "factors");
     for (const auto& [name, factor] : factors.items()) {
-      const double value = factor.value("value", 0.0), low = factor.value("low", 0.0), high = factor.value("high", 0.0);
+      const double value = factor.value("value", 0.0);
       const bool known = factor.value("known", false);
-      table.add({node.value("node", ""), name, known ? fmt::format("{:.2f}", value) : "-", fmt::format("{:g}", low),
-                 fmt::format("{:g}", high),
-                 !known         ? "not known"
-                 : value < low  ? "free"
-                 : value > high ? "busy"
-                                : "normal"});
+      table.add({node.value("node", ""), name, known ? fmt::format("{:.2f}", value) : "-", figure(factor, "low"),
+                 figure(factor, "high"), vote_text(factor)});
     }
   }
   table.print();
-}
-
-std::string figure(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_number() ? format_figure(found->get<double>()) : "-";
 }
 
 void print_watermarks(const Json& nodes) {
@@ -131,7 +136,7 @@ void add_nodes(CLI::App& app, Context& context) {
       "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.");
   command->callback([&context, output, shown] {
     Json question = {{"op", "nodes"}};
-    if (shown->watermarks || shown->detail) question["own_load"] = true;
+    if (shown->factors || shown->watermarks || shown->detail) question["own_load"] = true;
     const Json reply = context.connect().request(question);
     const Json& nodes = reply.at("nodes");
     if (output->json()) return Output::print_json(nodes);

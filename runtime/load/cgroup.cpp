@@ -1,5 +1,8 @@
 #include "runtime/load/cgroup.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "runtime/load/text_fields.h"
@@ -31,17 +34,33 @@ void for_each_level(std::string path, Visit visit) {
   }
 }
 
-std::optional<double> smallest_quota(const Cgroup& group) {
-  const ProcDir files(group.mount);
-  std::optional<double> smallest;
-  for_each_level(group.path, [&](const std::string& path) {
-    const auto quota =
-        group.v2 ? parse_cpu_max(files.read(path + "/cpu.max"))
-                 : parse_cfs_quota(files.read(path + "/cpu.cfs_quota_us"), files.read(path + "/cpu.cfs_period_us"));
-    if (quota) smallest = std::min(smallest.value_or(*quota), *quota);
-  });
+struct Quota {
+  double cpus;
+  Cgroup at;
+};
+
+// Of this process's groups and those above them; of equal ones the highest, which holds the others.
+std::optional<Quota> smallest_quota(const std::vector<Cgroup>& groups) {
+  std::optional<Quota> smallest;
+  for (const Cgroup& group : groups) {
+    const ProcDir files(group.mount);
+    for_each_level(group.path, [&](const std::string& path) {
+      const auto quota =
+          group.v2 ? parse_cpu_max(files.read(path + "/cpu.max"))
+                   : parse_cfs_quota(files.read(path + "/cpu.cfs_quota_us"), files.read(path + "/cpu.cfs_period_us"));
+      if (quota && (!smallest || *quota <= smallest->cpus)) smallest = Quota{*quota, {group.mount, path, group.v2}};
+    });
+  }
   return smallest;
 }
+
+bool exists(const Cgroup& group, const char* file) {
+  return ::access((group.mount + group.path + "/" + file).c_str(), F_OK) == 0;
+}
+
+// The kernel makes some files only above all (v1: release_agent, cgroup1_base_files with CFTYPE_ONLY_ON_ROOT) or only
+// below (v2: cgroup.type, CFTYPE_NOT_ON_ROOT, since 4.14). A path does not tell: a container sees its own group as "/".
+bool is_root(const Cgroup& group) { return group.v2 ? !exists(group, "cgroup.type") : exists(group, "release_agent"); }
 
 std::optional<std::uint64_t> limit_at(const ProcDir& files, const std::string& path, bool v2) {
   if (!v2) return parse_memory_limit(files.read(path + "/memory.limit_in_bytes"));
@@ -96,10 +115,38 @@ std::vector<Cgroup> find_cgroups(const ProcDir& proc, std::string_view controlle
 }
 
 std::optional<double> cpu_quota(const ProcDir& proc) {
-  std::optional<double> smallest;
+  const auto quota = smallest_quota(find_cgroups(proc, "cpu"));
+  return quota ? std::optional(quota->cpus) : std::nullopt;
+}
+
+std::optional<Cgroup> cpu_group(const ProcDir& proc) {
+  const auto groups = find_cgroups(proc, "cpu");
+  if (const auto quota = smallest_quota(groups)) return quota->at;
+  for (const Cgroup& group : groups) {
+    std::optional<Cgroup> own;  // as deep as it can be seen: the rest of the path may be outside a container's mount
+    for_each_level(group.path, [&](const std::string& path) {
+      const Cgroup at{group.mount, path, group.v2};
+      if (!own && exists(at, "cgroup.procs")) own = at;
+    });
+    if (own && !is_root(*own)) return own;
+  }
+  return std::nullopt;
+}
+
+// The inode is the group's id in its hierarchy (kernfs); the device differs between cgroup namespaces.
+std::uint64_t cgroup_id(const Cgroup& group) {
+  struct stat info;
+  if (::stat((group.mount + group.path).c_str(), &info) != 0) return 0;
+  return static_cast<std::uint64_t>(info.st_ino) << 1 | (group.v2 ? 1 : 0);
+}
+
+std::vector<std::uint64_t> cpu_group_ids(const ProcDir& proc) {
+  std::vector<std::uint64_t> ids;
   for (const Cgroup& group : find_cgroups(proc, "cpu"))
-    if (const auto quota = smallest_quota(group)) smallest = std::min(smallest.value_or(*quota), *quota);
-  return smallest;
+    for_each_level(group.path, [&](const std::string& path) {
+      if (const auto id = cgroup_id({group.mount, path, group.v2}); id != 0) ids.push_back(id);
+    });
+  return ids;
 }
 
 std::optional<std::uint64_t> parse_memory_limit(std::string_view text) {

@@ -33,6 +33,17 @@ struct Cgroup {
 // In the hierarchies that can hold `controller`: v1's own, and v2's. Found once: a process seldom changes its group.
 std::vector<Cgroup> find_cgroups(const ProcDir& proc, std::string_view controller);
 
+// The group whose processes share what this node counts on: the one with the smallest CPU quota, else this process's
+// own, in v1's cpu hierarchy or v2's. Empty if that is a root, which holds the whole host (a container's root holds the
+// container).
+std::optional<Cgroup> cpu_group(const ProcDir& proc = ProcDir("/proc"));
+// One number per group, equal for all processes that see the group, wherever they have it mounted; 0 if it is not
+// there. They differ within one kernel; on different ones they may be equal.
+std::uint64_t cgroup_id(const Cgroup& group);
+// Those of this process's groups in the hierarchies of cpu_group(), and of the groups above these as far as they can be
+// seen.
+std::vector<std::uint64_t> cpu_group_ids(const ProcDir& proc = ProcDir("/proc"));
+
 struct MemoryLimit {
   std::uint64_t limit_kib = 0;
   std::uint64_t used_kib = 0;  // without file pages that nobody has used lately: the kernel drops those first

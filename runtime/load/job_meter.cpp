@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include "ckpt/sys/tasks.h"
@@ -44,17 +43,16 @@ JobLoad JobMeter::measure(std::uint64_t monotonic_ns, std::span<const pid_t> job
     waited_ns_.clear();
     runnable_.clear();
     last_ns_ = monotonic_ns;
-    next_walk_ns_ = 0;
+    budget_.reset();
     return last_ = {};
   }
-  if (monotonic_ns < next_walk_ns_) return last_;
-  const auto begin = std::chrono::steady_clock::now();
+  if (!budget_.allows(monotonic_ns)) return last_;
+  budget_.begin();
   const bool rates = last_ns_ != 0 && monotonic_ns > last_ns_;
   const double seconds = rates ? static_cast<double>(monotonic_ns - last_ns_) / kNanoseconds : 0;
   last_ns_ = monotonic_ns;
   last_ = measure_trees(seconds, job_inits);
-  const auto cost = std::chrono::steady_clock::now() - begin;
-  next_walk_ns_ = monotonic_ns + static_cast<std::uint64_t>(std::chrono::nanoseconds(cost).count()) * 1000;
+  budget_.end(monotonic_ns);
   return last_;
 }
 

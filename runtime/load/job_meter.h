@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "runtime/load/proc_dir.h"
+#include "runtime/load/walk_budget.h"
 
 namespace drover {
 
@@ -30,8 +31,8 @@ class JobMeter {
   JobMeter(ProcDir proc, unsigned host_pus);
 
   // Call about once a second. Walking costs about 20 us a thread, so after a long walk the last result is given again
-  // until the walk's cost is under a thousandth of the time. A job seen for the first time counts from its start, at
-  // most one CPU per thread.
+  // until the walk's CPU time is under a thousandth of the time. A job seen for the first time counts from its start,
+  // at most one CPU per thread.
   JobLoad measure(std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
   // Of the last measurement, by init: runnable threads, running or waiting for a CPU. Only trees that the measurement
   // before knew, so that the whole time between the two counts.
@@ -61,7 +62,8 @@ class JobMeter {
   std::map<pid_t, double> runnable_;
   std::unordered_map<pid_t, std::vector<pid_t>> children_;  // only where the kernel has no "children" files
   bool has_children_files_ = true;
-  std::uint64_t last_ns_ = 0, next_walk_ns_ = 0;
+  WalkBudget budget_;
+  std::uint64_t last_ns_ = 0;
   JobLoad last_;
 };
 

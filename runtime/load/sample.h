@@ -48,7 +48,7 @@ struct LoadSample {
   float foreign_cpu_share = 0;             // busy share of this node's PUs by others than our jobs
   float capacity = 1;                      // PUs this node may count on: PUs shared by k ranks count 1/k each
   std::uint16_t foreign_jobs = 0;          // jobs placed here whose origin is another node
-  std::uint16_t movable_jobs = 0;          // jobs here that nothing pins
+  std::uint16_t movable_jobs = 0;          // jobs here that may be given: that nothing pins, nor the owner's rule keeps
   std::uint64_t memory_available_kib = 0;  // what the host has and this node's cgroup leaves
   float speed = 1;                // of one PU, relative to the reference (calibration/record.h); 1: not measured
   float arrivals_per_second = 0;  // of jobs submitted here, of late

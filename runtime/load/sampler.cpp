@@ -1,5 +1,7 @@
 #include "runtime/load/sampler.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -16,13 +18,15 @@ float waited_share(const std::optional<Pressure>& pressure) {
 
 }  // namespace
 
-LoadSampler::LoadSampler(Share share, bool shared_host, const std::string& proc_root)
+LoadSampler::LoadSampler(Share share, bool shared_host, const std::string& proc_root,
+                         const std::optional<Cgroup>& own_group)
     : share_(std::move(share)),
       shared_host_(shared_host),
       proc_(proc_root),
       jobs_(ProcDir(proc_root), share_.host_pus),
       memory_groups_(find_cgroups(proc_, "memory")) {
   share_.capacity = std::max(share_.capacity, 0.01);
+  if (own_group) foreign_.emplace(proc_, *own_group, share_.host_pus, ::getpid());
 }
 
 void LoadSampler::set(LoadSample& sample, Factor factor, double value) {
@@ -51,6 +55,10 @@ LoadSample LoadSampler::sample(std::uint64_t realtime_ns, std::uint64_t monotoni
       fill_host(sample, now, seconds, jobs);
     }
     last_ = std::move(now);
+  }
+  if (foreign_) {
+    const ForeignLoad foreign = foreign_->measure(monotonic_ns, job_inits);
+    if (have_rates) fill_group(sample, foreign, jobs);
   }
   last_ns_ = monotonic_ns;
   return sample;
@@ -124,6 +132,15 @@ void LoadSampler::fill_host(LoadSample& sample, const Reading& now, double secon
   }
   if (detail_.pages)
     set(sample, Factor::PageOps, detail_.pages->swapped_in + detail_.pages->swapped_out + detail_.pages->major_faults);
+}
+
+// Also in place of what fill_host() says: under a quota others may use the rest of the host as they like.
+void LoadSampler::fill_group(LoadSample& sample, const ForeignLoad& foreign, const JobLoad& jobs) const {
+  const double capacity = share_.capacity, queue = foreign.running + foreign.waiting;
+  sample.foreign_cpu_share = static_cast<float>(std::min(1.0, foreign.running / capacity));
+  sample.foreign_run_queue = static_cast<float>(queue / capacity);
+  set(sample, Factor::CpuShare, std::min(1.0, (jobs.running + foreign.running) / capacity));
+  set(sample, Factor::RunQueue, (jobs.running + jobs.waiting + queue) / capacity);
 }
 
 // PUs' worth of time that this node's PUs were busy. The ticks of a CPU are compared with its own total, not with the

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -18,6 +19,7 @@
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/unique_fd.h"
+#include "runtime/load/cgroup.h"
 #include "runtime/load/pu_set.h"
 
 namespace drover {
@@ -48,15 +50,29 @@ std::string host_name() {
   return full.substr(0, full.find('.'));
 }
 
-// Containers of one machine share its boot id, and virtual hosts may share a name: the PID namespace tells them apart.
-std::uint64_t host_id(const std::string& host) {
+std::uint64_t hash(const std::string& text) { return XXH3_64bits(text.data(), text.size()); }
+
+std::string boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string boot;
   std::getline(file, boot);
+  return boot;
+}
+
+// Containers of one machine share its boot id, and virtual hosts may share a name: the PID namespace tells them apart.
+std::uint64_t host_id(const std::string& host) {
   std::error_code ignored;
   const std::string pid_namespace = std::filesystem::read_symlink("/proc/self/ns/pid", ignored);
-  const std::string all = boot + "/" + host + "/" + pid_namespace;
-  return XXH3_64bits(all.data(), all.size());
+  return hash(boot_id() + "/" + host + "/" + pid_namespace);
+}
+
+void fill_groups(NodeCard& card) {
+  card.boot_id = hash(boot_id());
+  if (const auto group = cpu_group()) card.cpu_group = cgroup_id(*group);
+  const auto ids = cpu_group_ids();
+  const std::size_t room = std::size(card.cpu_groups);
+  std::copy_n(ids.begin(), std::min(ids.size(), room), card.cpu_groups);
+  if (ids.size() > room) card.cpu_groups[room - 1] = kMoreGroups;
 }
 
 std::uint64_t next_generation(const InstancePaths& paths) {
@@ -125,6 +141,7 @@ NodeCard own_card(const mpi::World& world, const Topology& topology, const mpi::
   card.xcr0 = cpu_features().xcr0;
   copy_text(card.instructions, fmt::format("{}", fmt::join(cpu_features().instructions, " ")));
   card.doorbell = doorbell;
+  fill_groups(card);
   return card;
 }
 
@@ -147,6 +164,17 @@ std::string version_conflict(const std::vector<NodeCard>& cards) {
   if (others.empty()) return {};
   return fmt::format("versions differ: {} on {} (rank 0), but {}; install the same Drover on every node",
                      text(cards[0].version), text(cards[0].host), others);
+}
+
+bool has_own_cpu_group(const std::vector<NodeCard>& cards, std::size_t rank) {
+  const NodeCard& own = cards.at(rank);
+  if (own.cpu_group == 0) return false;
+  for (std::size_t other = 0; other < cards.size(); ++other) {
+    if (other == rank || cards[other].boot_id != own.boot_id) continue;
+    for (const std::uint64_t id : cards[other].cpu_groups)
+      if (id == own.cpu_group || id == kMoreGroups) return false;
+  }
+  return true;
 }
 
 std::vector<std::string> choose_names(const std::vector<NodeCard>& cards) {
@@ -195,6 +223,7 @@ WorldInfo introduce(const mpi::World& world, const Topology& topology, const mpi
     if (same && static_cast<int>(rank) < world.rank()) ++info.local_rank;
     if (same) ++info.local_ranks;
   }
+  info.own_cpu_group = has_own_cpu_group(cards, static_cast<std::size_t>(world.rank()));
   check_shared_state(world, paths, info.cookie, names);
   return info;
 }

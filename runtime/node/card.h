@@ -27,7 +27,11 @@ struct NodeCard {
   std::uint64_t xcr0;
   char instructions[1536];  // with blanks between them; longer: those that don't fit are left out
   mpi::DoorbellAddress doorbell;
+  std::uint64_t boot_id;         // of the kernel, hashed: equal for all virtual hosts and containers of a machine
+  std::uint64_t cpu_group;       // cgroup_id() of cpu_group(), 0: none
+  std::uint64_t cpu_groups[24];  // cpu_group_ids(), zeros behind them; if there are more, the last is kMoreGroups
 };
+inline constexpr std::uint64_t kMoreGroups = ~std::uint64_t{0};
 
 struct NodeInfo {
   std::string name, host;
@@ -44,6 +48,7 @@ struct WorldInfo {
   std::vector<bool> same_host;  // as this rank
   std::uint64_t cookie = 0, generation = 0;
   unsigned local_rank = 0, local_ranks = 1;
+  bool own_cpu_group = false;  // no other rank is in this rank's cpu_group(), nor in a group below it
 };
 
 // Collective and blocking, at the start only. Throws std::runtime_error naming the nodes that differ in version, or
@@ -54,6 +59,8 @@ WorldInfo introduce(const mpi::World& world, const Topology& topology, const mpi
 // Names by host where every rank has a host (and name) of its own, else node0, node1, ... by rank. DROVER_NODE_NAME
 // wins.
 std::vector<std::string> choose_names(const std::vector<NodeCard>& cards);
+// Whether this rank has a cpu_group() that no other rank is in; unsure is no.
+bool has_own_cpu_group(const std::vector<NodeCard>& cards, std::size_t rank);
 // One line naming every rank whose version is not the first one's; empty if all are equal.
 std::string version_conflict(const std::vector<NodeCard>& cards);
 // The mpirun options that a world of more than one rank needs (see hostfiles/drover.env): the one that is missing and

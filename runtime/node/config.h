@@ -15,7 +15,7 @@ struct NodeConfig {
   Nanoseconds answer_deadline = std::chrono::seconds(30);  // a move without a word: the register is asked
   PolicySettings policy{*find_policy(kDefaultPolicy), 3, 2, true, {}};
   OwnerPolicy owner;
-  std::string watermarks_text, path;  // the file, for apply_config()
+  std::string text, path;  // the file, for apply_config() and config_of()
 };
 
 // Reads $DROVER_CONFIG, else $XDG_CONFIG_HOME/drover/drover.toml or ~/.config/drover/drover.toml where it exists.
@@ -33,6 +33,12 @@ struct NodeConfig {
 //   min_residence_seconds = 2.0 # a job that has moved stays
 //   accept = "always"           # always, when-free, never: jobs of other nodes, this node's owner's rule
 //   foreign_load = 0.5          # 0 .. 1000: with when-free, threads per PU of others above which foreign jobs leave
+//
+//   [node.NAME.balance]         # for one node, before [balance]: all keys but the three *_seconds at the top
 NodeConfig load_config();
+// What load_config() makes of a file's text: what holds for all nodes. Tables of single nodes are checked only.
+NodeConfig parse_config(const std::string& text, const std::string& path);
+// With what the file says for `node` alone.
+NodeConfig config_of(const NodeConfig& all, const std::string& node);
 
 }  // namespace drover

@@ -86,7 +86,8 @@ int run(int argc, char** argv) {
 
   bool may_finalize = false;
   {
-    Node node({world, std::move(doorbell), std::move(info), std::move(topology), paths, config, std::move(spawner)});
+    const NodeConfig own = config_of(config, info.nodes[static_cast<std::size_t>(world.rank())].name);
+    Node node({world, std::move(doorbell), std::move(info), std::move(topology), paths, own, std::move(spawner)});
     bool told = false;
     node.loop().watch(signals.get(), EPOLLIN, [&](std::uint32_t) {
       told = true;

@@ -67,7 +67,7 @@ void Node::make_parts(UniqueFd spawner) {
   exchange_ = std::make_unique<LoadExchange>(self(), size(), config_.times);
   membership_ =
       std::make_unique<Membership>(self(), size(), MPI_COMM_WORLD, config_.suspect_after, membership_actions());
-  sampler_ = std::make_unique<LoadSampler>(share_, info_.nodes.at(static_cast<std::size_t>(self())).shared_host);
+  sampler_ = std::make_unique<LoadSampler>(share_, shared_host(), "/proc", counted_group());
   std::vector<std::int32_t> cpus(share_.pus.begin(), share_.pus.end());
   placed_ = std::make_unique<PlacedJobs>(*this, std::move(spawner), cpus);
   origin_ = std::make_unique<OriginJobs>(

@@ -79,6 +79,8 @@ class Node final : public Cluster {
 
   // node_balance.cpp
   Share deal_pus() const;
+  bool shared_host() const { return info_.nodes.at(static_cast<std::size_t>(self())).shared_host; }
+  std::optional<Cgroup> counted_group() const;
   void take_sample();
   void choose_watermarks();
   NodeView own_view() const;  // now, jobs just started counted in
@@ -89,7 +91,10 @@ class Node final : public Cluster {
   void ask_next_giver();
   void on_pull_reply(int from, const PullReply& reply);
   std::vector<Candidate> candidates(int to);  // for a move to that rank
+  bool may_give(const PlacedJob& job, std::uint8_t flags, bool foreign_jobs_here) const;
   bool give(int to, const NodeView& destination, const char* why);
+  bool give(int to, const NodeView& destination, const char* why, const std::vector<Candidate>& jobs);
+  void send_home();
   void on_pull_ask(int from, const PullAsk& ask);
   void pair();
   void announce();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 
 #include "runtime/load/cgroup.h"
 #include "runtime/node/node.h"
@@ -26,6 +27,12 @@ Share Node::deal_pus() const {
   return share;
 }
 
+// The cgroup that this node measures instead of the host: where the host is not its own, or a quota leaves it less.
+std::optional<Cgroup> Node::counted_group() const {
+  const bool has_quota = share_.capacity < static_cast<double>(share_.pus.size());
+  return info_.own_cpu_group && (shared_host() || has_quota) ? cpu_group() : std::nullopt;
+}
+
 void Node::take_sample() {
   const auto inits = placed_->init_pids();
   LoadSample sample = sampler_->sample(realtime_ns(), monotonic_ns(), inits);
@@ -35,6 +42,12 @@ void Node::take_sample() {
   foreign_threads_ = (foreign_threads_ + static_cast<double>(sample.foreign_run_queue) * share_.capacity) / 2;
   const auto& before = exchange_->table()[static_cast<std::size_t>(self())].sample;
   sample.flags = owner_flags(config_.owner, foreign_threads_ / share_.capacity, before.flags);
+  if (sample.flags != (before.flags & ~kDraining))
+    log_event(json{{"event", "owner"},
+                   {"foreign_load", foreign_threads_ / share_.capacity},
+                   {"accepts", (sample.flags & kNoForeignJobs) == 0},
+                   {"foreign_jobs_leave", (sample.flags & kForeignJobsLeave) != 0}}
+                  .dump());
   sample.arrivals_per_second = static_cast<float>(arrivals_.per_second(static_cast<double>(monotonic_ns()) / 1e9));
   exchange_->set_own(as_of_now(sample));
 }
@@ -45,8 +58,9 @@ LoadSample Node::as_of_now(LoadSample sample) const {
   for (const auto& [id, job] : placed_->all()) {
     ++sample.jobs;
     if (job.facts.origin != self_name()) ++sample.foreign_jobs;
-    if (job.stage == shepherd::Stage::Running && !job.moving_out && job.facts.pinned.empty()) ++sample.movable_jobs;
   }
+  for (const auto& [id, job] : placed_->all())
+    if (may_give(job, sample.flags, sample.foreign_jobs > 0) && job.facts.pinned.empty()) ++sample.movable_jobs;
   if (leaving_) sample.flags |= kDraining;
   sample.demand = static_cast<float>(placed_->demand() + foreign_threads_);
   sample.state = with_demand(sample, static_cast<double>(sample.demand), marks_.marks).state;
@@ -123,16 +137,21 @@ void Node::on_pull_reply(int from, const PullReply& reply) {
   ask_next_giver();
 }
 
+// While foreign jobs are to leave they alone go. A node that never takes any gives its own by the usual rules.
+bool Node::may_give(const PlacedJob& job, std::uint8_t flags, bool foreign_jobs_here) const {
+  if (job.stage != shepherd::Stage::Running || job.moving_out) return false;
+  if ((flags & kForeignJobsLeave) == 0 || leaving_ || job.facts.origin != self_name()) return true;
+  return config_.owner.accept == Accept::Never && !foreign_jobs_here;
+}
+
 std::vector<Candidate> Node::candidates(int to) {
   std::vector<Candidate> all;
-  const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
-  const bool only_foreign = (own.flags & kForeignJobsLeave) != 0 && !leaving_;
+  const auto own = as_of_now(exchange_->table()[static_cast<std::size_t>(self())].sample);
   const bool can_run_there = info_.nodes[static_cast<std::size_t>(to)].lacks.empty();
   const std::uint64_t now = realtime_ns();
   const double seconds = static_cast<double>(monotonic_ns()) / 1e9;
   for (auto& [id, job] : placed_->all()) {
-    if (job.stage != shepherd::Stage::Running || job.moving_out) continue;
-    if (only_foreign && job.facts.origin == self_name()) continue;
+    if (!may_give(job, own.flags, own.foreign_jobs > 0)) continue;
     Candidate candidate;
     candidate.job = id;
     candidate.age_seconds = job.cpu_seconds * static_cast<double>(own.speed);
@@ -158,11 +177,14 @@ std::vector<Candidate> Node::candidates(int to) {
 }
 
 bool Node::give(int to, const NodeView& destination, const char* why) {
+  return give(to, destination, why, candidates(to));
+}
+
+bool Node::give(int to, const NodeView& destination, const char* why, const std::vector<Candidate>& jobs) {
   if (outgoing_->any()) return false;
   MigrationRule rule = config_.policy.rule;
   if (const double speed = links_->get(to); speed > 0) rule.bytes_per_second = speed;
   const auto table = view_table();
-  const auto jobs = candidates(to);
   const NodeView own = own_view();
   const auto choice = choose_migrant(jobs, own, destination, table, rule);
   if (!choice) return false;
@@ -190,6 +212,27 @@ void Node::pair() {
     if (pair.sender != self()) continue;
     const NodeView& receiver = table[static_cast<std::size_t>(pair.receiver)];
     give(pair.receiver, receiver, fmt::format("paired with {}", node_name(pair.receiver)).c_str());
+  }
+  if (own_view().leaving) send_home();
+}
+
+// Foreign jobs that nobody else takes: their own node has to.
+void Node::send_home() {
+  if (!config_.policy.migrate) return;
+  const auto table = view_table();
+  if (std::any_of(table.begin(), table.end(), [](const NodeView& node) { return node.usable && node.accepts; })) return;
+  std::set<int> homes;
+  for (const auto& [id, job] : placed_->all())
+    if (const int home = rank_of(job.facts.origin); home >= 0 && home != self()) homes.insert(home);
+  for (const int home : homes) {
+    const NodeView& there = table[static_cast<std::size_t>(home)];
+    if (!there.usable || there.draining) continue;
+    std::vector<Candidate> jobs = candidates(home);
+    std::erase_if(jobs, [&](const Candidate& job) {
+      const PlacedJob* placed = placed_->find(job.job);
+      return placed == nullptr || rank_of(placed->facts.origin) != home;
+    });
+    if (give(home, there, "nobody else takes it", jobs)) return;
   }
 }
 
@@ -221,6 +264,7 @@ std::optional<std::string> Node::refuse_offer(const MoveOffer& offer) {
                        own.memory_available_kib / 1024);
   const NodeView now = own_view(), source = sane(offer.source);
   if (offer.asked) return std::nullopt;
+  if (offer.facts.origin == self_name() && source.leaving) return std::nullopt;  // it comes home
   if (!now.accepts) return self_name() + " takes no jobs of other nodes now";
   if (!source.leaving && delay_added(source, source.load) <= delay_added(now, now.load + 1))
     return fmt::format("{} is no better place by now", self_name());

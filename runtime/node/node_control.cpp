@@ -59,15 +59,10 @@ json Node::describe_nodes() const {
     const LoadEntry& entry = exchange_->table()[static_cast<std::size_t>(rank)];
     const LoadSample& sample = entry.sample;
     const NodeInfo& info = info_.nodes[static_cast<std::size_t>(rank)];
-    const Watermarks marks =
-        rank == self() ? marks_.marks : default_watermarks(std::max(0.01, static_cast<double>(sample.capacity)));
     json factors = json::object();
     for (std::size_t i = 0; i < kFactors; ++i) {
-      const auto factor = static_cast<Factor>(i);
-      factors[std::string(factor_name(factor))] = {{"value", sample.factors[i]},
-                                                   {"low", marks[factor].low},
-                                                   {"high", marks[factor].high},
-                                                   {"known", (sample.known >> i & 1U) != 0}};
+      factors[std::string(factor_name(static_cast<Factor>(i)))] = {{"value", sample.factors[i]},
+                                                                   {"known", (sample.known >> i & 1U) != 0}};
     }
     const auto known = [&](Factor factor) { return sample.factors[static_cast<std::size_t>(factor)]; };
     nodes.push_back({{"node", info.name},

@@ -55,8 +55,7 @@ json detail_json(const LoadDetail& detail) {
 void Node::choose_watermarks() {
   std::string warning;
   const auto calibration = calibration_of_this_host(warning);
-  const bool shared_host = info_.nodes.at(static_cast<std::size_t>(self())).shared_host;
-  marks_ = choose_marks(share_.capacity, shared_host, calibration, config_.watermarks_text, config_.path);
+  marks_ = choose_marks(share_.capacity, shared_host(), calibration, config_.text, config_.path);
   for (const std::string& text : {warning, marks_.warning})
     if (!text.empty()) spdlog::warn("{}", text);
 }

@@ -20,7 +20,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Candidate, job, age_seconds, here_seconds, re
 namespace {
 
 // Arrays, since every decision carries the whole table: load, capacity, speed, state, usable, accepts, leaving, jobs,
-// movable, arrivals per second, memory in KiB.
+// movable, arrivals per second, memory in KiB, draining (not in older logs).
 json to_array(const NodeView& v) {
   return {v.load,
           v.capacity,
@@ -32,7 +32,8 @@ json to_array(const NodeView& v) {
           v.jobs,
           v.movable,
           v.arrivals_per_second,
-          v.memory_available_kib};
+          v.memory_available_kib,
+          v.draining};
 }
 
 NodeView view_from(const json& a) {
@@ -42,6 +43,7 @@ NodeView view_from(const json& a) {
   v.usable = a.at(4), v.accepts = a.at(5), v.leaving = a.at(6);
   v.jobs = a.at(7), v.movable = a.at(8);
   v.arrivals_per_second = a.at(9), v.memory_available_kib = a.at(10);
+  v.draining = a.size() > 11 && a.at(11).get<bool>();
   return sane(v);
 }
 

@@ -18,10 +18,11 @@ std::uint8_t owner_flags(const OwnerPolicy& policy, double foreign_run_queue, st
       return 0;
     case Accept::Never:
       return kOut;
-    case Accept::WhenFree: {
-      const bool was_out = (before & kOut) != 0;
-      return foreign_run_queue > (was_out ? policy.foreign_load / 2 : policy.foreign_load) ? kOut : std::uint8_t{0};
-    }
+    case Accept::WhenFree:
+      if (foreign_run_queue > policy.foreign_load)
+        return (before & kNoForeignJobs) != 0 ? kOut : std::uint8_t{kNoForeignJobs};
+      if (foreign_run_queue > policy.foreign_load / 2) return static_cast<std::uint8_t>(before & kOut);
+      return 0;
   }
   return 0;
 }

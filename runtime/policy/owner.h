@@ -19,8 +19,9 @@ struct OwnerPolicy {
   double foreign_load = 0.5;  // runnable threads per PU that are not ours; above it the owner is back
 };
 
-// LoadFlag bits for the next sample. Once they are set they stay until the foreign load has fallen to half of what set
-// them, so that jobs don't come and go with every breath.
+// LoadFlag bits for the next sample, from those of the last one. Above `foreign_load` no job comes any more; if the
+// load is there in the next sample too, foreign jobs leave. Both last until the load has fallen to half of that, so
+// that jobs don't come and go with every breath.
 std::uint8_t owner_flags(const OwnerPolicy& policy, double foreign_run_queue, std::uint8_t before);
 
 }  // namespace drover

@@ -22,9 +22,10 @@ std::vector<Ask> sample_open(std::span<const NodeView> table, int self, int coun
   return asks;
 }
 
-// Of all the nodes, this one among them, as the table has them.
-Placement best_of(int choices, int self, std::span<const NodeView> table, Random& random) {
-  const auto ranks = sample_ranks(static_cast<int>(table.size()), -1, choices, random, [&](int rank) {
+// Of all the nodes, this one among them unless it drains, as the table has them.
+Placement best_of(int choices, int self, const NodeView& own, std::span<const NodeView> table, Random& random) {
+  const int left_out = own.draining ? self : -1;
+  const auto ranks = sample_ranks(static_cast<int>(table.size()), left_out, choices, random, [&](int rank) {
     return rank == self || open_to_others(table[static_cast<std::size_t>(rank)]);
   });
   int best = self;
@@ -68,7 +69,7 @@ std::vector<Ask> most_promising(std::span<const NodeView> table, int self, doubl
 Placement confirmed(const PolicySettings& settings, int self, const NodeView& own, std::span<const NodeView> table,
                     Random& random) {
   constexpr double kNoise = 1.1;  // measured loads are never quite alike
-  const double here = own.leaving ? 0 : kNoise * place_value(own);
+  const double here = own.draining ? 0 : kNoise * place_value(own);
   return {most_promising(table, self, here, settings.probe_limit, random), true};
 }
 
@@ -87,14 +88,14 @@ Placement place(const PolicySettings& settings, int self, const NodeView& own, s
     case Placing::Here:
       return {};
     case Placing::Random:
-      return best_of(1, self, table, random);
+      return best_of(1, self, own, table, random);
     case Placing::BestOf:
-      return best_of(settings.choices, self, table, random);
+      return best_of(settings.choices, self, own, table, random);
     case Placing::Threshold:
-      if (own.state != NodeState::Busy) return {};
-      return {sample_open(table, self, settings.probe_limit, {true, 0}, random), false};
+      if (own.state != NodeState::Busy && !own.draining) return {};
+      return {sample_open(table, self, settings.probe_limit, {true, 0}, random), own.draining};
     case Placing::Shortest:
-      if (own.state != NodeState::Busy) return {};
+      if (own.state != NodeState::Busy && !own.draining) return {};
       return {sample_open(table, self, settings.probe_limit, kNever, random), true};
     case Placing::Confirmed:
       return confirmed(settings, self, own, table, random);
@@ -104,7 +105,7 @@ Placement place(const PolicySettings& settings, int self, const NodeView& own, s
 
 std::optional<int> choose_answer(const NodeView& own, std::span<const Answer> answers) {
   std::optional<int> best;
-  double best_value = own.leaving ? 0 : place_value(own);
+  double best_value = own.draining ? 0 : place_value(own);
   for (const Answer& answer : answers) {
     const double there = place_value(answer.now);
     if (!answer.now.accepts || there <= best_value) continue;

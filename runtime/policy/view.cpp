@@ -24,7 +24,8 @@ NodeView view_of(const LoadSample& sample, bool usable) {
   view.state = sample.state;
   view.usable = usable;
   view.accepts = (sample.flags & (kDraining | kNoForeignJobs)) == 0;
-  view.leaving = (sample.flags & (kDraining | kForeignJobsLeave)) != 0;
+  view.draining = (sample.flags & kDraining) != 0;
+  view.leaving = view.draining || ((sample.flags & kForeignJobsLeave) != 0 && sample.foreign_jobs > 0);
   view.jobs = sample.jobs;
   view.movable = sample.movable_jobs;
   view.arrivals_per_second = static_cast<double>(sample.arrivals_per_second);

@@ -21,9 +21,11 @@ struct NodeView {
   int movable = 0;                         // of these, those that nothing pins
   double arrivals_per_second = 0;          // of jobs submitted there, of late
   std::uint64_t memory_available_kib = 0;  // 0: not known
+  bool draining = false;                   // all of its jobs are to go, and none is to start there
   template <class A>
   void serialize(A& a, unsigned) {
     a& load& capacity& speed& state& usable& accepts& leaving& jobs& movable& arrivals_per_second& memory_available_kib;
+    a& draining;
   }
 };
 

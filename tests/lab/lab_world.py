@@ -22,13 +22,17 @@ DEADLINE = 120
 class LabWorld(unittest.TestCase):
     hosts = 4
     lab_options = ()
+    config = ""  # of every node: drover.toml
 
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-lab-world-"))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        self.env = dict(os.environ, DROVER_LAB="world")
+        self.env = dict(os.environ, DROVER_LAB=os.environ.get("DROVER_LAB", "world"))
         for name in ("DROVER_NODE", "DROVER_RUNTIME_DIR", "DROVER_CONFIG", "DROVER_INSTANCE"):
             self.env.pop(name, None)
+        if self.config:
+            (self.directory / "drover.toml").write_text(self.config)
+            self.env["DROVER_CONFIG"] = str(self.directory / "drover.toml")
         self.addCleanup(self.lab, "down")
         self.lab("up", self.hosts, *self.lab_options, check=True)
         for line in self.lab("env", check=True).stdout.splitlines():

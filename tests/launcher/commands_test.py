@@ -111,7 +111,8 @@ class WithADroverd(ClusterTest):
 
     def test_nodes_status_ping_events(self):
         self.assertIn("node0", self.drover("nodes", check=0).stdout.decode())
-        self.assertIn("run_queue", self.drover("nodes", "--factors", check=0).stdout.decode())
+        factors = self.drover("nodes", "--factors", check=0).stdout.decode()
+        self.assertRegex(factors, r"(?m)^node0 +run_queue +0.50 +0.25 +0.75 +normal$")  # the node's own watermarks
         marks = self.drover("nodes", "--watermarks", check=0).stdout.decode()
         self.assertRegex(marks, r"(?m)^node0 +run_queue +0.25 +0.75 +6 +calibrated 2025-01-02$")
         self.assertRegex(marks, r"(?m)^node0 +\(speed\) +1.25$")

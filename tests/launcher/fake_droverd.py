@@ -285,10 +285,10 @@ class Droverd:
         return {"jobs": [j for j in jobs if request["all"] or j["state"] != "ended"]}
 
     def on_nodes(self, link, request):
-        factor = {"value": 0.5, "low": 0.25, "high": 0.75, "known": True}
+        factor = {"value": 0.5, "known": True}
         own = {}
         if request.get("own_load"):
-            factor.update({"weight": 6, "from": "calibrated 2025-01-02"})
+            factor.update({"low": 0.25, "high": 0.75, "weight": 6, "from": "calibrated 2025-01-02"})
             own = {"detail": {"cpu": {"user": 0.25}, "pressure": {"io": {"some": {"avg10": 1.5}}}}}
         return {"nodes": [{"node": f"node{i}", "rank": i, "host": "here", "state": "FREE", "stale": False, "round": 1, "age_ms": 0,
                            "pus": 2, "cores": 2, "packages": 1, "memory_kib": 1 << 20, "allowed_pus": "0-1", "shared_host": True,

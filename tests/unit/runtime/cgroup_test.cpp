@@ -46,6 +46,49 @@ TEST(Cgroup, TakesTheSmallestQuotaOnTheWayUp) {
   }
 }
 
+TEST(Cgroup, CountsOnTheGroupOfTheSmallestQuotaElseOnItsOwn) {
+  for (const bool v2 : {false, true}) {
+    const TemporaryDirectory proc, groups;
+    proc.write("self/cgroup", v2 ? "0::/a/b/c\n" : "3:cpu,cpuacct:/a/b/c\n");
+    proc.write("self/mounts", "x " + groups.path() + (v2 ? " cgroup2 rw 0 0\n" : " cgroup rw,cpu,cpuacct 0 0\n"));
+    const ProcDir files(proc.path());
+    EXPECT_FALSE(cpu_group(files));  // not a group to be seen
+    groups.write("cgroup.procs", "");
+    groups.write(v2 ? "cgroup.stat" : "release_agent", "");
+    EXPECT_FALSE(cpu_group(files));  // the root
+    for (const char* group : {"a", "a/b", "a/b/c"}) {
+      groups.write(std::string(group) + "/cgroup.procs", "");
+      if (v2) groups.write(std::string(group) + "/cgroup.type", "domain\n");
+    }
+    ASSERT_TRUE(cpu_group(files));
+    EXPECT_EQ(cpu_group(files)->path, "/a/b/c");
+    EXPECT_EQ(cpu_group(files)->v2, v2);
+    const auto limit = [&](const std::string& group, const char* quota) {
+      groups.write(group + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us"), std::string(quota) + (v2 ? " 100000\n" : "\n"));
+      groups.write(group + "/cpu.cfs_period_us", "100000\n");
+    };
+    limit("a/b/c", "50000");
+    limit("a/b", "50000");
+    limit("a", "150000");
+    EXPECT_EQ(cpu_group(files)->path, "/a/b");  // which holds the other
+    const auto ids = cpu_group_ids(files);
+    ASSERT_EQ(ids.size(), 4U);
+    EXPECT_EQ(ids[1], cgroup_id(*cpu_group(files)));
+    EXPECT_NE(ids[0], ids[1]);
+    EXPECT_EQ(cgroup_id({groups.path(), "/nonesuch", v2}), 0U);
+  }
+}
+
+// Docker without a cgroup namespace: the path is the host's, the mount shows the container's group only.
+TEST(Cgroup, CountsOnWhatAContainersMountShows) {
+  const TemporaryDirectory proc, groups;
+  proc.write("self/cgroup", "3:cpu,cpuacct:/docker/0123\n");
+  proc.write("self/mounts", "cgroup " + groups.path() + " cgroup ro,cpu,cpuacct 0 0\n");
+  groups.write("cgroup.procs", "1\n");
+  ASSERT_TRUE(cpu_group(ProcDir(proc.path())));
+  EXPECT_EQ(cpu_group(ProcDir(proc.path()))->path, "");
+}
+
 TEST(Cgroup, ParsesMemoryLimits) {
   EXPECT_EQ(parse_memory_limit("4194304\n"), 4096U);
   EXPECT_EQ(parse_memory_limit("0\n"), 0U);
@@ -76,6 +119,7 @@ TEST(Cgroup, OfAUserUnderSystemd) {
   const FixtureGroups host("debian12-6.1", "cgroup2 " FIXTURES "/debian12-6.1/cgroup cgroup2 rw,nosuid 0 0\n");
   const ProcDir proc(host.proc.path());
   EXPECT_EQ(cpu_quota(proc), 3);
+  EXPECT_EQ(cpu_group(proc).value().path, "/user.slice/user-1000.slice");
   const auto groups = find_cgroups(proc, "memory");
   ASSERT_EQ(groups.size(), 1U);
   EXPECT_EQ(groups[0].path, "/user.slice/user-1000.slice/session-3.scope");
@@ -110,6 +154,7 @@ TEST(Cgroup, OfAContainerThatSeesItselfAsTheRoot) {
                            "cgroup " FIXTURES "/container-6.6-cgroup2/cgroup cgroup2 ro 0 0\n");
   const ProcDir proc(host.proc.path());
   EXPECT_EQ(cpu_quota(proc), 1.5);
+  EXPECT_EQ(cpu_group(proc).value().path, "");
   const auto groups = find_cgroups(proc, "memory");
   const auto limit = memory_limit(groups);
   ASSERT_TRUE(limit);

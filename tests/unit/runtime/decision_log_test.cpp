@@ -72,7 +72,10 @@ TEST(Owner, WantsForeignJobsOnlyWhileTheNodeIsFreeOfOtherLoad) {
   const OwnerPolicy when_free{Accept::WhenFree, 0.5};
   constexpr std::uint8_t kOut = kNoForeignJobs | kForeignJobsLeave;
   EXPECT_EQ(owner_flags(when_free, 0.4, 0), 0);
-  EXPECT_EQ(owner_flags(when_free, 0.6, 0), kOut);
+  EXPECT_EQ(owner_flags(when_free, 0.6, 0), kNoForeignJobs);  // may be over at once
+  EXPECT_EQ(owner_flags(when_free, 0.6, kNoForeignJobs), kOut);
+  EXPECT_EQ(owner_flags(when_free, 0.4, kNoForeignJobs), kNoForeignJobs);
+  EXPECT_EQ(owner_flags(when_free, 0.2, kNoForeignJobs), 0);
   EXPECT_EQ(owner_flags(when_free, 0.4, kOut), kOut);  // not with every breath
   EXPECT_EQ(owner_flags(when_free, 0.2, kOut), 0);
   EXPECT_EQ(owner_flags({Accept::Always, 0}, 9, kOut), 0);

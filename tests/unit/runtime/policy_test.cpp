@@ -76,8 +76,11 @@ TEST(View, ASampleTellsTheState) {
   EXPECT_TRUE(!view_of(sample, true).accepts && !view_of(sample, true).leaving);
   sample.flags = kDraining;
   EXPECT_TRUE(!view_of(sample, true).accepts && view_of(sample, true).leaving);
+  EXPECT_TRUE(view_of(sample, true).draining);
   sample.flags = kForeignJobsLeave;
-  EXPECT_TRUE(view_of(sample, true).leaving);
+  EXPECT_FALSE(view_of(sample, true).leaving);  // there is none
+  sample.foreign_jobs = 1;
+  EXPECT_TRUE(view_of(sample, true).leaving && !view_of(sample, true).draining);
   sample.speed = 0;  // not calibrated
   EXPECT_DOUBLE_EQ(view_of(sample, false).speed, 1);
   EXPECT_FALSE(view_of(sample, false).usable);
@@ -190,11 +193,33 @@ TEST(Place, ConfirmedSpreadsOverPlacesThatAreAlike) {
             (std::set<int>{1, 2, 3, 4, 5, 6}));
 }
 
-TEST(Place, ANodeThatIsToBeLeftTakesAnyOtherPlace) {
-  auto table = nodes_of({0, 5, 5});
-  EXPECT_TRUE(place_at(settings_of("balanced"), 0, table, 1).ask.empty());
-  table[0].leaving = true;
-  EXPECT_EQ(place_at(settings_of("balanced"), 0, table, 1).ask.size(), 2U);
+TEST(Place, ANodeThatDrainsTakesAnyOtherPlace) {
+  for (const double load : {0.0, 0.5, 5.0})  // FREE or not
+    for (const Policy& policy : all_policies()) {
+      PolicySettings settings;
+      settings.policy = policy;
+      auto table = nodes_of({load, 5, 5, 5});
+      table[0].draining = table[0].leaving = true;
+      table[0].accepts = table[3].accepts = false;
+      const bool places = policy.placing != Placing::Here;
+      EXPECT_EQ(asked_with_any_seed(settings, 0, table), places ? std::set<int>({1, 2}) : std::set<int>())
+          << policy.name;
+      for (std::uint64_t seed = 0; places && seed < 50; ++seed) {
+        const auto placement = place_at(settings, 0, table, seed);
+        const bool sure = !placement.ask.empty() && admits(table[1], placement.ask[0].terms);
+        EXPECT_TRUE(sure || placement.best_answer) << policy.name;  // somebody takes it, however loaded
+      }
+    }
+  EXPECT_TRUE(place_at(settings_of("balanced"), 0, nodes_of({0, 5, 5}), 1).ask.empty());
+}
+
+TEST(Place, ANodeThatOthersJobsAreToLeaveKeepsItsOwnWhileItIsTheBetterPlace) {
+  for (const char* name : {"threshold", "shortest", "balanced"}) {
+    auto table = nodes_of({0, 5, 5});
+    table[0].leaving = true;
+    table[0].accepts = false;
+    EXPECT_TRUE(place_at(settings_of(name), 0, table, 1).ask.empty()) << name;
+  }
 }
 
 TEST(Place, IsTheSameForTheSameSeed) {
@@ -239,9 +264,9 @@ TEST(Answer, TheBestIfItIsBetterThanHere) {
   EXPECT_EQ(choose_answer(node_of(3), closed), 1);
 }
 
-TEST(Answer, OfANodeThatIsToBeLeftIsTakenThoughItIsWorse) {
+TEST(Answer, OfANodeThatDrainsIsTakenThoughItIsWorse) {
   NodeView own = node_of(0);
-  own.leaving = true;
+  own.draining = true;
   EXPECT_EQ(choose_answer(own, std::vector<Answer>{{1, node_of(4)}}), 1);
 }
 
