@@ -91,6 +91,7 @@ NodeConfig load_config() {
       {"choices", 1, 1024, [&](double v) { config.policy.choices = static_cast<int>(v); }},
       {"safety", 0, 1000, [&](double v) { config.policy.rule.safety = v; }},
       {"min_residence_seconds", 0, 86400, [&](double v) { config.policy.rule.min_residence_seconds = v; }},
+      {"two_level_above", 2, 1e6, [&](double v) { config.two_level_above = static_cast<int>(v); }},
       {"foreign_load", 0, 1000, [&](double v) { config.owner.foreign_load = v; }},
   };
   std::istringstream again(config.watermarks_text);
