@@ -16,10 +16,24 @@ Json member(const Json& object, const char* name) {
   return found != object.end() && found->is_object() ? *found : Json::object();
 }
 
+// Never heard of: nothing that the answer says of its load means anything.
+bool never_heard(const Json& node) { return node.value("age_ms", 0.0) < 0; }
+
+std::string age_text(const Json& of) {
+  const double age_ms = of.value("age_ms", -1.0);
+  return age_ms < 0 ? "never heard" : fmt::format("{:.0f} s old", age_ms / 1000);
+}
+
 std::string state_text(const Json& node) {
   std::string state = node.value("state", "");
-  if (node.value("stale", false)) state += fmt::format(" (stale {} s)", node.value("age_ms", 0L) / 1000);
+  if (never_heard(node)) return state;
+  if (node.value("stale", false)) return state + fmt::format(" (stale {} s)", node.value("age_ms", 0L) / 1000);
+  if (node.value("second_hand", false)) state += fmt::format(" ({})", age_text(node));
   return state;
+}
+
+std::string count_text(const Json& node, const char* name) {
+  return never_heard(node) ? "-" : fmt::format("{}", node.value(name, 0));
 }
 
 std::string share_text(const Json& load) {
@@ -105,18 +119,40 @@ void print_nodes(const Json& nodes) {
                {"MEMORY", A::Right},
                {"HOST"}});
   for (const Json& node : nodes) {
-    const Json own = member(node, "own"), foreign = member(node, "foreign");
-    table.add({node.value("node", ""), state_text(node), fmt::format("{}", node.value("jobs", 0)),
-               fmt::format("{}", node.value("foreign_jobs", 0)), queue_text(own), share_text(own), share_text(foreign),
-               fmt::format("{}", node.value("pus", 0)), node.value("allowed_pus", ""),
-               format_kib(node.value("memory_kib", 0.0)),
+    const Json nothing = Json::object();
+    const Json own = never_heard(node) ? nothing : member(node, "own");
+    const Json foreign = never_heard(node) ? nothing : member(node, "foreign");
+    table.add({node.value("node", ""), state_text(node), count_text(node, "jobs"), count_text(node, "foreign_jobs"),
+               queue_text(own), share_text(own), share_text(foreign), fmt::format("{}", node.value("pus", 0)),
+               node.value("allowed_pus", ""), format_kib(node.value("memory_kib", 0.0)),
                node.value("host", "") + (node.value("shared_host", false) ? " (shared)" : "")});
   }
   table.print();
 }
 
+// What is known of each group of nodes as a whole, where nodes share on two levels.
+void print_groups(const Json& groups) {
+  using A = Table::Align;
+  Table table({{"GROUP", A::Right},
+               {"FIRST"},
+               {"LEADER"},
+               {"NODES", A::Right},
+               {"MEMBERS", A::Right},
+               {"FREE", A::Right},
+               {"BUSY", A::Right},
+               {"JOBS", A::Right},
+               {"DEMAND", A::Right},
+               {"PUS", A::Right},
+               {"AGE"}});
+  for (const Json& group : groups)
+    table.add({fmt::format("{}", group.value("group", 0)), group.value("first", ""), group.value("leader", "-"),
+               figure(group, "nodes"), figure(group, "members"), figure(group, "free"), figure(group, "busy"),
+               figure(group, "jobs"), figure(group, "demand"), figure(group, "capacity"), age_text(group)});
+  table.print();
+}
+
 struct Shown {
-  bool factors = false, watermarks = false, detail = false;
+  bool factors = false, watermarks = false, detail = false, groups = false;
 };
 
 }  // namespace
@@ -129,15 +165,25 @@ void add_nodes(CLI::App& app, Context& context) {
   auto* marks =
       command->add_flag("--watermarks", shown->watermarks, "Every watermark and weight, and where each is from");
   auto* detail = command->add_flag("--detail", shown->detail, "CPU time by kind, paging, pressure, cgroup limits");
-  factors->excludes(marks)->excludes(detail);
-  marks->excludes(detail);
+  auto* groups =
+      command->add_flag("--groups", shown->groups, "What is known of each group, where nodes share in groups");
+  factors->excludes(marks)->excludes(detail)->excludes(groups);
+  marks->excludes(detail)->excludes(groups);
+  detail->excludes(groups);
   output->add_to(*command);
   command->footer(
-      "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.");
+      "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.\n"
+      "Where nodes share in groups, a node of another group is shown as its leader last listed it, and how old that "
+      "is;\n"
+      "UNKNOWN is one that was never listed.");
   command->callback([&context, output, shown] {
     Json question = {{"op", "nodes"}};
     if (shown->factors || shown->watermarks || shown->detail) question["own_load"] = true;
     const Json reply = context.connect().request(question);
+    if (shown->groups) {
+      const Json sums = reply.value("groups", Json::array());
+      return output->json() ? Output::print_json(sums) : print_groups(sums);
+    }
     const Json& nodes = reply.at("nodes");
     if (output->json()) return Output::print_json(nodes);
     if (shown->factors) return print_factors(nodes);

@@ -89,6 +89,14 @@ Json describe(const Asked& asked, const simulate::Result& result) {
           {"placements", result.placements},
           {"migrations", result.migrations},
           {"announcements", result.announcements},
+          {"groups", result.groups},
+          {"mean_age", result.mean_age},
+          {"worst_age", result.worst_age},
+          {"messages_per_node", result.exchange.mean.messages},
+          {"bytes_per_node", result.exchange.mean.bytes},
+          {"worst_messages_per_node", result.exchange.worst.messages},
+          {"worst_bytes_per_node", result.exchange.worst.bytes},
+          {"announcement_messages_per_node", result.announcement_messages_per_node},
           {"makespan", result.makespan},
           {"makespan_lower_bound", result.makespan_lower_bound}};
 }
@@ -143,6 +151,11 @@ void add_options(CLI::App& command, Asked& asked) {
       ->capture_default_str();
   command.add_option("--age-of-table", asked.age_of_table,
                      "Seconds from one table to the next; 0: always true (default: a round)");
+  command
+      .add_option("--two-level-above", options.two_level_above,
+                  "More nodes than this share in groups (not with --age-of-table 0)")
+      ->check(CLI::Range(2, 1'000'000))
+      ->capture_default_str();
   command.add_option("--jobs", options.jobs, "How many")->capture_default_str();
   command.add_option("--seed", options.seed, "Of the random numbers")->capture_default_str();
   command.add_option("--trace", asked.trace, "A file of jobs: ARRIVAL-SECONDS WORK-SECONDS [NODE] in each line");

@@ -35,7 +35,7 @@ void LoadExchange::take(int rank, const LoadSample& sample, std::uint64_t now_ns
   LoadEntry& entry = table_.at(static_cast<std::size_t>(rank));
   // Round and heartbeat of one node overtake each other: the newer vector counts.
   if (sample.version != kLoadSampleVersion || sample.taken_ns < entry.sample.taken_ns) return;
-  entry = {sample, now_ns};
+  entry = {sample, now_ns, false, true};
 }
 
 void LoadExchange::heard(int rank, std::span<const std::byte> payload) {
@@ -47,7 +47,19 @@ void LoadExchange::heard(int rank, std::span<const std::byte> payload) {
 
 bool LoadExchange::stale(int rank, std::uint64_t now_ns) const {
   const LoadEntry& entry = table_.at(static_cast<std::size_t>(rank));
-  return entry.received_ns == 0 || now_ns - entry.received_ns > static_cast<std::uint64_t>(times_.stale_after.count());
+  const auto limit = times_.stale_after + (entry.second_hand ? 2 * times_.period : Nanoseconds::zero());
+  return entry.received_ns == 0 || !entry.listed ||
+         age_at(now_ns, entry.received_ns) > static_cast<std::uint64_t>(limit.count());
+}
+
+void LoadExchange::heard_of(int first, int end, std::span<const LoadEntry> listed, std::span<const int> ranks) {
+  for (int rank = first; rank < end; ++rank) table_.at(static_cast<std::size_t>(rank)).listed = false;
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    LoadEntry& entry = table_.at(static_cast<std::size_t>(ranks[i]));
+    if (listed[i].sample.version != kLoadSampleVersion) continue;
+    if (listed[i].sample.taken_ns >= entry.sample.taken_ns) entry = listed[i];
+    entry.listed = true;
+  }
 }
 
 bool LoadExchange::progress(std::uint64_t now_ns) {

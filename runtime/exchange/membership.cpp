@@ -9,39 +9,54 @@
 
 namespace drover {
 
-Membership::Membership(int self, int size, MPI_Comm world, Nanoseconds suspect_after, Actions actions)
+Membership::Membership(int self, const GroupLayout& layout, MPI_Comm world, Nanoseconds suspect_after, Actions actions)
     : self_(self),
+      layout_(layout),
       world_(world),
       suspect_ns_(static_cast<std::uint64_t>(suspect_after.count())),
       actions_(std::move(actions)),
-      heard_ns_(static_cast<std::size_t>(size)) {
-  for (int rank = 0; rank < size; ++rank) members_.insert(rank);
+      heard_ns_(static_cast<std::size_t>(layout.size)) {
+  if (layout.two_level()) watch_.emplace(self, layout, suspect_ns_);
+  for (int rank = 0; rank < layout.size; ++rank) members_.insert(rank);
   view_members_.assign(members_.begin(), members_.end());
 }
 
-Membership::~Membership() {
-  // After a loss freeing is collective with someone who is not there; the process is about to end anyway.
-  if (ever_lost_) (void)comm_.release();
+void Membership::heard(int rank, std::uint64_t now_ns) {
+  heard_ns_.at(static_cast<std::size_t>(rank)) = now_ns;
+  if (watch_) watch_->heard(rank, now_ns);
 }
 
-void Membership::heard(int rank, std::uint64_t now_ns) { heard_ns_.at(static_cast<std::size_t>(rank)) = now_ns; }
+void Membership::leader_heard(int from, const AliveSet& alive, std::uint64_t now_ns) {
+  if (watch_) watch_->leader_heard(from, alive, members_, now_ns);
+}
 
-void Membership::tick(std::uint64_t now_ns) {
-  poll_helper();
-  // We ourselves were stopped: nobody's silence means anything then.
-  if (last_tick_ns_ == 0 || now_ns - last_tick_ns_ > suspect_ns_ / 2)
-    for (auto& heard : heard_ns_) heard = now_ns;
-  last_tick_ns_ = now_ns;
-  if (proposal_ && now_ns > proposal_->deadline_ns) proposal_.reset();
-
+std::vector<std::int32_t> Membership::alive(std::uint64_t now_ns) const {
+  if (watch_) return watch_->alive(members_, now_ns);
   std::vector<std::int32_t> alive;
   for (std::size_t rank = 0; rank < heard_ns_.size(); ++rank)
     if (static_cast<int>(rank) == self_ || now_ns - heard_ns_[rank] < suspect_ns_)
       alive.push_back(static_cast<std::int32_t>(rank));
+  return alive;
+}
+
+void Membership::tick(std::uint64_t now_ns) {
+  poll_helper();
+  // We ourselves were stopped: nobody's silence means anything then.
+  const bool stopped = last_tick_ns_ == 0 || now_ns - last_tick_ns_ > suspect_ns_ / 2;
+  if (stopped)
+    for (auto& heard : heard_ns_) heard = now_ns;
+  if (watch_) watch_->tick(members_, stopped, now_ns);
+  last_tick_ns_ = now_ns;
+  if (proposal_ && now_ns > proposal_->deadline_ns) proposal_.reset();
+
+  const std::vector<std::int32_t> alive = this->alive(now_ns);
   // Of the present members: one that was excluded and has not heard of it yet must not be waited for to propose itself.
   const auto first = std::find_if(alive.begin(), alive.end(), [&](int rank) { return member(rank); });
   const bool coordinator = first != alive.end() && *first == self_;
-  if (coordinator && !proposal_ && !making_ && alive != view_members_) propose(alive, now_ns);
+  // Somebody may have gone after the view was agreed on: making its communicator never ends then.
+  if (making_ && making_->since_ns == 0) making_->since_ns = now_ns;
+  const bool making = making_ && now_ns - making_->since_ns < 2 * suspect_ns_;
+  if (coordinator && !proposal_ && !making && alive != view_members_) propose(alive, now_ns);
 }
 
 void Membership::propose(const std::vector<std::int32_t>& alive, std::uint64_t now_ns) {
@@ -100,17 +115,17 @@ void Membership::install(const ViewMessage& commit) {
   actions_.changed(left, returned);
 
   making_ = std::make_shared<Making>();
-  std::thread([making = making_, world = world_, members = commit.members,
-               tag = static_cast<int>(commit.view % 30000)] {
+  std::thread([making = making_, world = world_, self = self_, layout = layout_, members = commit.members,
+               view = commit.view] {
     // It spins while it waits for the others; nobody else should feel it.
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), 10);
-    MPI_Group everyone = MPI_GROUP_NULL, group = MPI_GROUP_NULL;
-    MPI_Comm_group(world, &everyone);
-    MPI_Group_incl(everyone, static_cast<int>(members.size()), members.data(), &group);
-    const int code = MPI_Comm_create_group(world, group, tag, &making->comm);
-    MPI_Group_free(&group);
-    MPI_Group_free(&everyone);
-    making->state = code == MPI_SUCCESS ? 1 : 2;
+    try {
+      making->comms = make_view_comms(world, self, layout, members, view);
+      making->state = 1;
+    } catch (const mpi::MpiError& error) {
+      spdlog::error("{}", error.what());
+      making->state = 2;
+    }
   }).detach();
 }
 
@@ -121,10 +136,8 @@ void Membership::poll_helper() {
     spdlog::error("no communicator for view {}; load is known by heartbeats only", view_);
     return;
   }
-  MPI_Comm_set_errhandler(made->comm, MPI_ERRORS_RETURN);
-  (void)comm_.release();  // of a view with a lost member: can't be freed collectively
-  comm_ = mpi::Communicator(made->comm);
-  actions_.communicator(comm_.get(), std::vector<int>(view_members_.begin(), view_members_.end()));
+  // The former view's had a member that is lost, so they can't be freed: that is collective.
+  actions_.communicators(made->comms, std::vector<int>(view_members_.begin(), view_members_.end()));
 }
 
 }  // namespace drover

@@ -25,7 +25,7 @@ struct Header {
   std::uint8_t zero[3];
 };
 constexpr std::uint8_t kRing = 1, kHeartbeat = 2;
-constexpr std::size_t kMaxPayload = 256;
+constexpr std::size_t kMaxPayload = 1400;  // with its headers it fits an Ethernet frame
 
 std::uint32_t mask_of(int prefix) { return prefix == 0 ? 0 : ~0U << (32 - prefix); }
 

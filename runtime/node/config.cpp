@@ -75,6 +75,8 @@ constexpr Key kKeys[] = {
     {"safety", 0, 1000, false, [](NodeConfig& config, double v) { config.policy.rule.safety = v; }},
     {"min_residence_seconds", 0, 86400, false,
      [](NodeConfig& config, double v) { config.policy.rule.min_residence_seconds = v; }},
+    {"two_level_above", 2, 1e6, true,
+     [](NodeConfig& config, double v) { config.two_level_above = static_cast<int>(v); }},
     {"foreign_load", 0, 1000, false, [](NodeConfig& config, double v) { config.owner.foreign_load = v; }},
 };
 

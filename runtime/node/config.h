@@ -4,6 +4,7 @@
 #include <string>
 
 #include "runtime/exchange/load_exchange.h"
+#include "runtime/policy/groups.h"
 #include "runtime/policy/owner.h"
 #include "runtime/policy/policy.h"
 
@@ -15,7 +16,8 @@ struct NodeConfig {
   Nanoseconds answer_deadline = std::chrono::seconds(30);  // a move without a word: the register is asked
   PolicySettings policy{*find_policy(kDefaultPolicy), 3, 2, true, {}};
   OwnerPolicy owner;
-  std::string text, path;  // the file, for apply_config() and config_of()
+  int two_level_above = kDefaultTwoLevelAbove;  // nodes; rank 0's counts for all
+  std::string text, path;                       // the file, for apply_config() and config_of()
 };
 
 // Reads $DROVER_CONFIG, else $XDG_CONFIG_HOME/drover/drover.toml or ~/.config/drover/drover.toml where it exists.
@@ -32,9 +34,11 @@ struct NodeConfig {
 //   safety = 3.0                # age rule: a job moves at safety * cost / gain
 //   min_residence_seconds = 2.0 # a job that has moved stays
 //   accept = "always"           # always, when-free, never: jobs of other nodes, this node's owner's rule
+//   two_level_above = 256       # 2 .. 1000000: more nodes than this share in groups (docs/load.md); node 0's counts
 //   foreign_load = 0.5          # 0 .. 1000: with when-free, threads per PU of others above which foreign jobs leave
 //
-//   [node.NAME.balance]         # for one node, before [balance]: all keys but the three *_seconds at the top
+//   [node.NAME.balance]         # for one node, before [balance]: all keys but two_level_above and the three *_seconds
+//   at the top
 NodeConfig load_config();
 // What load_config() makes of a file's text: what holds for all nodes. Tables of single nodes are checked only.
 NodeConfig parse_config(const std::string& text, const std::string& path);

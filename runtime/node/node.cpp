@@ -8,7 +8,6 @@
 
 #include <cstdlib>
 #include <ctime>
-#include <numeric>
 
 #include "ckpt/sys/error.h"
 #include "runtime/migrate/fault.h"
@@ -64,9 +63,7 @@ void Node::make_parts(UniqueFd spawner) {
   rounds_ = world_.duplicate();
   images_ = world_.duplicate();
   doorbell_.set_peers(info_.doorbells, info_.same_host, info_.cookie, self());
-  exchange_ = std::make_unique<LoadExchange>(self(), size(), config_.times);
-  membership_ =
-      std::make_unique<Membership>(self(), size(), MPI_COMM_WORLD, config_.suspect_after, membership_actions());
+  begin_sharing();
   sampler_ = std::make_unique<LoadSampler>(share_, shared_host(), "/proc", counted_group());
   std::vector<std::int32_t> cpus(share_.pus.begin(), share_.pus.end());
   placed_ = std::make_unique<PlacedJobs>(*this, std::move(spawner), cpus);
@@ -89,10 +86,6 @@ void Node::make_parts(UniqueFd spawner) {
     stop_ = superseded_ = true;
   });
   control_ = std::make_unique<ControlServer>(*this, *origin_, control_actions());
-
-  std::vector<int> everyone(static_cast<std::size_t>(size()));
-  std::iota(everyone.begin(), everyone.end(), 0);
-  exchange_->use(rounds_.get(), everyone);
   loop_.watch(doorbell_.fd(), EPOLLIN, [](std::uint32_t) {});  // emptied in turn()
 }
 
@@ -129,8 +122,13 @@ Membership::Actions Node::membership_actions() {
   actions.changed = [this](const std::vector<int>& left, const std::vector<int>& returned) {
     view_changed(left, returned);
   };
-  actions.communicator = [this](MPI_Comm comm, const std::vector<int>& members) { exchange_->use(comm, members); };
-  actions.no_communicator = [this] { exchange_->no_communicator(); };
+  actions.communicators = [this](const ViewComms& comms, const std::vector<int>& view) {
+    use_communicators(comms, view);
+  };
+  actions.no_communicator = [this] {
+    exchange_->no_communicator();
+    if (summaries_) summaries_->no_communicators();
+  };
   return actions;
 }
 
@@ -288,6 +286,8 @@ void Node::every_round() {
   exchange_->post(told_ns_);
   send_heartbeats();
   membership_->tick(monotonic_ns());
+  if (const GroupWatch* watch = membership_->watch())
+    leads_group_ = watch->leads(membership_->members(), monotonic_ns());
   origin_->tick();
   if (!leaving_) pull();
 }
@@ -295,10 +295,8 @@ void Node::every_round() {
 // One turn: MPI first, then how long the loop may sleep.
 Nanoseconds Node::turn() {
   const std::uint64_t now = monotonic_ns();
-  bool active = doorbell_.drain([&](int rank, std::span<const std::byte> payload) {
-    membership_->heard(rank, now);
-    exchange_->heard(rank, payload);
-  });
+  bool active =
+      doorbell_.drain([&](int rank, std::span<const std::byte> payload) { on_heartbeat(rank, payload, now); });
   active = postbox_->progress() || active;
   active = outgoing_->progress() || active;
   active = incoming_->progress() || active;
@@ -306,10 +304,12 @@ Nanoseconds Node::turn() {
     active = true;
     if (!leaving_) pair();
   }
+  active = summaries_progress(now) || active;
   if (now >= exchange_->next_due_ns(told_ns_)) {
     every_round();
     active = true;  // who posts last hears of nobody that the round has ended
   }
+  active = share_summary(now) || active;
   if (const double demand = placed_->demand(); demand != demand_before_) {
     demand_before_ = demand;
     announce();
@@ -326,7 +326,9 @@ Nanoseconds Node::turn() {
   }
   // What has not followed at once follows later, as a rule: each look costs a wake-up, and an idle node has few else.
   if (monotonic_ns() < hot_until_ns_) return std::exchange(hot_wait_, 2 * hot_wait_);
-  const std::uint64_t due = exchange_->next_due_ns(told_ns_), then = monotonic_ns();
+  std::uint64_t due = exchange_->next_due_ns(told_ns_);
+  if (leads_group_) due = std::min(due, summaries_->next_due_ns(summary_told_ns_));
+  const std::uint64_t then = monotonic_ns();
   return std::min<Nanoseconds>(kTick, Nanoseconds(due > then ? due - then : 0));
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/control/loop.h"
 #include "runtime/exchange/load_exchange.h"
 #include "runtime/exchange/membership.h"
+#include "runtime/exchange/summary_exchange.h"
 #include "runtime/jobs/background.h"
 #include "runtime/jobs/cluster.h"
 #include "runtime/jobs/event_log.h"
@@ -97,11 +98,24 @@ class Node final : public Cluster {
   void send_home();
   void on_pull_ask(int from, const PullAsk& ask);
   void pair();
+  void give_to_pairs(const std::vector<NodeView>& table, int first);
   void announce();
   LoadSample as_of_now(LoadSample sample) const;
-  void send_heartbeats();
   void on_reserve(int from, const Reserve& reserve);
   std::optional<std::string> refuse_offer(const MoveOffer& offer);
+
+  // node_share.cpp
+  void begin_sharing();
+  void use_communicators(const ViewComms& comms, const std::vector<int>& view);
+  void send_heartbeats();
+  void on_heartbeat(int rank, std::span<const std::byte> payload, std::uint64_t now_ns);
+  bool share_summary(std::uint64_t now_ns);
+  bool summaries_progress(std::uint64_t now_ns);
+  void hear_of_group(int group);
+  void stand_for_groups(std::vector<NodeView>& views) const;
+  void pair_groups();
+  nlohmann::json describe_sharing() const;
+  nlohmann::json describe_groups() const;
 
   // node_control.cpp
   ControlActions control_actions();
@@ -131,7 +145,9 @@ class Node final : public Cluster {
   std::unique_ptr<Background> background_;
   std::unique_ptr<mpi::Postbox> postbox_;
   mpi::Communicator rounds_, images_;
+  GroupLayout layout_;
   std::unique_ptr<LoadExchange> exchange_;
+  std::unique_ptr<SummaryExchange> summaries_;  // on two levels, else null
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<LoadSampler> sampler_;
   std::unique_ptr<PlacedJobs> placed_;
@@ -150,7 +166,9 @@ class Node final : public Cluster {
   std::vector<Heard> heard_;  // by rank
   std::vector<int> givers_;   // still to be asked for a job, the one that is being asked last
   double demand_before_ = 0, foreign_threads_ = 0;
-  std::uint64_t told_ns_ = 0;  // when the own load vector last went out
+  std::uint64_t told_ns_ = 0;          // when the own load vector last went out
+  bool leads_group_ = false;           // as of the last round; on two levels
+  std::uint64_t summary_told_ns_ = 0;  // when the group's summary last went out
   std::uint64_t hot_until_ns_ = 0;
   Nanoseconds hot_wait_{0};  // until the next look within that time; doubles
   bool stop_ = false, superseded_ = false;

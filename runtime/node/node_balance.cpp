@@ -85,6 +85,7 @@ std::vector<NodeView> Node::view_table() const {
     views.back() = heard.view;
     views.back().usable = usable;
   }
+  stand_for_groups(views);
   views[static_cast<std::size_t>(self())] = own_view();
   return views;
 }
@@ -201,17 +202,24 @@ void Node::on_pull_ask(int from, const PullAsk& ask) {
   send(from, Msg::PullReply, PullReply{given, own_view()});
 }
 
-// Everyone has the same table now, and so the same pairs.
+// Everyone (of the group, on two levels) has the same table now, and so the same pairs.
 void Node::pair() {
   const std::uint64_t now = monotonic_ns();
+  const int group = layout_.group_of(self());
   std::vector<NodeView> table;
-  for (int rank = 0; rank < size(); ++rank)
+  for (int rank = layout_.first(group); rank < layout_.end(group); ++rank)
     table.push_back(view_of(exchange_->table()[static_cast<std::size_t>(rank)].sample,
                             !lost(rank) && !exchange_->stale(rank, now)));
+  give_to_pairs(table, layout_.first(group));
+}
+
+// `table` begins with rank `first`.
+void Node::give_to_pairs(const std::vector<NodeView>& table, int first) {
   for (const Pair& pair : pair_up(config_.policy, table)) {
-    if (pair.sender != self()) continue;
+    if (first + pair.sender != self()) continue;
     const NodeView& receiver = table[static_cast<std::size_t>(pair.receiver)];
-    give(pair.receiver, receiver, fmt::format("paired with {}", node_name(pair.receiver)).c_str());
+    const int rank = first + pair.receiver;
+    give(rank, receiver, fmt::format("paired with {}", node_name(rank)).c_str());
   }
   if (own_view().leaving) send_home();
 }
@@ -236,7 +244,9 @@ void Node::send_home() {
   }
 }
 
-// A node that has turned FREE, or no longer is, says so at once: what others know of it is a round old else.
+// A node that has turned FREE, or no longer is, says so at once: what others know of it is a round old else. On two
+// levels only to its group, whose leader passes it on with the next summary: told to everybody, the announcements of
+// thousands of nodes would be most of what each of them has to read.
 void Node::announce() {
   if (!config_.policy.policy.announces || !exchange_->first_round_done()) return;
   const LoadSample before = exchange_->table()[static_cast<std::size_t>(self())].sample;
@@ -246,12 +256,6 @@ void Node::announce() {
   exchange_->set_own(now);
   send_heartbeats();
   if (now.state == NodeState::Free) pull();
-}
-
-void Node::send_heartbeats() {
-  const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
-  for (int rank = 0; rank < size(); ++rank)
-    if (rank != self()) doorbell_.send_heartbeat(rank, std::as_bytes(std::span(&own, 1)));
 }
 
 // What this node can't take, said before the first page is sent.

@@ -40,16 +40,19 @@ json Node::describe_status() const {
   json excluded = json::array();
   for (int rank = 0; rank < size(); ++rank)
     if (lost(rank)) excluded.push_back(node_name(rank));
-  return {{"node", self_name()},
-          {"rank", self()},
-          {"world", size()},
-          {"generation", info_.generation},
-          {"ready", exchange_->first_round_done() || size() == 1},
-          {"version", DROVER_VERSION},
-          {"pid", ::getpid()},
-          {"rounds", exchange_->counts().rounds},
-          {"late_rounds", exchange_->counts().late},
-          {"excluded", excluded}};
+  json status = {
+      {"node", self_name()},
+      {"rank", self()},
+      {"world", size()},
+      {"generation", info_.generation},
+      {"ready", (exchange_->first_round_done() || size() == 1) && (!summaries_ || summaries_->first_news_done())},
+      {"version", DROVER_VERSION},
+      {"pid", ::getpid()},
+      {"rounds", exchange_->counts().rounds},
+      {"late_rounds", exchange_->counts().late},
+      {"excluded", excluded}};
+  status.update(describe_sharing());
+  return status;
 }
 
 json Node::describe_nodes() const {
@@ -68,7 +71,11 @@ json Node::describe_nodes() const {
     nodes.push_back({{"node", info.name},
                      {"rank", rank},
                      {"host", info.host},
-                     {"state", lost(rank) ? "EXCLUDED" : std::string(state_name(sample.state))},
+                     {"state", lost(rank)               ? "EXCLUDED"
+                               : entry.received_ns == 0 ? "UNKNOWN"
+                                                        : std::string(state_name(sample.state))},
+                     {"group", layout_.group_of(rank)},
+                     {"second_hand", entry.second_hand},
                      {"stale", exchange_->stale(rank, now)},
                      {"round", sample.round},
                      {"age_ms", entry.received_ns == 0 ? -1.0 : static_cast<double>(now - entry.received_ns) / 1e6},
@@ -89,7 +96,7 @@ json Node::describe_nodes() const {
                      {"foreign", {{"run_queue", sample.foreign_run_queue}, {"cpu_share", sample.foreign_cpu_share}}},
                      {"factors", factors}});
   }
-  return {{"nodes", nodes}};
+  return {{"nodes", nodes}, {"groups", describe_groups()}};
 }
 
 json Node::answer(const json& question) {

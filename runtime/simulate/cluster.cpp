@@ -12,9 +12,12 @@ namespace drover::simulate {
 class Cluster::Knowledge {
  public:
   Knowledge(Cluster& cluster, int node)
-      : table_(cluster.table_), known_(cluster.known_[static_cast<std::size_t>(node)]) {
-    std::erase_if(known_,
-                  [&](const Entry& entry) { return entry.time < cluster.told_[static_cast<std::size_t>(entry.rank)]; });
+      : table_(cluster.tables_.of(node)), known_(cluster.known_[static_cast<std::size_t>(node)]) {
+    // As in droverd, what a node has told counts only while it is also in the table.
+    std::erase_if(known_, [&](const Entry& entry) {
+      return entry.time < cluster.tables_.told(node, entry.rank) ||
+             !table_[static_cast<std::size_t>(entry.rank)].usable;
+    });
     swap();
   }
   Knowledge(const Knowledge&) = delete;
@@ -28,7 +31,11 @@ class Cluster::Knowledge {
   Known& known_;
 };
 
-Cluster::Cluster(const Options& options) : options_(options), random_(options.seed ^ 0x5eed) {
+Cluster::Cluster(const Options& options)
+    : options_(options),
+      random_(options.seed ^ 0x5eed),
+      tables_(options.central ? 1 : options.nodes,
+              options.age_of_table == 0 ? options.nodes : options.two_level_above) {
   if (options.central) {
     stations_.emplace_back(options.discipline, options.speeds.front(), options.nodes);
   } else {
@@ -42,8 +49,6 @@ Cluster::Cluster(const Options& options) : options_(options), random_(options.se
   arrivals_.resize(stations_.size());
   coming_.resize(stations_.size());
   known_.resize(stations_.size());
-  table_.resize(stations_.size());
-  told_.resize(stations_.size());
   share_table(0);
 }
 
@@ -60,15 +65,27 @@ NodeView Cluster::view(int node) const {
   return view;
 }
 
-void Cluster::tell(int node, double now) {
-  table_[static_cast<std::size_t>(node)] = view(node);
-  table_[static_cast<std::size_t>(node)].arrivals_per_second =
-      arrivals_[static_cast<std::size_t>(node)].per_second(now);
-  told_[static_cast<std::size_t>(node)] = now;
+NodeView Cluster::told_view(int node, double now) const {
+  NodeView told = view(node);
+  told.arrivals_per_second = arrivals_[static_cast<std::size_t>(node)].per_second(now);
+  return told;
 }
 
+void Cluster::tell(int node, double now) { tables_.tell(node, told_view(node, now), now); }
+
 void Cluster::share_table(double now) {
-  for (int node = 0; node < size(); ++node) tell(node, now);
+  tables_.round([&](int node) { return told_view(node, now); }, now);
+}
+
+// What `node` believes of `rank` when it asks it.
+void Cluster::note_age(int node, int rank, double now) {
+  double time = tables_.told(node, rank);
+  for (const Entry& entry : known_[static_cast<std::size_t>(node)])
+    if (entry.rank == rank) time = std::max(time, entry.time);
+  const double age = options_.age_of_table == 0 ? 0 : now - time;
+  ++counts_.ages;
+  counts_.sum_of_ages += age;
+  counts_.worst_age = std::max(counts_.worst_age, age);
 }
 
 void Cluster::changed(int node, double now) {
@@ -79,7 +96,7 @@ void Cluster::changed(int node, double now) {
 void Cluster::refresh(int node, double now) {
   if (options_.age_of_table == 0) return tell(node, now);
   if (!options_.policy.policy.announces) return;
-  if (view(node).state == table_[static_cast<std::size_t>(node)].state) return;
+  if (view(node).state == tables_.of(node)[static_cast<std::size_t>(node)].state) return;
   tell(node, now);
   ++counts_.announcements;
 }
@@ -100,6 +117,7 @@ int Cluster::ask(const Placement& placement, int self, double time) {
       options_.policy.policy.placing == Placing::Random || options_.policy.policy.placing == Placing::BestOf;
   for (const Ask& asked : placement.ask) {
     const NodeView now = view(asked.rank);
+    note_age(self, asked.rank, time);
     if (blind) return asked.rank;
     ++counts_.probes;
     if (admits(now, asked.terms)) return asked.rank;
@@ -115,7 +133,7 @@ int Cluster::arrive(std::int64_t job, const Arrival& arrival, double now) {
   Placement placement;
   {
     const Knowledge knowledge(*this, self);
-    placement = place(options_.policy, self, view(self), table_, random_());
+    placement = place(options_.policy, self, view(self), tables_.of(self), random_());
   }
   const int node = ask(placement, self, now);
   station(node).add(job, arrival.work, 0, now);
@@ -149,7 +167,7 @@ std::vector<Candidate> Cluster::candidates(int node, double now) const {
 
 bool Cluster::give(int from, int to, double now, std::vector<Move>& moves) {
   station(from).advance(now);
-  const auto choice = choose_migrant(candidates(from, now), view(from), view(to), table_, rule_);
+  const auto choice = choose_migrant(candidates(from, now), view(from), view(to), tables_.of(from), rule_);
   if (!choice) return false;
   moves.push_back({from, to, station(from).take(choice->job), choice->cost_seconds});
   ++coming_[static_cast<std::size_t>(to)];
@@ -167,10 +185,11 @@ std::vector<Move> Cluster::pull(int node, double now, bool just_ended) {
   std::vector<int> givers;
   {
     const Knowledge knowledge(*this, node);
-    givers = choose_givers(options_.policy, node, own, table_, random_());
+    givers = choose_givers(options_.policy, node, own, tables_.of(node), random_());
   }
   for (const int giver : givers) {
     ++counts_.probes;
+    note_age(node, giver, now);
     if (give(giver, node, now, moves)) break;
     learn(giver, node, now);
     learn(node, giver, now);
@@ -178,12 +197,25 @@ std::vector<Move> Cluster::pull(int node, double now, bool just_ended) {
   return moves;
 }
 
+void Cluster::pair_in(int first, std::span<const NodeView> table, double now, std::vector<Move>& moves) {
+  for (const Pair& pair : pair_up(options_.policy, table)) {
+    ++counts_.probes;
+    give(first + pair.sender, first + pair.receiver, now, moves);
+  }
+}
+
+// In each group, as it knows itself; then among the notable nodes of all, of which all know the same.
 std::vector<Move> Cluster::pair(double now) {
   std::vector<Move> moves;
-  for (const Pair& pair : pair_up(options_.policy, table_)) {
-    ++counts_.probes;
-    give(pair.sender, pair.receiver, now, moves);
+  const GroupLayout& layout = tables_.layout();
+  for (int group = 0; group < layout.groups; ++group) {
+    const int first = layout.first(group);
+    pair_in(first,
+            std::span(tables_.of(first))
+                .subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(layout.count(group))),
+            now, moves);
   }
+  if (layout.two_level()) pair_in(0, tables_.notable(), now, moves);
   return moves;
 }
 

@@ -11,6 +11,7 @@
 #include "runtime/policy/place.h"
 #include "runtime/policy/random.h"
 #include "runtime/policy/view.h"
+#include "runtime/simulate/shared_tables.h"
 #include "runtime/simulate/station.h"
 #include "runtime/simulate/workload.h"
 
@@ -26,6 +27,9 @@ struct Move {
 
 struct Counts {
   std::uint64_t probes = 0, placements = 0, migrations = 0, announcements = 0;
+  // Of what was believed of the nodes that were asked: for how many seconds it had been so.
+  std::uint64_t ages = 0;
+  double sum_of_ages = 0, worst_age = 0;
 };
 
 class Cluster {
@@ -46,9 +50,10 @@ class Cluster {
   // The pairs of a round.
   std::vector<Move> pair(double now);
   void finish(const Move& move, double now);
-  void share_table(double now);  // what everybody knows is what is true now
+  void share_table(double now);  // a round: what everybody knows is what is true now, as far as the levels let it
 
   const Counts& counts() const { return counts_; }
+  const GroupLayout& layout() const { return tables_.layout(); }
   double busy_seconds() const;
   double processors() const;
 
@@ -61,6 +66,9 @@ class Cluster {
   using Known = std::vector<Entry>;  // what one node knows of others; counts while it is newer than the table
 
   NodeView view(int node) const;
+  NodeView told_view(int node, double now) const;
+  void note_age(int node, int rank, double now);
+  void pair_in(int first, std::span<const NodeView> table, double now, std::vector<Move>& moves);
   int ask(const Placement& placement, int self, double now);
   void learn(int node, int rank, double now);  // `node` has just heard of `rank`
   void tell(int node, double now);             // everybody
@@ -76,8 +84,7 @@ class Cluster {
   std::vector<ArrivalRate> arrivals_;
   MigrationRule rule_;
   std::vector<int> coming_;  // jobs on their way to each node
-  std::vector<NodeView> table_;
-  std::vector<double> told_;  // when each entry of the table was true
+  SharedTables tables_;
   std::vector<Known> known_;
   Counts counts_;
 };

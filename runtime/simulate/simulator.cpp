@@ -65,6 +65,7 @@ class Simulation {
   }
   void start_moves(std::vector<Move> moves);
   Result report();
+  void report_sharing(Result& result) const;
 
   const Options& options_;
   Cluster cluster_;
@@ -200,6 +201,9 @@ Result Simulation::report() {
   result.utilization = last_end_ > 0 ? cluster_.busy_seconds() / (last_end_ * cluster_.processors()) : 0;
   result.probes_per_job = static_cast<double>(counts.probes) / static_cast<double>(responses_.size());
   result.announcements = counts.announcements;
+  result.mean_age = counts.ages > 0 ? counts.sum_of_ages / static_cast<double>(counts.ages) : 0;
+  result.worst_age = counts.worst_age;
+  report_sharing(result);
   result.placements = counts.placements;
   result.migrations = counts.migrations;
   result.makespan = last_end_;
@@ -211,6 +215,18 @@ Result Simulation::report() {
     result.makespan_lower_bound = makespan_lower_bound(std::move(work), std::move(speeds));
   }
   return result;
+}
+
+void Simulation::report_sharing(Result& result) const {
+  const GroupLayout& layout = cluster_.layout();
+  result.groups = layout.groups;
+  result.exchange = exchange_cost(layout);
+  if (options_.age_of_table <= 0 || last_end_ <= 0) return;
+  // While jobs arrive: afterwards there is less and less to announce.
+  const double span = jobs_.back().arrived > 0 ? jobs_.back().arrived : last_end_;
+  const double rounds = span / options_.age_of_table, told = static_cast<double>(layout.size) / layout.groups - 1;
+  result.announcement_messages_per_node =
+      static_cast<double>(cluster_.counts().announcements) * told / (rounds * layout.size);
 }
 
 }  // namespace

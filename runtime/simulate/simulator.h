@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "runtime/policy/groups.h"
 #include "runtime/policy/policy.h"
+#include "runtime/simulate/exchange_cost.h"
 #include "runtime/simulate/station.h"
 #include "runtime/simulate/workload.h"
 
@@ -28,6 +30,9 @@ struct Options {
   double cost = 0.1;              // seconds for which a moving job is frozen
   double round = 1;               // seconds between looks of FREE nodes and between pairings; 0: no rounds
   double age_of_table = 1;        // seconds between two tables; 0: always true
+  // More nodes than this share in groups: of others they know what their leader has heard a table ago from the other
+  // leaders. Not where the table is always true.
+  int two_level_above = kDefaultTwoLevelAbove;
   std::uint64_t jobs = 100'000;
   std::uint64_t seed = 1;
   std::vector<Arrival> trace;  // instead of arrivals, service and load
@@ -43,7 +48,12 @@ struct Result {
   std::uint64_t jobs = 0;        // measured: the first tenth is left out as warm-up
   std::uint64_t placements = 0;  // jobs that started elsewhere than they arrived
   std::uint64_t migrations = 0;
-  std::uint64_t announcements = 0;                // of a node to all others, besides the rounds
+  std::uint64_t announcements = 0;  // of a node to those it shares with, besides the rounds
+  // Seconds for which what a decision believed of the nodes that it asked had been true no longer for certain.
+  double mean_age = 0, worst_age = 0;
+  int groups = 1;                                 // 1: one level
+  ExchangeCost exchange;                          // of a round, by the model of exchange_cost.h
+  double announcement_messages_per_node = 0;      // datagrams that a node sends, in a round
   double makespan = 0, makespan_lower_bound = 0;  // the bound for a batch only, else 0
 };
 

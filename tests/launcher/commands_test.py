@@ -109,6 +109,15 @@ class WithADroverd(ClusterTest):
             self.drover("kill", "-s", signal, job, check=0)
             self.drover("wait", job, check=status)
 
+    def test_nodes_of_other_groups(self):
+        text = self.drover("nodes", check=0).stdout.decode()
+        self.assertRegex(text, r"(?m)^far0 +FREE \(2 s old\) +3 +1 +0.25 +25 %")
+        self.assertRegex(text, r"(?m)^far1 +UNKNOWN +- +- +- +- +- +2 ")
+        groups = self.drover("nodes", "--groups", check=0).stdout.decode()
+        self.assertRegex(groups, r"(?m)^ +0 +node0 +node0 +1 +1 +1 +0 +0 +0.5 +2 +0 s old$")
+        self.assertRegex(groups, r"(?m)^ +1 +far0 +- +2 +- +- +- +- +- +- +never heard$")
+        self.assertEqual(len(json.loads(self.drover("nodes", "--groups", "-o", "json", check=0).stdout)), 2)
+
     def test_nodes_status_ping_events(self):
         self.assertIn("node0", self.drover("nodes", check=0).stdout.decode())
         factors = self.drover("nodes", "--factors", check=0).stdout.decode()
@@ -121,6 +130,7 @@ class WithADroverd(ClusterTest):
         detail = self.drover("nodes", "--detail", check=0).stdout.decode()
         self.assertRegex(detail, r"(?m)^node0 +pressure.io.some.avg10 +1.5$")
         self.assert_error(self.drover("nodes", "--detail", "--factors"), 2)
+        self.assert_error(self.drover("nodes", "--groups", "--factors"), 2)
         self.assertIn("ready, 1 node,", self.drover("status", check=0).stdout.decode())
         self.assertTrue(json.loads(self.drover("status", "-o", "json", check=0).stdout)["ready"])
         self.drover("ping", check=0)

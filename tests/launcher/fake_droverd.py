@@ -290,10 +290,18 @@ class Droverd:
         if request.get("own_load"):
             factor.update({"low": 0.25, "high": 0.75, "weight": 6, "from": "calibrated 2025-01-02"})
             own = {"detail": {"cpu": {"user": 0.25}, "pressure": {"io": {"some": {"avg10": 1.5}}}}}
-        return {"nodes": [{"node": f"node{i}", "rank": i, "host": "here", "state": "FREE", "stale": False, "round": 1, "age_ms": 0,
+        # In two groups: of the other one node is known at second hand, the other not at all.
+        far = {"rank": 100, "host": "there", "state": "FREE", "stale": False, "age_ms": 2100, "second_hand": True, "jobs": 3, "foreign_jobs": 1,
+               "pus": 2, "allowed_pus": "0-1", "memory_kib": 1 << 20, "own": {"run_queue": 0.25, "cpu_share": 0.25}, "foreign": {}, "factors": {}}
+        unknown = {**far, "state": "UNKNOWN", "stale": True, "age_ms": -1, "jobs": 0, "foreign_jobs": 0}
+        groups = [{"group": 0, "first": "node0", "nodes": self.world, "age_ms": 100, "leader": "node0", "members": self.world, "free": 1,
+                   "busy": 0, "jobs": 0, "demand": 0.5, "capacity": 2}, {"group": 1, "first": "far0", "nodes": 2, "age_ms": -1}]
+        return {"groups": groups,
+                "nodes": [{"node": f"node{i}", "rank": i, "host": "here", "state": "FREE", "stale": False, "round": 1, "age_ms": 0,
                            "pus": 2, "cores": 2, "packages": 1, "memory_kib": 1 << 20, "allowed_pus": "0-1", "shared_host": True,
                            "jobs": 0, "foreign_jobs": 0, "own": {"run_queue": 0.5, "cpu_share": 0.5}, "foreign": {},
-                           "speed": 1.25, "factors": {"run_queue": factor}, **own} for i in range(self.world)]}
+                           "speed": 1.25, "factors": {"run_queue": factor}, **own} for i in range(self.world)]
+                + [{"node": "far0", **far}, {"node": "far1", **unknown}]}
 
     def on_logs(self, link, request):
         job, offset = self.find(request["job"]), request["from"]
