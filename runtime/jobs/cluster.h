@@ -21,6 +21,8 @@ class Cluster {
   virtual int size() const = 0;
   virtual const std::string& node_name(int rank) const = 0;
   virtual bool lost(int rank) const = 0;
+  // Why what runs here can't go on with that node's processor; empty: it can.
+  virtual const std::string& lacks(int rank) const = 0;
   virtual void send_bytes(int to, Msg type, std::string payload) = 0;
   virtual std::size_t backlog_bytes(int to) const = 0;
   virtual EventLoop& loop() = 0;

@@ -80,6 +80,8 @@ void OutgoingMoves::begin(int asker, const MoveRequest& request, std::vector<std
     return report_refusal(asker, request, fmt::format("job {} is on {} already", request.job, cluster.self_name()));
   if (request.to < 0 || request.to >= cluster.size() || cluster.lost(request.to))
     return report_refusal(asker, request, "the destination does not answer");
+  if (const std::string& why = cluster.lacks(request.to); !why.empty())
+    return report_refusal(asker, request, fmt::format("the processor of {} {}", cluster.node_name(request.to), why));
   if (job->facts.pinned_here) return report_refusal(asker, request, "pinned: " + job->facts.pinned);
 
   Move move;
@@ -96,7 +98,8 @@ void OutgoingMoves::begin(int asker, const MoveRequest& request, std::vector<std
   move.began_ns = monotonic_ns();
   const NodeView source = context_.own_view();  // with the job
   job->moving_out = true;
-  MoveOffer offer{move.transfer, job->facts, move.epoch, job->holdings.memory.resident_kib(), kImageRing, request.request != 0, source};
+  MoveOffer offer{move.transfer, job->facts,           move.epoch, job->holdings.memory.resident_kib(),
+                  kImageRing,    request.request != 0, source};
   const std::uint32_t transfer = move.transfer;
   moves_[transfer] = std::move(move);
   cluster.send(request.to, Msg::MoveOffer, offer);

@@ -57,6 +57,7 @@ class Node final : public Cluster {
   int size() const override { return world_.size(); }
   const std::string& node_name(int rank) const override { return info_.nodes.at(static_cast<std::size_t>(rank)).name; }
   bool lost(int rank) const override { return !membership_->member(rank); }
+  const std::string& lacks(int rank) const override { return info_.nodes.at(static_cast<std::size_t>(rank)).lacks; }
   void send_bytes(int to, Msg type, std::string payload) override;
   std::size_t backlog_bytes(int to) const override { return postbox_->backlog_bytes(to); }
   EventLoop& loop() override { return loop_; }

@@ -41,15 +41,22 @@ class LabWorld(unittest.TestCase):
                     name, value = word.split("=", 1)
                     self.env[name] = value
         self.env["DROVER_STATE_DIR"] = str(self.directory / "state")
+        self.prepare_hosts()
         self.addCleanup(self.drover, "down", "--kill-jobs", check=False)
         self.drover("up", "--hostfile", self.env["LAB_HOSTFILE"], "--agent", self.env["LAB_AGENT"], "--net", self.env["LAB_NET"])
+
+    def prepare_hosts(self):
+        """What is to be other on a host, before the world begins."""
 
     def lab(self, *arguments, check=False):
         return subprocess.run([LAB, *map(str, arguments)], env=self.env, capture_output=True, text=True, timeout=DEADLINE, check=check)
 
+    def run_drover(self, *arguments):
+        return subprocess.run([BIN / "drover", *map(str, arguments)], env=self.env, capture_output=True, text=True,
+                              timeout=DEADLINE, cwd=self.directory)
+
     def drover(self, *arguments, check=True):
-        result = subprocess.run([BIN / "drover", *map(str, arguments)], env=self.env, capture_output=True, text=True,
-                                timeout=DEADLINE, cwd=self.directory)
+        result = self.run_drover(*arguments)
         if check:
             self.assertEqual(result.returncode, 0, result.stderr)
         return result.stdout
