@@ -269,9 +269,13 @@ void PlacedJobs::on_frame(std::int64_t id, Frame&& frame) {
     case Type::OutputEnd:
     case Type::InputAck:
       return forward_output(job, frame);
-    case Type::Ended:
+    case Type::Ended: {
+      const auto ended = unpack<shepherd::Ended>(payload);
       job.stage = Stage::Ended;
-      return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, unpack<shepherd::Ended>(payload)}));
+      const std::uint64_t used_here = ended.cpu_ns - std::min(ended.cpu_ns, job.facts.cpu_ns);
+      if (job.init_pid > 0) ended_[job.init_pid] = static_cast<double>(used_here) / 1e9;
+      return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, ended}));
+    }
     case Type::Running: {
       const auto running = unpack<shepherd::RunningHere>(payload);
       job.moving_in = false;

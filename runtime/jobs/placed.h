@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/control/frame_socket.h"
@@ -80,6 +81,8 @@ class PlacedJobs {
   // Runnable threads of all of them: as measured, one each until it has been, none of those that are leaving.
   double demand() const;
   void measured(const std::map<pid_t, double>& runnable_by_init);
+  // CPU seconds used here by the jobs that have ended since the last call, by their inits.
+  std::map<pid_t, double> take_ended() { return std::exchange(ended_, {}); }
 
   void handle(int from, Msg type, const std::string& payload);  // Place .. JobSignal, JobEndedAck
   void tell(PlacedJob& job, shepherd::Type type, const std::string& payload, std::vector<UniqueFd> fds = {});
@@ -108,6 +111,7 @@ class PlacedJobs {
   ShepherdEvents mover_;
   std::function<void()> superseded_;
   std::map<std::int64_t, PlacedJob> jobs_;
+  std::map<pid_t, double> ended_;
   std::vector<std::unique_ptr<FrameSocket>> retired_;
   bool throttling_ = false;
 };

@@ -39,12 +39,16 @@ JobMeter::JobMeter(ProcDir proc, unsigned host_pus) : proc_(std::move(proc)), ho
 
 JobLoad JobMeter::measure(std::uint64_t monotonic_ns, std::span<const pid_t> job_inits) {
   if (job_inits.empty()) {
+    last_ = {};
+    if (last_ns_ != 0 && monotonic_ns > last_ns_)
+      last_.running = last_.ended_running = used_by_ended(static_cast<double>(monotonic_ns - last_ns_) / kNanoseconds);
+    ended_.clear();
     trees_.clear();
     waited_ns_.clear();
     runnable_.clear();
     last_ns_ = monotonic_ns;
     budget_.reset();
-    return last_ = {};
+    return last_;
   }
   if (!budget_.allows(monotonic_ns)) return last_;
   budget_.begin();
@@ -81,10 +85,27 @@ JobLoad JobMeter::measure_trees(double seconds, std::span<const pid_t> job_inits
     load.resident_kib += tree.resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 1024;
     trees.emplace(init, tree);
   }
-  if (seconds > 0) load.waiting = waited_since_last(seconds);
+  for (const auto& [init, tree] : trees) ended_.erase(init);  // still there: counted
+  if (seconds > 0) {
+    load.waiting = waited_since_last(seconds);
+    load.ended_running = used_by_ended(seconds);
+    load.running += load.ended_running;
+  }
+  ended_.clear();
   trees_ = std::move(trees);
   waited_ns_.swap(waited_now_);
   return load;
+}
+
+// CPUs' worth of time, since the last measurement.
+double JobMeter::used_by_ended(double seconds) {
+  double used = 0;
+  for (const auto& [init, cpu_seconds] : ended_) {
+    const auto known = trees_.find(init);
+    const double before = known == trees_.end() ? 0 : ticks_to_seconds(known->second.ticks);
+    used += std::clamp(cpu_seconds - before, 0.0, seconds * host_pus_);
+  }
+  return used / seconds;
 }
 
 double JobMeter::waited_since_last(double seconds) {

@@ -23,6 +23,7 @@ struct JobLoad {
   double waiting = 0;              // threads waiting for a CPU, mean since the last measurement
   std::uint64_t resident_kib = 0;  // shared pages are counted once per process
   double shepherds_running = 0;    // CPUs' worth of time that the inits themselves used
+  double ended_running = 0;        // of `running`, what jobs used that have ended meanwhile
 };
 
 class JobMeter {
@@ -34,6 +35,9 @@ class JobMeter {
   // until the walk's CPU time is under a thousandth of the time. A job seen for the first time counts from its start,
   // at most one CPU per thread.
   JobLoad measure(std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
+  // The job below `init` has ended; it used `cpu_seconds` here. What it used since the last measurement stands in no
+  // file any more.
+  void ended(pid_t init, double cpu_seconds) { ended_[init] = cpu_seconds; }
   // Of the last measurement, by init: runnable threads, running or waiting for a CPU. Only trees that the measurement
   // before knew, so that the whole time between the two counts.
   const std::map<pid_t, double>& runnable() const { return runnable_; }
@@ -44,6 +48,7 @@ class JobMeter {
   };
   JobLoad measure_trees(double seconds, std::span<const pid_t> job_inits);
   double waited_since_last(double seconds);
+  double used_by_ended(double seconds);
   Tree walk(pid_t init);
   void visit_threads(pid_t pid, std::uint64_t threads, std::vector<pid_t>& pending);
   void visit_thread(pid_t pid, pid_t tid, std::vector<pid_t>& pending);
@@ -51,7 +56,8 @@ class JobMeter {
 
   ProcDir proc_;
   unsigned host_pus_;
-  std::map<pid_t, Tree> trees_;  // of the last measurement, by init
+  std::map<pid_t, Tree> trees_;    // of the last measurement, by init
+  std::map<pid_t, double> ended_;  // since then: CPU seconds, by init
   struct Waited {
     std::uint64_t ns;
     pid_t init;  // whose tree it is in

@@ -115,11 +115,13 @@ void LoadSampler::fill_host(LoadSample& sample, const Reading& now, double secon
     const double drover = (now.own_cpu_seconds - last_->own_cpu_seconds) / seconds + jobs.shepherds_running;
     const double busy = std::clamp(host_busy_pus(now) - drover, 0.0, static_cast<double>(share_.pus.size()));
     const double foreign = std::max(0.0, busy - jobs.running);
-    const double foreign_queue = foreign + foreign_waiting(now, seconds, jobs);
+    // Who waited before it ended can't be asked any more: both kinds in proportion to what they ran.
+    const double unexplained = foreign_waiting(now, seconds, jobs), ran = foreign + jobs.ended_running;
+    const double foreign_queue = foreign + (ran > 0 ? unexplained * foreign / ran : unexplained);
     sample.foreign_cpu_share = static_cast<float>(std::min(1.0, foreign / capacity));
     sample.foreign_run_queue = static_cast<float>(foreign_queue / capacity);
     set(sample, Factor::CpuShare, std::min(1.0, std::max(busy, jobs.running) / capacity));
-    set(sample, Factor::RunQueue, (jobs.running + jobs.waiting + foreign_queue) / capacity);
+    set(sample, Factor::RunQueue, (jobs.running + jobs.waiting + foreign + unexplained) / capacity);
     const auto host_cpus = static_cast<double>(now.stat->cpus.size());
     set(sample, Factor::Interrupts, per_second(last_->stat->interrupts, now.stat->interrupts, seconds) / host_cpus);
     set(sample, Factor::ContextSwitches,

@@ -37,6 +37,9 @@ class LoadSampler {
   // factor is then not known.
   LoadSample sample(std::uint64_t realtime_ns, std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
 
+  // JobMeter::ended(), for the next sample.
+  void job_ended(pid_t init, double cpu_seconds) { jobs_.ended(init, cpu_seconds); }
+
   // What the last sample was made of. On a shared host only the memory limit is known.
   const LoadDetail& detail() const { return detail_; }
   // Runnable threads of each job, by its init, where the last sample could tell (JobMeter::runnable()).

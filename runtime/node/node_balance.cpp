@@ -35,6 +35,7 @@ std::optional<Cgroup> Node::counted_group() const {
 
 void Node::take_sample() {
   const auto inits = placed_->init_pids();
+  for (const auto& [init, cpu_seconds] : placed_->take_ended()) sampler_->job_ended(init, cpu_seconds);
   LoadSample sample = sampler_->sample(realtime_ns(), monotonic_ns(), inits);
   sample.capacity = static_cast<float>(share_.capacity);
   sample.speed = static_cast<float>(marks_.speed);
@@ -148,7 +149,7 @@ bool Node::may_give(const PlacedJob& job, std::uint8_t flags, bool foreign_jobs_
 std::vector<Candidate> Node::candidates(int to) {
   std::vector<Candidate> all;
   const auto own = as_of_now(exchange_->table()[static_cast<std::size_t>(self())].sample);
-  const bool can_run_there = info_.nodes[static_cast<std::size_t>(to)].lacks.empty();
+  const bool can_run_there = lacks(to).empty();
   const std::uint64_t now = realtime_ns();
   const double seconds = static_cast<double>(monotonic_ns()) / 1e9;
   for (auto& [id, job] : placed_->all()) {

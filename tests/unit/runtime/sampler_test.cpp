@@ -51,6 +51,9 @@ class FakeHost {
     proc.write(fmt::format("{}/task/{}/schedstat", child, child),
                fmt::format("{} {} 9\n", ticks * 10'000'000, waited_ns));
   }
+  void remove_job(int pid) const {
+    for (const int id : {pid, pid + 1}) std::filesystem::remove_all(fmt::format("{}/{}", proc.path(), id));
+  }
   TemporaryDirectory proc;
 };
 
@@ -233,6 +236,36 @@ TEST(Sampler, TellsOwnFromForeign) {
   EXPECT_NEAR(sample.foreign_cpu_share, 0.25, 0.02);
   EXPECT_NEAR(value(sample, Factor::RunQueue), (1.0 + 0.25 + 0.5) / 2, 0.02);
   EXPECT_NEAR(sample.foreign_run_queue, 0.25, 0.02);
+}
+
+// What a job has used since the last sample is in no file once it has ended.
+TEST(Sampler, AJobThatHasEndedIsNoForeignLoad) {
+  for (const bool others_run : {false, true}) {
+    FakeHost host;
+    host.write();
+    host.write_job(100, 50, 0);
+    host.write_job(200, 0, 0);
+    LoadSampler sampler(kWholeHost, false, host.proc.path());
+    const pid_t both[] = {100, 200}, other[] = {200};
+    sampler.sample(0, kSecond, both);
+    host.busy0 += 200;  // in two seconds: the job that has ended, and one that came and went
+    host.busy1 += 100;
+    host.idle1 += 100;
+    host.write();
+    host.remove_job(100);
+    sampler.job_ended(100, 2.5);  // half a second of it was known
+    sampler.job_ended(300, 1);
+    if (!others_run) host.remove_job(200);
+    const LoadSample sample = sampler.sample(0, 3 * kSecond, others_run ? std::span(other) : std::span<const pid_t>{});
+    EXPECT_NEAR(value(sample, Factor::CpuShare), 0.75, 0.02);
+    EXPECT_NEAR(sample.foreign_cpu_share, 0, 0.02);
+    EXPECT_NEAR(sample.foreign_run_queue, 0, 0.02);
+    // It is told once only.
+    host.busy0 += 200;
+    host.idle1 += 200;
+    host.write();
+    EXPECT_NEAR(sampler.sample(0, 5 * kSecond, other).foreign_cpu_share, 0.5, 0.02);
+  }
 }
 
 TEST(Sampler, OnASharedHostKnowsOnlyItsOwn) {
