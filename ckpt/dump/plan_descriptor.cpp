@@ -166,8 +166,8 @@ bool find_watched(const Descriptor& d, OpenFileState& file) {
 }
 
 static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState& file) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {
-      {"[io_uring]", "an io_uring"}, {"[userfaultfd]", "a userfaultfd"}, {"[perf_event]", "a performance counter"}};
+  static constexpr std::pair<const char*, const char*> kNames[] = {{"[io_uring]", "an io_uring"},
+                                                                   {"[perf_event]", "a performance counter"}};
   constexpr int kTimerCancelOnSet = 2;
   if (d.link == "anon_inode:[eventpoll]") {
     file.kind = FileKind::Epoll;
@@ -193,6 +193,9 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
     file.counter = *d.detail.signal_mask;
     return std::nullopt;
   }
+  // The batch of a dumper that was killed may be about to close one (dump/huge_pages.cpp).
+  if (d.link.find("[userfaultfd]") != std::string::npos)
+    return Refusal{fmt::format("holds a userfaultfd, {}", d.name()), true};
   for (const auto& [link, name] : kNames) {
     if (d.link.find(link) != std::string::npos) return Refusal{fmt::format("holds {}, {}", name, d.name())};
   }
