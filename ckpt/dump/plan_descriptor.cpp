@@ -166,8 +166,13 @@ bool find_watched(const Descriptor& d, OpenFileState& file) {
 }
 
 static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState& file) {
-  static constexpr std::pair<const char*, const char*> kNames[] = {{"[io_uring]", "an io_uring"},
-                                                                   {"[perf_event]", "a performance counter"}};
+  // The batch of a dumper that was killed may be about to close a userfaultfd (dump/huge_pages.cpp).
+  static constexpr struct {
+    std::string_view link, name;
+    bool passing;
+  } kRefused[] = {{"[io_uring]", "an io_uring", false},
+                  {"[userfaultfd]", "a userfaultfd", true},
+                  {"[perf_event]", "a performance counter", false}};
   constexpr int kTimerCancelOnSet = 2;
   if (d.link == "anon_inode:[eventpoll]") {
     file.kind = FileKind::Epoll;
@@ -193,11 +198,8 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
     file.counter = *d.detail.signal_mask;
     return std::nullopt;
   }
-  // The batch of a dumper that was killed may be about to close one (dump/huge_pages.cpp).
-  if (d.link.find("[userfaultfd]") != std::string::npos)
-    return Refusal{fmt::format("holds a userfaultfd, {}", d.name()), true};
-  for (const auto& [link, name] : kNames) {
-    if (d.link.find(link) != std::string::npos) return Refusal{fmt::format("holds {}, {}", name, d.name())};
+  for (const auto& [link, name, passing] : kRefused) {
+    if (d.link.find(link) != std::string::npos) return Refusal{fmt::format("holds {}, {}", name, d.name()), passing};
   }
   return Refusal{fmt::format("holds {}, {}", d.link, d.name())};
 }
