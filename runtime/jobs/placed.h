@@ -15,6 +15,7 @@
 #include "runtime/control/frame_socket.h"
 #include "runtime/jobs/cluster.h"
 #include "runtime/jobs/holdings.h"
+#include "runtime/load/walk_budget.h"
 #include "runtime/policy/arrival_rate.h"
 #include "runtime/shepherd/spawner.h"
 
@@ -32,7 +33,7 @@ struct PlacedJob {
   ArrivalRate stream_bytes;          // of its input and output
   double zero_share = 0;             // of its anonymous memory, when it was looked at
   std::uint64_t zero_share_ns = 0;   // CLOCK_MONOTONIC; 0: never
-  std::uint64_t look_again_ns = 0;   // the same, for refresh_facts()
+  WalkBudget looks{200};             // for refresh_facts()
   double demand = 1;                 // runnable threads, smoothed; 1 until it has been measured
   std::string obstacle;              // why it can't be moved now; empty: nothing found
   bool reserved = false;             // not started yet

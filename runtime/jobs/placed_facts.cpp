@@ -53,14 +53,13 @@ double PlacedJobs::zero_share(PlacedJob& job) {
 
 // A job with thousands of sockets takes longer to look at than there is time for every second.
 void PlacedJobs::refresh_facts() {
-  constexpr std::uint64_t kPartOfTime = 200;
+  const std::uint64_t now = monotonic_ns();
   for (auto& [id, job] : jobs_) {
     if (job.stage != shepherd::Stage::Running || job.init_pid <= 0 || job.moving_out) continue;
-    const std::uint64_t begin = monotonic_ns();
-    if (begin < job.look_again_ns) continue;
+    if (!job.looks.allows(now)) continue;
+    job.looks.begin();
     look_at(job);
-    const std::uint64_t end = monotonic_ns();
-    job.look_again_ns = end + (end - begin) * kPartOfTime;
+    job.looks.end(now);
   }
 }
 

@@ -37,8 +37,8 @@ struct NodeConfig {
 //   two_level_above = 256       # 2 .. 1000000: more nodes than this share in groups (docs/load.md); node 0's counts
 //   foreign_load = 0.5          # 0 .. 1000: with when-free, threads per PU of others above which foreign jobs leave
 //
-//   [node.NAME.balance]         # for one node, before [balance]: all keys but two_level_above and the three *_seconds
-//   at the top
+//   [node.NAME.balance]         # for one node, before [balance]: all keys but two_level_above, round_, suspect_
+//                               # and answer_seconds
 NodeConfig load_config();
 // What load_config() makes of a file's text: what holds for all nodes. Tables of single nodes are checked only.
 NodeConfig parse_config(const std::string& text, const std::string& path);
