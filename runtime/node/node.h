@@ -21,6 +21,7 @@
 #include "runtime/jobs/origin.h"
 #include "runtime/jobs/placed.h"
 #include "runtime/load/calibration/marks.h"
+#include "runtime/load/foreign_average.h"
 #include "runtime/load/sampler.h"
 #include "runtime/migrate/movers.h"
 #include "runtime/mpi/doorbell.h"
@@ -166,7 +167,8 @@ class Node final : public Cluster {
   };
   std::vector<Heard> heard_;  // by rank
   std::vector<int> givers_;   // still to be asked for a job, the one that is being asked last
-  double demand_before_ = 0, foreign_threads_ = 0;
+  double demand_before_ = 0;
+  ForeignAverage foreign_;
   std::uint64_t told_ns_ = 0;          // when the own load vector last went out
   bool leads_group_ = false;           // as of the last round; on two levels
   std::uint64_t summary_told_ns_ = 0;  // when the group's summary last went out

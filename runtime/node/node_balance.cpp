@@ -40,12 +40,12 @@ void Node::take_sample() {
   sample.capacity = static_cast<float>(share_.capacity);
   sample.speed = static_cast<float>(marks_.speed);
   placed_->measured(sampler_->runnable());
-  foreign_threads_ = (foreign_threads_ + static_cast<double>(sample.foreign_run_queue) * share_.capacity) / 2;
   const auto& before = exchange_->table()[static_cast<std::size_t>(self())].sample;
-  sample.flags = owner_flags(config_.owner, foreign_threads_ / share_.capacity, before.flags);
+  foreign_.measured(static_cast<double>(sample.foreign_run_queue) * share_.capacity, monotonic_ns());
+  sample.flags = owner_flags(config_.owner, foreign_.recent() / share_.capacity, before.flags);
   if (sample.flags != (before.flags & ~kDraining))
     log_event(json{{"event", "owner"},
-                   {"foreign_load", foreign_threads_ / share_.capacity},
+                   {"foreign_load", foreign_.recent() / share_.capacity},
                    {"accepts", (sample.flags & kNoForeignJobs) == 0},
                    {"foreign_jobs_leave", (sample.flags & kForeignJobsLeave) != 0}}
                   .dump());
@@ -63,7 +63,7 @@ LoadSample Node::as_of_now(LoadSample sample) const {
   for (const auto& [id, job] : placed_->all())
     if (may_give(job, sample.flags, sample.foreign_jobs > 0) && job.facts.pinned.empty()) ++sample.movable_jobs;
   if (leaving_) sample.flags |= kDraining;
-  sample.demand = static_cast<float>(placed_->demand() + foreign_threads_);
+  sample.demand = static_cast<float>(placed_->demand() + foreign_.lasting());
   sample.state = with_demand(sample, static_cast<double>(sample.demand), marks_.marks).state;
   return sample;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -25,8 +26,8 @@ std::vector<int> sample_ranks(int size, int self, int count, Random& random, Wan
       take(static_cast<int>(random.below(static_cast<std::uint64_t>(size))));
     if (ranks.size() == enough) return ranks;
   }
-  std::vector<int> rest;
-  for (int rank = 0; rank < size; ++rank) rest.push_back(rank);
+  std::vector<int> rest(static_cast<std::size_t>(std::max(size, 0)));
+  std::iota(rest.begin(), rest.end(), 0);
   while (!rest.empty() && ranks.size() < enough) {
     const auto at = random.below(rest.size());
     take(rest[at]);

@@ -1,4 +1,4 @@
-// Random numbers, distinct ranks, and the rate of arrivals.
+// Random numbers, distinct ranks, and averages of what arrives and of what others run.
 #include "runtime/policy/sampling.h"
 
 #include <gtest/gtest.h>
@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "runtime/load/foreign_average.h"
 #include "runtime/policy/arrival_rate.h"
 
 namespace drover {
@@ -31,7 +32,7 @@ TEST(Random, IsUniform) {
     ASSERT_TRUE(x >= 0 && x < 1);
     sum += x;
   }
-  for (const int count : counts) EXPECT_NEAR(count, kDraws / 7, 400);  // four standard deviations
+  for (const int count : counts) EXPECT_NEAR(count, kDraws / 7.0, 400);  // four standard deviations
   EXPECT_NEAR(sum / kDraws, 0.5, 0.005);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(random.below(1), 0U);
 }
@@ -101,6 +102,41 @@ TEST(ArrivalRate, IsNoMoreThanASilenceAllows) {
   bytes.arrived(10, 65536);
   EXPECT_NEAR(bytes.per_second(12), 2 * 65536 / 5.0 * std::exp(-0.4), 1);
   EXPECT_NEAR(bytes.per_second(30), 2 * 65536 / 5.0 * std::exp(-4), 1);  // by then forgotten anyway
+}
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+
+TEST(ForeignAverage, TellsABurstFromWhatLasts) {
+  ForeignAverage average;
+  std::uint64_t now = 5 * kSecond;
+  const auto seconds_of = [&](int seconds, double threads) {
+    for (int i = 0; i < seconds; ++i) average.measured(threads, now += kSecond);
+  };
+  seconds_of(20, 0);
+  seconds_of(2, 1);
+  EXPECT_DOUBLE_EQ(average.recent(), 0.75);
+  EXPECT_LT(average.lasting(), 0.25);
+  seconds_of(2, 0);
+  EXPECT_DOUBLE_EQ(average.recent(), 0.1875);
+  seconds_of(10, 1);
+  EXPECT_GT(average.lasting(), 0.65);
+  seconds_of(20, 1);
+  EXPECT_GT(average.lasting(), 0.95);
+}
+
+TEST(ForeignAverage, WeighsByTime) {
+  ForeignAverage average;
+  average.measured(7, 3 * kSecond);  // since when?
+  EXPECT_EQ(average.recent(), 0);
+  EXPECT_EQ(average.lasting(), 0);
+  average.measured(1, 4 * kSecond);  // a young average is a plain mean
+  EXPECT_DOUBLE_EQ(average.lasting(), 1);
+  average.measured(0, 7 * kSecond);
+  EXPECT_DOUBLE_EQ(average.lasting(), 0.25);
+  average.measured(2, 7 * kSecond);  // no time has passed
+  EXPECT_DOUBLE_EQ(average.lasting(), 0.25);
+  average.measured(2, 60 * kSecond);  // who was stopped for a minute knows nothing older
+  EXPECT_DOUBLE_EQ(average.lasting(), 2);
 }
 
 }  // namespace
