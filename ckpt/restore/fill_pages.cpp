@@ -1,8 +1,7 @@
 // Page contents, from the source's window straight into the process.
-#include <lz4.h>
-
 #include "ckpt/image/pages.h"
 #include "ckpt/restore/held_process.h"
+#include "ckpt/restore/page_filler.h"
 
 namespace drover {
 
@@ -33,35 +32,21 @@ static void check_place(const HeldProcess& held, const PageRun& run, std::size_t
   if (hint == areas.size()) hint = areas.size() - 1;
 }
 
-static std::span<const std::byte> unpack(const PagesView& pages, std::vector<std::byte>& to) {
-  to.resize(pages.head.pages * kPageBytes);
-  const int size =
-      LZ4_decompress_safe(reinterpret_cast<const char*>(pages.bytes.data()), reinterpret_cast<char*>(to.data()),
-                          static_cast<int>(pages.bytes.size()), static_cast<int>(to.size()));
-  if (size != static_cast<int>(to.size())) throw ImageError("damaged image: compressed pages of the wrong size");
-  return to;
-}
-
 void fill_pages(std::list<HeldProcess>& processes, ImageReader& reader) {
   std::size_t hint = 0;
   const HeldProcess* last = nullptr;
-  std::vector<iovec> remote;
-  std::vector<std::byte> unpacked;
+  PageFiller filler;
   for (;;) {
     const Record record = reader.next();
-    if (record.type == RecordType::End) return;
+    if (record.type == RecordType::End) return filler.finish();
     if (record.type != RecordType::Pages) throw ImageError("damaged image: a record of unknown type among pages");
     const PagesView pages = parse_pages(record.payload, record.flags);
     if (pages.head.round != 0) throw ImageError("image was copied in rounds, which this program can't read yet");
     HeldProcess& held = process_of(processes, pages.head.process);
     if (&held != last) hint = 0;
     last = &held;
-    remote.clear();
-    for (const PageRun& run : pages.runs) {
-      check_place(held, run, hint);
-      remote.push_back({reinterpret_cast<void*>(run.address), run.pages * kPageBytes});
-    }
-    held.memory.write_ranges(remote, (record.flags & kPagesLz4) != 0 ? unpack(pages, unpacked) : pages.bytes);
+    for (const PageRun& run : pages.runs) check_place(held, run, hint);
+    filler.add(held.memory, pages, record.flags);
   }
 }
 

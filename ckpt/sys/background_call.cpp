@@ -19,8 +19,7 @@ BackgroundCall::~BackgroundCall() {
 
 void BackgroundCall::start(std::function<void()> call) {
   wait();
-  prepare();
-  if (!thread_.joinable()) return call();
+  if (!prepare()) return call();
   {
     const std::lock_guard lock(mutex_);
     call_ = std::move(call);
@@ -34,8 +33,8 @@ void BackgroundCall::wait() {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-void BackgroundCall::prepare() {
-  if (thread_.joinable()) return;
+bool BackgroundCall::prepare() {
+  if (thread_.joinable()) return true;
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -44,6 +43,7 @@ void BackgroundCall::prepare() {
   } catch (const std::system_error&) {  // no more processes may be made here (RLIMIT_NPROC, pids.max)
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return thread_.joinable();
 }
 
 void BackgroundCall::run() {

@@ -17,8 +17,8 @@ class BackgroundCall {
   ~BackgroundCall();  // waits; what the last call threw is lost
 
   // Makes the thread. A new one may have to wait for a processor for milliseconds where an old one is woken on an idle
-  // one.
-  void prepare();
+  // one. False if none can be made.
+  bool prepare();
   // Waits for the one before, as wait() does. Where no thread can be made the call is made at once. Signals are blocked
   // in it: they are for the thread that starts it.
   void start(std::function<void()> call);

@@ -1,0 +1,99 @@
+#include "ckpt/restore/page_filler.h"
+
+#include <lz4.h>
+
+#include <utility>
+
+#include "ckpt/image/error.h"
+
+namespace drover {
+
+static std::span<const std::byte> unpack(std::span<const std::byte> block, std::size_t pages,
+                                         std::vector<std::byte>& to) {
+  to.resize(pages * kPageBytes);
+  const int size = LZ4_decompress_safe(reinterpret_cast<const char*>(block.data()), reinterpret_cast<char*>(to.data()),
+                                       static_cast<int>(block.size()), static_cast<int>(to.size()));
+  if (size != static_cast<int>(to.size())) throw ImageError("damaged image: compressed pages of the wrong size");
+  return to;
+}
+
+static void write_runs(const RemoteMemory& memory, std::span<const PageRun> runs, std::span<const std::byte> bytes,
+                       std::vector<iovec>& ranges) {
+  ranges.clear();
+  for (const PageRun& run : runs) ranges.push_back({reinterpret_cast<void*>(run.address), run.pages * kPageBytes});
+  memory.write_ranges(ranges, bytes);
+}
+
+PageFiller::~PageFiller() { end_work(); }
+
+void PageFiller::add(const RemoteMemory& memory, const PagesView& pages, std::uint32_t flags) {
+  const bool compressed = (flags & kPagesLz4) != 0;
+  if (++records_ == kAlone && other_.prepare()) {
+    threaded_ = true;
+    other_.start([this] { work(); });
+  }
+  if (threaded_ && queue(memory, pages, compressed)) return;
+  write_runs(memory, pages.runs, compressed ? unpack(pages.bytes, pages.head.pages, unpacked_) : pages.bytes, ranges_);
+}
+
+// False if the other thread has enough to do.
+bool PageFiller::queue(const RemoteMemory& memory, const PagesView& pages, bool compressed) {
+  Part* part = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    if (queued_ == kSlots) return false;
+    part = &parts_[(first_ + queued_) % kSlots];
+  }
+  part->memory = &memory;
+  part->runs = pages.runs;
+  part->bytes.assign(pages.bytes.begin(), pages.bytes.end());
+  part->compressed = compressed;
+  part->pages = pages.head.pages;
+  {
+    const std::lock_guard lock(mutex_);
+    ++queued_;
+  }
+  changed_.notify_one();
+  return true;
+}
+
+void PageFiller::work() {
+  std::vector<iovec> ranges;
+  std::vector<std::byte> unpacked;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return queued_ > 0 || over_; });
+    if (queued_ == 0 || failure_) return;
+    const Part& part = parts_[first_];
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      write_runs(*part.memory, part.runs, part.compressed ? unpack(part.bytes, part.pages, unpacked) : part.bytes,
+                 ranges);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    failure_ = failure;
+    first_ = (first_ + 1) % kSlots;
+    --queued_;
+  }
+}
+
+void PageFiller::end_work() {
+  if (!std::exchange(threaded_, false)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  changed_.notify_one();
+  other_.wait();
+}
+
+void PageFiller::finish() {
+  end_work();
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+}  // namespace drover
