@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 
 #include "ckpt/freeze/process_freezer.h"
@@ -158,6 +159,7 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
   read_host_clocks();
   kernel_features();
   cpu_features();
+  xsave_offset(2);
   FrozenTree tree(std::make_unique<Impl>());
   Impl& impl = *tree.impl_;
   if (still != nullptr) impl.still = std::move(*still);
@@ -245,9 +247,39 @@ StillWaiting FrozenTree::thaw() {
   return still;
 }
 
+static std::size_t resident_bytes(pid_t pid) {
+  std::size_t size = 0, resident = 0;
+  const auto text = try_read_text(fmt::format("/proc/{}/statm", pid));
+  return text && std::sscanf(text->c_str(), "%zu %zu", &size, &resident) == 2
+             ? resident * static_cast<std::size_t>(::getpagesize())
+             : 0;
+}
+
+// The process whose memory takes longest to free, if that is long; else 0.
+static pid_t find_large(const std::vector<FrozenProcess>& processes) {
+  std::size_t most = std::size_t{64} << 20;
+  pid_t large = 0;
+  for (const auto& process : processes) {
+    const std::size_t bytes = resident_bytes(process.pid);
+    if (bytes > most) large = process.pid;
+    most = std::max(most, bytes);
+  }
+  return large;
+}
+
+// A process frees its memory itself when it ends, on one processor: 1 GiB in some 70 ms. We do it beside a large one,
+// which takes two thirds of that. process_mrelease(2) (Linux >= 5.15) finds memory only from the kill until the process
+// has given it up (exit_mm()), so nothing may come between. Where it fails nothing is lost.
 void FrozenTree::kill() {
   impl_->released = true;
-  for (const auto& process : impl_->processes) ::kill(process.pid, SIGKILL);
+  const pid_t large = find_large(impl_->processes);
+  for (const auto& process : impl_->processes)
+    if (process.pid != large) ::kill(process.pid, SIGKILL);
+  if (large != 0) {
+    const UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, large, 0)));
+    ::kill(large, SIGKILL);
+    ::syscall(SYS_process_mrelease, handle.get(), 0);
+  }
   for (const auto& process : impl_->processes) {
     // Every thread must be reaped by its tracer, the leader last: it does not become a zombie before.
     for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {

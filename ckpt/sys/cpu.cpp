@@ -140,15 +140,33 @@ std::string processor_lacks(const CpuFeatures& here, const CpuFeatures& needed) 
   return (needed.xcr0 & ~here.xcr0) != 0 ? "saves less state than the program has" : "";
 }
 
-std::uint32_t xsave_offset(unsigned index) {
-  if (index < 2) return index == 0 ? 0 : 160;  // x87 and SSE: the legacy area
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(0xd, index, &eax, &ebx, &ecx, &edx) && eax != 0 ? ebx : 0;
+namespace {
+
+struct XsaveComponent {
+  std::uint32_t offset = 0, bytes = 0;
+};
+
+}  // namespace
+
+// Read once: in a virtual machine each cpuid goes to the host, which takes microseconds.
+static const XsaveComponent& xsave_component(unsigned index) {
+  static const auto components = [] {
+    std::array<XsaveComponent, 64> all;
+    for (unsigned i = 2; i < 63; ++i) {
+      unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+      if ((cpu_features().xcr0 >> i & 1) != 0 && __get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx) && eax != 0)
+        all[i] = {ebx, eax};
+    }
+    return all;
+  }();
+  return components[std::min(index, 63U)];
 }
 
-std::uint32_t xsave_bytes_of(unsigned index) {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(0xd, index, &eax, &ebx, &ecx, &edx) ? eax : 0;
+std::uint32_t xsave_offset(unsigned index) {
+  if (index < 2) return index == 0 ? 0 : 160;  // x87 and SSE: the legacy area
+  return xsave_component(index).offset;
 }
+
+std::uint32_t xsave_bytes_of(unsigned index) { return xsave_component(index).bytes; }
 
 }  // namespace drover
