@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/sched.h>
+#include <linux/securebits.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -13,8 +14,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <memory>
 
 #include "ckpt/freeze/tracee.h"
 #include "ckpt/sys/error.h"
@@ -37,53 +40,116 @@ static UniqueFd make_stub_file() {
   return file;
 }
 
+namespace {
+
+// What the child is told. It shares our memory until it is the stub, which saves a copy of our page tables and a fault
+// at each page of ours that is written afterwards. So it makes system calls only, past the C library: errno is ours.
+struct StubStart {
+  int first_fd;
+  const int* inherit;
+  int inherited;
+  int go_read, go_write, stub;
+  int first_free;
+  bool keep_capabilities;
+};
+
+class ChildStack {
+ public:
+  static constexpr std::size_t kBytes = 16 * 1024;
+  void* get() { return bytes_.get(); }
+
+ private:
+  std::unique_ptr<std::byte[]> bytes_ = std::make_unique_for_overwrite<std::byte[]>(kBytes);
+};
+
+}  // namespace
+
+#define DROVER_CHILD __attribute__((no_sanitize("address", "thread", "undefined"), no_instrument_function))
+
+DROVER_CHILD static inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
+  long result;
+  register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = e;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+DROVER_CHILD static inline long address_of(const void* pointer) { return reinterpret_cast<long>(pointer); }
+
 // execve() drops all capabilities of a user other than root, except ambient ones (capabilities(7)); the process needs
 // them to choose its thread ids, its program file and its credentials. They are dropped before it is let go.
-static void keep_capabilities() {
+DROVER_CHILD static void keep_capabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2]{};
-  ::syscall(SYS_capget, &header, data);
-  for (auto& half : data) half.inheritable = half.permitted;
-  ::syscall(SYS_capset, &header, data);
-  for (int capability = 0; capability < 64; ++capability)
-    ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+  call(SYS_capget, address_of(&header), address_of(data));
+  for (int half = 0; half < 2; ++half) data[half].inheritable = data[half].permitted;
+  call(SYS_capset, address_of(&header), address_of(data));
+  for (long capability = 0; capability < 64; ++capability)
+    if (call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability) == -EINVAL) break;  // there are no more
 }
 
-// Runs in the child, a copy of this process: system calls only.
-[[noreturn]] static void become_stub(const BlankRequest& request, int go, int stub, int first_free) {
+[[noreturn]] DROVER_CHILD static void leave() {
+  for (;;) call(SYS_exit_group, 127);
+}
+
+[[noreturn]] DROVER_CHILD static void become_stub(const StubStart* start) {
+  call(SYS_close, start->go_write);  // or the end of our process would not be seen
   char byte = 0;
-  if (::read(go, &byte, 1) != 1) ::_exit(127);
-  keep_capabilities();
+  if (call(SYS_read, start->go_read, address_of(&byte), 1) != 1) leave();
+  if (start->keep_capabilities) keep_capabilities();
   rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
+  call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, address_of(&limit));
   limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  call(SYS_prlimit64, 0, RLIMIT_NOFILE, address_of(&limit));
   // First above everything that is open, then down to where they are wanted.
-  int high = first_free;
-  for (const int fd : request.inherit) ::dup2(fd, high++);
-  ::dup2(stub, high);
-  int fd = request.first_fd;
-  for (int from = first_free; from <= high; ++from) ::dup3(from, fd++, from == high ? O_CLOEXEC : 0);
-  const auto last = static_cast<unsigned>(fd - 1);
-  if (request.first_fd > 0) ::syscall(SYS_close_range, 0U, static_cast<unsigned>(request.first_fd - 1), 0U);
-  ::syscall(SYS_close_range, last + 1, ~0U, 0U);
+  int high = start->first_free;
+  for (int i = 0; i < start->inherited; ++i) call(SYS_dup2, start->inherit[i], high++);
+  call(SYS_dup2, start->stub, high);
+  int fd = start->first_fd;
+  for (int from = start->first_free; from <= high; ++from) call(SYS_dup3, from, fd++, from == high ? O_CLOEXEC : 0);
+  const int last = fd - 1;
+  if (start->first_fd > 0) call(SYS_close_range, 0, start->first_fd - 1);
+  call(SYS_close_range, last + 1, static_cast<long>(~0U));
   const char* const arguments[] = {"drover-stub", nullptr};
   const char* const environment[] = {nullptr};
-  ::syscall(SYS_execveat, last, "", arguments, environment, AT_EMPTY_PATH);
-  ::_exit(127);
+  call(SYS_execveat, last, address_of(""), address_of(arguments), address_of(environment), AT_EMPTY_PATH);
+  leave();
 }
 
-static pid_t clone_with_pid(const BlankRequest& request) {
+static pid_t clone_with_pid(const BlankRequest& request, const StubStart& start, ChildStack& stack,
+                            std::uint64_t flags) {
   pid_t wanted = request.pid;
   clone_args args{};
+  args.flags = flags;
   // With CLONE_PARENT the exit signal is that of the caller's own thread group and must be 0 here (clone(2)).
   if (request.child_of_parent)
-    args.flags = CLONE_PARENT;
+    args.flags |= CLONE_PARENT;
   else
     args.exit_signal = SIGCHLD;
   args.set_tid = reinterpret_cast<std::uintptr_t>(&wanted);
   args.set_tid_size = 1;
-  return static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof args));
+  args.stack = reinterpret_cast<std::uintptr_t>(stack.get());
+  args.stack_size = ChildStack::kBytes;
+  long result;
+  __asm__ volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "mov %[start], %%rdi\n\t"
+      "call *%[run]\n\t"
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone3), "D"(&args), "S"(sizeof args), [run] "r"(become_stub), [start] "r"(&start)
+      : "rcx", "r11", "memory", "cc");
+  return static_cast<pid_t>(result);
+}
+
+// Whoever is not root, or has nothing of being root (capabilities(7), SECBIT_NOROOT), loses capabilities in execve().
+static bool loses_capabilities() {
+  return ::geteuid() != 0 || (::prctl(PR_GET_SECUREBITS) & (1 << SECURE_NOROOT)) != 0;
 }
 
 static void wait_for_exec(const Tracee& tracee) {
@@ -102,14 +168,25 @@ void make_blank(const BlankRequest& request) {
   int first_free = request.first_fd + static_cast<int>(request.inherit.size()) + 1;
   for (const int fd : request.inherit) first_free = std::max(first_free, fd + 1);
   first_free = std::max({first_free, stub.get() + 1, go_read.get() + 1});
-  const pid_t pid = clone_with_pid(request);
-  if (pid == 0) become_stub(request, go_read.get(), stub.get(), first_free);
-  check(pid, "clone3 with process id", std::to_string(request.pid));
+  const StubStart start{request.first_fd, request.inherit.data(), static_cast<int>(request.inherit.size()),
+                        go_read.get(),    go_write.get(),         stub.get(),
+                        first_free,       loses_capabilities()};
+  ChildStack stack;
+  // A handler of ours would run in the child on our memory.
+  const std::uint64_t all = ~std::uint64_t{0};
+  std::uint64_t mask = 0;
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
+  pid_t pid = clone_with_pid(request, start, stack, CLONE_VM);
+  // Before Linux 6.3 not into another time namespace (copy_process(), time_ns_for_children): a copy of our memory then.
+  if (pid == -EINVAL) pid = clone_with_pid(request, start, stack, 0);
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, sizeof mask);
+  if (pid < 0) throw SystemError("clone3 with process id", std::to_string(request.pid), -pid);
   const Tracee tracee(pid);
   try {
     if (const int error = tracee.seize(kTraceOptions)) throw SystemError("PTRACE_SEIZE", "blank process", error);
     check(::write(go_write.get(), "g", 1), "write", "blank process");
     wait_for_exec(tracee);
+    tracee.set_signal_mask(mask);
   } catch (...) {
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, __WALL);
