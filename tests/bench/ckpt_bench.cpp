@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ckpt/dump/dump.h"
@@ -44,8 +46,13 @@ struct Case {
   bool streamed;
 };
 
+enum Phase { kFreeze, kDump, kKill, kRestore, kResume, kPhases };
+constexpr const char* kPhaseNames[] = {"freeze", "dump", "kill", "restore", "resume"};
+using Phases = std::array<double, kPhases>;  // milliseconds
+
 struct Outcome {
   double downtime_ms = 0;
+  Phases phases{};
   std::uint64_t image_bytes = 0;
   long tool_kib = 0;  // the most that dumper or restorer had
 };
@@ -106,24 +113,47 @@ pid_t start(const char* heartbeat, const Case& what) {
   return pid;
 }
 
-std::uint64_t dump_to(int fd, pid_t pid) {
+// Adds what has gone by since the last one to `phase`.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Phases& phases) : phases_(phases) {}
+  void stop(Phase phase) {
+    const std::int64_t now = clock_ns(CLOCK_MONOTONIC);
+    phases_[phase] += static_cast<double>(now - std::exchange(last_ns_, now)) / 1e6;
+  }
+
+ private:
+  Phases& phases_;
+  std::int64_t last_ns_ = clock_ns(CLOCK_MONOTONIC);
+};
+
+// As the tool does it, which makes no process in between: after fork() each page that is written is a fault once more.
+void dump_to(int fd, pid_t pid, Outcome& outcome) {
+  prepare_working_memory();
+  Stopwatch watch(outcome.phases);
   auto frozen = FrozenTree::freeze(pid);
   if (const auto* refusal = std::get_if<Refusal>(&frozen)) throw std::runtime_error(refusal->reason);
   auto& tree = std::get<FrozenTree>(frozen);
+  watch.stop(kFreeze);
   FdSink sink(fd);
   const DumpResult result = dump(tree, sink, {});
   if (result.refused) throw std::runtime_error(result.refused->reason);
+  watch.stop(kDump);
   tree.kill();
-  return result.stats.image_bytes;
+  watch.stop(kKill);
+  outcome.image_bytes = result.stats.image_bytes;
 }
 
-pid_t restore_from(int fd) {
+pid_t restore_from(int fd, Outcome& outcome) {
+  Stopwatch watch(outcome.phases);
   FdSource source(fd);
   auto restored = restore(source, {});
   if (const auto* refusal = std::get_if<Refusal>(&restored)) throw std::runtime_error(refusal->reason);
   auto& tree = std::get<HeldTree>(restored);
   const pid_t root = tree.root();
+  watch.stop(kRestore);
   { const StillWaiting still = tree.resume(); }
+  watch.stop(kResume);
   return root;
 }
 
@@ -144,10 +174,9 @@ template <class Work>
 pid_t in_child(int answer, Work work) {
   const pid_t pid = check(::fork(), "fork");
   if (pid != 0) return pid;
-  prepare_working_memory();
   Outcome outcome;
   try {
-    outcome.image_bytes = work();
+    work(outcome);
   } catch (const std::exception& error) {
     fmt::print(stderr, "ckpt_bench: {}\n", error.what());
     ::_exit(1);
@@ -163,6 +192,7 @@ Outcome collect(int answers, int count) {
     if (::read(answers, &one, sizeof one) != sizeof one) throw std::runtime_error("a run has failed");
     all.image_bytes = std::max(all.image_bytes, one.image_bytes);
     all.tool_kib = std::max(all.tool_kib, one.tool_kib);
+    for (std::size_t phase = 0; phase < kPhases; ++phase) all.phases[phase] += one.phases[phase];
   }
   all.downtime_ms = std::stod(gap_line(1)) / 1e6;
   return all;
@@ -182,16 +212,12 @@ void enter_pid_namespace() {
 
 // Image in /dev/shm: dump, then restore.
 void run_through_file(const char* heartbeat, const Case& what, int answer) {
-  in_child(answer, [&] {
+  in_child(answer, [&](Outcome& outcome) {
     const pid_t pid = start(heartbeat, what);
-    std::uint64_t bytes = 0;
-    {
-      const UniqueFd file(check(::open(kImage.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", kImage));
-      bytes = dump_to(file.get(), pid);
-      check(::lseek(file.get(), 0, SEEK_SET), "lseek");
-      end(restore_from(file.get()));
-    }
-    return bytes;
+    const UniqueFd file(check(::open(kImage.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", kImage));
+    dump_to(file.get(), pid, outcome);
+    check(::lseek(file.get(), 0, SEEK_SET), "lseek");
+    end(restore_from(file.get(), outcome));
   });
 }
 
@@ -202,20 +228,20 @@ void run_streamed(const char* heartbeat, const Case& what, int answer) {
   check(::fcntl(ends[0], F_SETPIPE_SZ, 1 << 20), "F_SETPIPE_SZ");
   int go[2];
   check(::pipe2(go, O_CLOEXEC), "pipe");
-  in_child(answer, [&] {
+  in_child(answer, [&](Outcome& outcome) {
     ::close(ends[1]);
     enter_pid_namespace();
+    prepare_working_memory();
     check(::write(go[1], "x", 1), "write");
-    end(restore_from(ends[0]));
-    return std::uint64_t{0};
+    end(restore_from(ends[0], outcome));
   });
-  in_child(answer, [&] {
+  in_child(answer, [&](Outcome& outcome) {
     ::close(ends[0]);
     enter_pid_namespace();
     const pid_t pid = start(heartbeat, what);
     char byte = 0;
     check(::read(go[0], &byte, 1), "read");
-    return dump_to(ends[1], pid);
+    dump_to(ends[1], pid, outcome);
   });
   for (const int fd : {ends[0], ends[1], go[0], go[1]}) ::close(fd);
 }
@@ -284,7 +310,7 @@ Outcome run_once(const char* heartbeat, const Case& what) {
 // Floors in turns with the runs: a virtual machine has slower minutes, which must not look like slower code.
 json measure(const char* heartbeat, const Case& what, int runs) {
   const bool moves_a_gib = std::string_view(what.fill) == "random" && what.mib != 0;
-  std::vector<double> downtimes, reads, writes, fills;
+  std::vector<double> downtimes, reads, writes, fills, phases[kPhases];
   Outcome last;
   for (int run = 0; run < runs; ++run) {
     if (moves_a_gib) {
@@ -295,12 +321,14 @@ json measure(const char* heartbeat, const Case& what, int runs) {
     }
     last = run_once(heartbeat, what);
     downtimes.push_back(last.downtime_ms);
+    for (std::size_t phase = 0; phase < kPhases; ++phase) phases[phase].push_back(last.phases[phase]);
   }
   json result{{"name", what.name},
               {"downtime_ms", median(downtimes)},
               {"runs_ms", downtimes},
               {"image_mib", static_cast<double>(last.image_bytes) / (1 << 20)},
               {"tool_peak_mib", static_cast<double>(last.tool_kib) / 1024}};
+  for (std::size_t phase = 0; phase < kPhases; ++phase) result["phases_ms"][kPhaseNames[phase]] = median(phases[phase]);
   if (moves_a_gib) {
     const double sum = median(reads) + median(writes) + median(fills);
     result["floors"] = {{"process_vm_readv_ms", median(reads)},
