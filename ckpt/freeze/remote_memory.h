@@ -16,6 +16,7 @@ namespace drover {
 class RemoteMemory {
  public:
   explicit RemoteMemory(pid_t pid) : pid_(pid) {}
+  pid_t pid() const { return pid_; }
 
   void read(std::uint64_t address, std::span<std::byte> to) const;
   void write(std::uint64_t address, std::span<const std::byte> from) const;

@@ -271,8 +271,8 @@ static pid_t find_large(const std::vector<FrozenProcess>& processes) {
 // which takes two thirds of that. process_mrelease(2) (Linux >= 5.15) finds memory only from the kill until the process
 // has given it up (exit_mm()), so nothing may come between. Where it fails nothing is lost.
 void FrozenTree::kill() {
-  impl_->released = true;
   const pid_t large = find_large(impl_->processes);
+  impl_->released = true;
   for (const auto& process : impl_->processes)
     if (process.pid != large) ::kill(process.pid, SIGKILL);
   if (large != 0) {

@@ -57,6 +57,7 @@ class ChildStack {
  public:
   static constexpr std::size_t kBytes = 16 * 1024;
   void* get() { return bytes_.get(); }
+  void leave() { bytes_.release(); }
 
  private:
   std::unique_ptr<std::byte[]> bytes_ = std::make_unique_for_overwrite<std::byte[]>(kBytes);
@@ -189,7 +190,8 @@ void make_blank(const BlankRequest& request) {
     tracee.set_signal_mask(mask);
   } catch (...) {
     ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, __WALL);
+    // A child of our parent that we don't trace: it may still run, so it keeps its stack.
+    if (::waitpid(pid, nullptr, __WALL) < 0) stack.leave();
     throw;
   }
 }

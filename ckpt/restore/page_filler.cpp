@@ -41,11 +41,11 @@ bool PageFiller::queue(const RemoteMemory& memory, const PagesView& pages, bool 
   Part* part = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    if (failure_) std::rethrow_exception(failure_);
     if (queued_ == kSlots) return false;
     part = &parts_[(first_ + queued_) % kSlots];
   }
-  part->memory = &memory;
+  part->pid = memory.pid();
   part->runs = pages.runs;
   part->bytes.assign(pages.bytes.begin(), pages.bytes.end());
   part->compressed = compressed;
@@ -69,8 +69,8 @@ void PageFiller::work() {
     lock.unlock();
     std::exception_ptr failure;
     try {
-      write_runs(*part.memory, part.runs, part.compressed ? unpack(part.bytes, part.pages, unpacked) : part.bytes,
-                 ranges);
+      const RemoteMemory memory(part.pid);  // not the other thread's: what it opens is its own
+      write_runs(memory, part.runs, part.compressed ? unpack(part.bytes, part.pages, unpacked) : part.bytes, ranges);
     } catch (...) {
       failure = std::current_exception();
     }
@@ -93,7 +93,7 @@ void PageFiller::end_work() {
 
 void PageFiller::finish() {
   end_work();
-  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  if (failure_) std::rethrow_exception(failure_);
 }
 
 }  // namespace drover

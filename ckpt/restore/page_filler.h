@@ -24,15 +24,15 @@ class PageFiller {
   PageFiller& operator=(const PageFiller&) = delete;
   ~PageFiller();
 
-  // The pages of one record, whose places have been checked; `flags` are its record's. `memory` must last until
-  // finish(), the view need not. Throws what went wrong with these pages or earlier ones.
+  // The pages of one record, whose places have been checked; `flags` are its record's. Throws what went wrong with
+  // these pages or earlier ones, and then all the time.
   void add(const RemoteMemory& memory, const PagesView& pages, std::uint32_t flags);
   // All pages are in place afterwards.
   void finish();
 
  private:
   struct Part {  // of one record
-    const RemoteMemory* memory = nullptr;
+    pid_t pid = 0;
     std::vector<PageRun> runs;
     std::vector<std::byte> bytes;
     bool compressed = false;

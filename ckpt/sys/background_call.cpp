@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include "ckpt/sys/high_ids.h"
+
 namespace drover {
 
 BackgroundCall::~BackgroundCall() {
@@ -39,6 +41,7 @@ bool BackgroundCall::prepare() {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
+    const HighIds ids;
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error&) {  // no more processes may be made here (RLIMIT_NPROC, pids.max)
   }

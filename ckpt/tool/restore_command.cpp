@@ -15,6 +15,7 @@
 #include "ckpt/image/fd_stream.h"
 #include "ckpt/image/reader.h"
 #include "ckpt/restore/restore.h"
+#include "ckpt/sys/high_ids.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 #include "ckpt/sys/working_memory.h"
@@ -73,6 +74,11 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   return {root, std::move(terminal), std::move(still)};
 }
 
+static pid_t fork_aside() {
+  const HighIds ids;  // in a fresh namespace the next would be the second, which may be the program's
+  return check(::fork(), "fork");
+}
+
 // A process beside us restores, because it may have to lead a session; then it stays until we end, since its end would
 // hang the session's terminal up. Else it stays for the threads that need it still (beside.h), whatever becomes of us.
 static Restored restore_beside(const RestoreArguments& arguments, int fd) {
@@ -80,8 +86,8 @@ static Restored restore_beside(const RestoreArguments& arguments, int fd) {
   check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
   const UniqueFd ours(ends[0]);
   UniqueFd theirs(ends[1]);
-  const pid_t parent = ::getpid();
-  if (check(::fork(), "fork") == 0) {
+  const pid_t parent = ::getpid(), worker = fork_aside();
+  if (worker == 0) {
     int code = 1;
     try {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -113,6 +113,40 @@ here=$([ "$(cat tree-namespace)" = "$(readlink /proc/self/ns/pid)" ] && echo yes
 may=$([ "$(id -u)" -eq 0 ] || [[ $capabilities == *sys_admin*sys_time* ]] && echo yes || echo no)
 [ "$here" = "$may" ] || { echo "FAILED: restored in its own PID namespace: $here, may: $may"; failures=$((failures + 1)); }
 
+# The lowest ids of a namespace: in the new one they must be free, also of what restores, and of its threads.
+low='import hashlib, os, sys, threading, time
+data, ids, stop = os.urandom(20 << 20), [], threading.Event()
+digest = hashlib.sha256(data).digest()
+def wait():
+    ids.append(threading.get_native_id())
+    stop.wait()
+    ids.remove(threading.get_native_id())
+threads = [threading.Thread(target=wait) for _ in range(3)]
+for thread in threads: thread.start()
+while len(ids) < 3: time.sleep(0.01)
+as_they_were = os.getpid() == 2 and sorted(ids) == [3, 4, 5]
+open("ready", "w").close()
+while not os.path.exists("low-go"): time.sleep(0.02)
+stop.set()
+for thread in threads: thread.join()
+child = os.fork()  # and what is made later gets the next ids, not the highest
+if child == 0: os._exit(0)
+os.waitpid(child, 0)
+sys.exit(6 if as_they_were and not ids and child < 1000 and hashlib.sha256(data).digest() == digest else 1)'
+own_users=()
+[ "$(id -u)" -eq 0 ] || own_users=(--map-current-user)
+# shellcheck disable=SC2016 # expanded by the inner shell
+LOW=$low expect 0 '^$' unshare "${own_users[@]}" -pf --mount-proc bash -c '
+  for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+  { setsid /usr/bin/python3 -c "$LOW" </dev/null >low-out 2>&1 & } 2>/dev/null
+  while [ ! -e ready ]; do :; done
+  "$0" dump 2 low-image; code=$?
+  wait 2>/dev/null
+  exit $code' "$ckpt"
+touch low-go
+rm -f ready
+expect 6 '^$' "$ckpt" restore --new-pid-namespace low-image
+
 # Names of sockets: gone, a leftover, somebody else's, taken.
 listen='import socket; l = socket.socket(socket.AF_UNIX); l.bind("name"); l.listen(); l2 = socket.socket(socket.AF_UNIX); l2.bind("\0drover-tool"); t = socket.create_server(("127.0.0.1", 0)); open("port", "w").write(str(t.getsockname()[1]))'
 restore_named() {  # restore_named CODE PATTERN: its output must be as long as it was
