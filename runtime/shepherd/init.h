@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -91,6 +92,7 @@ class Init {
   pid_t root_ = 0;
   bool root_dead_ = false;
   int root_status_ = 0;
+  std::map<pid_t, int> ended_early_;  // reaped while a restore goes on, before its root is known: wait statuses
   UniqueFd start_report_;
   std::string start_report_bytes_;
   std::optional<Ended> ended_;

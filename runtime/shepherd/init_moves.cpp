@@ -203,6 +203,11 @@ void Init::adopt(const JobContext& context) {
 
 void Init::running_here(const ResumedHere& resumed) {
   root_ = resumed.root_pid;
+  if (const auto early = ended_early_.find(root_); early != ended_early_.end()) {
+    root_dead_ = true;
+    root_status_ = early->second;
+  }
+  ended_early_.clear();
   known_waits_ = resumed.known_waits;
   stage_ = Stage::Running;
   facts_.arrived_ns = realtime_ns();

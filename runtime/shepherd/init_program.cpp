@@ -129,6 +129,8 @@ void Init::reap() {
       root_dead_ = true;
       root_status_ = status;
       if (stage_ == Stage::Running) on_root_exit(status);
+    } else if (stage_ == Stage::Restoring) {
+      ended_early_[pid] = status;
     }
   }
 }

@@ -97,6 +97,29 @@ class MovesTest(WorldTest):
             self.assertGreaterEqual(took, 9, name)
             self.assertLess(took, 12, name)  # each late by up to a move's length once; by 0.7 s and more a move if it were lost
 
+    def test_ends_as_soon_as_it_goes_on(self):
+        """Who ends at once after a move may have ended before his shepherd hears that he runs."""
+        (self.directory / "brief.c").write_text("""
+#include <stdio.h>
+#include <time.h>
+static double now(void) { struct timespec t; clock_gettime(CLOCK_REALTIME, &t); return t.tv_sec + t.tv_nsec / 1e9; }
+int main(void) {
+  puts("ready"); fflush(stdout);
+  for (double last = now(), next; (next = now()) - last < 0.003; last = next) {}
+  return 5;
+}
+""")
+        subprocess.run(["gcc", "-O2", "-o", self.directory / "brief", self.directory / "brief.c"], check=True)
+        moved = 0
+        for i in range(40):
+            number = self.submit("./brief", options=("--node", f"node{i % 4}"))
+            wait_for(lambda number=number: "ready" in self.log_of(number), "the program to be ready")
+            self.drover("migrate", number, f"node{(i + 1) % 4}", check=None)  # a slow machine may have ended it before
+            job = self.wait_state(number, "ended", "failed", "lost")
+            self.assertEqual((job["state"], job["exit"]), ("ended", 5), job)
+            moved += job["moves"]
+        self.assertGreater(moved, 0)
+
     def test_50_mib_of_input_while_moving(self):
         data = os.urandom(1 << 20) * 50
         reader = ("import hashlib, sys, time\nh = hashlib.sha256(); n = 0\n"
