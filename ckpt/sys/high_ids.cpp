@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
