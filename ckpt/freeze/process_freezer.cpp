@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
@@ -33,7 +34,8 @@ int half_of_the_descriptors() {
 // Stops one process: seizes threads until none is new, since a running thread makes others meanwhile.
 class ProcessFreezer {
  public:
-  ProcessFreezer(FrozenProcess& process, LingeringThreads& lingering) : process_(process), lingering_(lingering) {}
+  ProcessFreezer(FrozenProcess& process, LingeringThreads& lingering, bool tree_runs)
+      : process_(process), lingering_(lingering), tree_runs_(tree_runs) {}
 
   std::optional<Refusal> freeze() {
     auto refusal = stop_all();
@@ -83,10 +85,19 @@ class ProcessFreezer {
       thread.before = observe_sleeper(process_.pid, tid);
       open_files(thread);
     }
+    if (std::exchange(tree_runs_, false)) give_way();
     for (FrozenThread& thread : fresh) {
       if (auto refusal = seize(thread)) return refusal;
     }
     return std::nullopt;
+  }
+
+  // A thread that waits for our processor has waited for all that we prepared, up to 2 ms, and would be frozen without
+  // having run. Sleeping costs us less than sched_yield(2), which gives up a whole time slice (yield_task_fair()), and
+  // we compete for the processor while the program stands still.
+  static void give_way() {
+    constexpr timespec kMoment{0, 50'000};
+    ::nanosleep(&kMoment, nullptr);
   }
 
   void open_files(FrozenThread& thread) const {
@@ -200,14 +211,15 @@ class ProcessFreezer {
 
   FrozenProcess& process_;
   LingeringThreads& lingering_;
+  bool tree_runs_;
   VdsoRange vdso_;
   const int most_files_ = half_of_the_descriptors();
 };
 
 }  // namespace
 
-std::optional<Refusal> stop_process(FrozenProcess& process, LingeringThreads& lingering) {
-  return ProcessFreezer(process, lingering).freeze();
+std::optional<Refusal> stop_process(FrozenProcess& process, LingeringThreads& lingering, bool tree_runs) {
+  return ProcessFreezer(process, lingering, tree_runs).freeze();
 }
 
 }  // namespace drover

@@ -96,7 +96,7 @@ static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree
 // Parents before children: a parent in vfork() can't stop before its child has gone on to execve() or its end.
 static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
   FrozenProcess& process = tree.processes.emplace_back(pid);
-  auto refusal = stop_process(process, tree.still.lingering);
+  auto refusal = stop_process(process, tree.still.lingering, tree.processes.size() == 1);
   if (refusal || !process.threads.empty()) return refusal;
   tree.processes.pop_back();
   if (const auto stat = try_read_text(proc_path(pid, "stat")); stat && parse_task_stat(*stat).state == 'Z')
