@@ -1,15 +1,32 @@
 #include "ckpt/sys/working_memory.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 
+#include "ckpt/sys/unique_fd.h"
+
 namespace drover {
 
+// A table of descriptors that threads share grows only after an RCU grace period, some 10 ms each time it doubles
+// (expand_fdtable(), fs/file.c).
+static void enlarge_descriptor_table() {
+  constexpr rlim_t kDescriptors = 1024;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const UniqueFd any(::open("/", O_PATH | O_CLOEXEC));
+  const UniqueFd last(
+      ::fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(std::min(kDescriptors, limit.rlim_cur)) - 1));
+}
+
 void prepare_working_memory(std::size_t bytes) {
+  enlarge_descriptor_table();
   constexpr int kMostFromHeap = 32 << 20;  // larger values are refused (mallopt(3), HEAP_MAX_SIZE / 2)
   constexpr int kKept = 64 << 20;
   ::mallopt(M_MMAP_THRESHOLD, kMostFromHeap);
