@@ -1,5 +1,6 @@
 // A list of system calls for one thread of a target, with the memory that they point to, built here and sent there in
-// one write. Entries grow from the front of the target's slot, data from its back.
+// one write. All of it lies at the back of the target's slot: data, which grows downwards, and right before it the
+// entries, whose place is known only in the end. A small batch is then one piece in one page.
 #pragma once
 
 #include <cstddef>
@@ -57,7 +58,7 @@ class Batch {
   struct Call {
     std::uint64_t word[8];
   };
-  std::uint64_t slot() const { return slot_; }
+  std::uint64_t calls_address() const { return data_address() - calls_.size() * sizeof(Call); }
   std::span<const Call> calls() const { return calls_; }
   std::span<const std::byte> data() const { return {data_.get() + data_begin_, bytes_ - data_begin_}; }
   std::uint64_t data_address() const { return slot_ + data_begin_; }

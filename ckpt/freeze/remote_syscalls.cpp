@@ -169,7 +169,7 @@ void RemoteSyscalls::go_on_until_finished(Batch& batch) {
     tracee_.resume(PTRACE_CONT);
     wait_ours(false);
     std::vector<std::byte> calls(batch.size() * sizeof(Batch::Call));
-    memory_.read(batch.slot(), calls);
+    memory_.read(batch.calls_address(), calls);
     batch.set_results(calls);
     if (batch.wants_data() && !batch.writable_data().empty()) memory_.read(batch.data_address(), batch.writable_data());
   }
@@ -230,7 +230,7 @@ void RemoteSyscalls::start(const RemoteArea& area, std::span<const Task> tasks) 
   Pieces pieces(tasks.front().thread->memory_);
   for (const auto& [thread, batch] : tasks) {
     batch->begin();
-    pieces.add(batch->slot(), std::as_bytes(batch->calls()));
+    pieces.add(batch->calls_address(), std::as_bytes(batch->calls()));
     pieces.add(batch->data_address(), batch->data());
     if (thread->keeps_blocked_) continue;  // who dies with us needs no way home
     const WayHome home{thread->saved_mask_, restarted(thread->saved_)};
@@ -238,7 +238,7 @@ void RemoteSyscalls::start(const RemoteArea& area, std::span<const Task> tasks) 
   }
   pieces.write();
   for (const auto& [thread, batch] : tasks)
-    thread->set_off(area.runner(), batch->slot(), batch->size(), area.home_end(thread->slot_));
+    thread->set_off(area.runner(), batch->calls_address(), batch->size(), area.home_end(thread->slot_));
 }
 
 void RemoteSyscalls::finish(std::span<const Task> tasks) {
@@ -246,7 +246,7 @@ void RemoteSyscalls::finish(std::span<const Task> tasks) {
   Pieces pieces(tasks.front().thread->memory_);
   for (const auto& [thread, batch] : tasks) {
     thread->wait_ours(false);
-    pieces.add(batch->slot(), batch->size() * sizeof(Batch::Call));
+    pieces.add(batch->calls_address(), batch->size() * sizeof(Batch::Call));
     if (batch->wants_data()) pieces.add(batch->data_address(), batch->data().size());
   }
   std::span<const std::byte> read = pieces.read();

@@ -38,8 +38,12 @@ struct RemoteArea {
   std::uint64_t home_end(std::size_t slot) const { return address + bytes(slot) + kHomeBytes; }
   Batch main_batch() const { return Batch(address + kRunnerBytes, kMainSlotBytes); }
   Batch batch(std::size_t slot) const { return Batch(home_end(slot), kSlotBytes); }
-  // For what is known to be little.
+  // For what is known to be little: in one page with the way home.
   Batch small_batch(std::size_t slot) const { return Batch(home_end(slot), kSlotBytes - kPageBytes); }
+  // Without a way home, right before another that is complete, or null, so that those of many threads share pages.
+  Batch batch_before(const Batch* next) const {
+    return Batch((next != nullptr ? next->calls_address() : address + bytes(slots)) - kSlotBytes, kSlotBytes);
+  }
   // Copies the runner into its page.
   void install(const RemoteMemory&) const;
 };

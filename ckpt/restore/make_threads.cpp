@@ -187,7 +187,7 @@ void make_threads(HeldProcess& held, const RestoreOptions& options) {
   batches.reserve(held.threads.size());
   for (std::size_t i = 1; i < held.threads.size(); ++i) {
     const ThreadState& thread = held.image.threads[i];
-    Batch& batch = batches.emplace_back(held.area.batch(i));
+    Batch& batch = batches.emplace_back(held.area.batch_before(batches.empty() ? nullptr : &batches.back()));
     add_thread_calls(batch, thread, maker, options);
     if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
     tasks.push_back({held.threads[i].get(), &batch});

@@ -104,12 +104,11 @@ bool next_line(std::string_view& text, std::string_view& line) {
 }
 
 std::string_view next_word(std::string_view& line) {
-  const auto begin = line.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return line = {};
-  line.remove_prefix(begin);
-  const auto word = line.substr(0, line.find_first_of(" \t"));
-  line.remove_prefix(word.size());
-  return word;
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };  // find_first_of() looks each up in a string
+  const auto begin = std::find_if_not(line.begin(), line.end(), is_blank);
+  const auto end = std::find_if(begin, line.end(), is_blank);
+  line.remove_prefix(static_cast<std::size_t>(end - line.begin()));
+  return {begin, end};
 }
 
 template <class T>

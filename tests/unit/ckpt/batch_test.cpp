@@ -10,7 +10,7 @@
 namespace drover {
 namespace {
 
-TEST(Batch, DataGrowsFromTheBackOfTheSlot) {
+TEST(Batch, EntriesLieRightBeforeTheDataAtTheBackOfTheSlot) {
   Batch batch(0x10000, 4096);
   const std::uint64_t at = batch.push_string("hello");
   EXPECT_EQ(at, 0x10000U + 4096 - 16);
@@ -18,6 +18,10 @@ TEST(Batch, DataGrowsFromTheBackOfTheSlot) {
   EXPECT_EQ(batch.must("open", SYS_open, at, 2, 0), 0U);
   EXPECT_EQ(batch.calls()[0].word[1], at);
   EXPECT_EQ(batch.calls()[0].word[2], 2U);
+  EXPECT_EQ(batch.calls_address(), at - sizeof(Batch::Call));
+  batch.may(SYS_getpid);
+  const std::uint64_t more = batch.push_string("more");
+  EXPECT_EQ(batch.calls_address(), more - 2 * sizeof(Batch::Call));
 }
 
 TEST(Batch, NegativeArgumentsAreSignExtended) {
