@@ -26,7 +26,7 @@ namespace drover {
 static constexpr std::uint64_t kThreadFlags =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PTRACE | CLONE_UNTRACED;
 
-// The leader makes them all, some at a time: `meanwhile` does what those that were born before still need.
+// The leader makes them all, some at a time: `meanwhile` sets off those that were born before.
 static void clone_threads(HeldProcess& held, const std::function<void(std::size_t first, std::size_t end)>& meanwhile) {
   constexpr std::size_t kSome = 16;
   for (std::size_t made = 1, before = 1; before < held.image.threads.size();) {
@@ -178,22 +178,23 @@ void make_threads(HeldProcess& held, const RestoreOptions& options) {
   Batch own = held.area.batch(0);
   add_thread_calls(own, leader, nullptr, options);
   held.leader().run(held.area, own);
-  clone_threads(held, [&](std::size_t first, std::size_t end) {
-    if (early) set_states(first, end);
-  });
 
   std::vector<Batch> batches;
   std::vector<RemoteSyscalls::Task> tasks;
-  batches.reserve(held.threads.size());
-  for (std::size_t i = 1; i < held.threads.size(); ++i) {
-    const ThreadState& thread = held.image.threads[i];
-    Batch& batch = batches.emplace_back(held.area.batch_before(batches.empty() ? nullptr : &batches.back()));
-    add_thread_calls(batch, thread, maker, options);
-    if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
-    tasks.push_back({held.threads[i].get(), &batch});
-    first_pkru[i] = open_all_keys(held.threads[i]->tracee());
-  }
-  RemoteSyscalls::start(held.area, tasks);
+  batches.reserve(held.image.threads.size());
+  clone_threads(held, [&](std::size_t first, std::size_t end) {
+    if (early) set_states(first, end);
+    const std::size_t begun = tasks.size();
+    for (std::size_t i = first; i < end; ++i) {
+      const ThreadState& thread = held.image.threads[i];
+      Batch& batch = batches.emplace_back(held.area.batch_before(batches.empty() ? nullptr : &batches.back()));
+      add_thread_calls(batch, thread, maker, options);
+      if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
+      tasks.push_back({held.threads[i].get(), &batch});
+      first_pkru[i] = open_all_keys(held.threads[i]->tracee());
+    }
+    RemoteSyscalls::start(held.area, std::span(tasks).subspan(begun));
+  });
   RemoteSyscalls::finish(tasks);
   set_states(0, early ? 1 : held.threads.size());
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -56,6 +57,22 @@ TEST(WorkingMemory, IsThereBeforeItIsUsed) {
     for (const unsigned char page : present)
       if ((page & 1) == 0) std::_Exit(1);
     std::_Exit(0);
+  };
+  EXPECT_EXIT(work(), testing::ExitedWithCode(0), "");
+}
+
+// FDSize is the size of the table, which a process inherits no larger than it needs (dup_fd()).
+TEST(WorkingMemory, TheTableOfDescriptorsIsLargeBeforeItIsShared) {
+  const auto work = [] {
+    const auto size = [] {
+      const std::string status = read_text("/proc/self/status");
+      const auto at = status.find("FDSize:");
+      return at == std::string::npos ? 0 : std::atoi(status.c_str() + at + 7);
+    };
+    const rlimit limit{1024, 1024};
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0 || size() >= 1024) std::_Exit(2);
+    prepare_working_memory();
+    std::_Exit(size() == 1024 ? 0 : 1);
   };
   EXPECT_EXIT(work(), testing::ExitedWithCode(0), "");
 }
