@@ -274,6 +274,7 @@ void PlacedJobs::on_frame(std::int64_t id, Frame&& frame) {
       job.stage = Stage::Ended;
       const std::uint64_t used_here = ended.cpu_ns - std::min(ended.cpu_ns, job.facts.cpu_ns);
       if (job.init_pid > 0) ended_[job.init_pid] = static_cast<double>(used_here) / 1e9;
+      if (mover_.ended) mover_.ended(job);
       return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, ended}));
     }
     case Type::Running: {

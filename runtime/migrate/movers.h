@@ -53,6 +53,7 @@ class OutgoingMoves {
   // From the job's shepherd.
   void thawed(PlacedJob& job, const std::string& why);
   void moved_away(PlacedJob& job, const std::vector<std::int32_t>& held_signals);
+  void ended(PlacedJob& job);
   void worker_gone(PlacedJob& job);
   void shepherd_lost(PlacedJob& job);
 

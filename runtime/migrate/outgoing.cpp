@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "ckpt/sys/error.h"
+#include "runtime/migrate/fault.h"
 #include "runtime/migrate/movers.h"
 
 namespace drover {
@@ -139,6 +140,7 @@ void OutgoingMoves::accepted(Move& move) {
                              context_.cluster.self_name(),
                              context_.cluster.node_name(move.to),
                              move.carry};
+  fault_point("source.accepted");
   context_.placed.tell(*job, Type::Dump, pack(order), std::move(fds));
   notice(move, "moving", {});
 }

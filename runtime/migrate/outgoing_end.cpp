@@ -40,6 +40,15 @@ void OutgoingMoves::remove_files(const Move& move) {
   context_.cluster.in_background([files, lines] { *lines = remove_left_files(*files); }, done);
 }
 
+// Before its shepherd heard that it shall move, or it would have said first that the job goes on here: what it answers
+// to that order may come when the job is forgotten.
+void OutgoingMoves::ended(PlacedJob& job) {
+  Move* move = by_job(job.facts.job);
+  if (move == nullptr) return;
+  abort(*move, "the job has ended");
+  finish(*move, false);
+}
+
 // The shepherd died with everything it held. Past the image's end the job may live on at the destination.
 void OutgoingMoves::shepherd_lost(PlacedJob& job) {
   Move* move = by_job(job.facts.job);

@@ -97,6 +97,7 @@ ShepherdEvents Node::shepherd_events() {
   events.moved_away = [this](PlacedJob& job, const std::vector<std::int32_t>& held) {
     outgoing_->moved_away(job, held);
   };
+  events.ended = [this](PlacedJob& job) { outgoing_->ended(job); };
   events.worker_gone = [this](PlacedJob& job) {
     if (job.moving_in)
       incoming_->worker_gone(job);

@@ -185,6 +185,24 @@ class FaultTest(WorldTest):
         except OSError:
             return False
 
+    def test_job_ends_as_the_destination_accepts(self):
+        """The order to dump comes to a shepherd that has told of the end, and its answer when the job is forgotten."""
+        go = self.directory / "go"
+        os.mkfifo(go)
+        go.chmod(0o666)
+        for _ in range(5):
+            number = self.submit("sh", "-c", "echo ready; read line < go; exit 5", options=("--node", "node0"))
+            wait_for(lambda number=number: "ready" in self.log_of(number), "the program to be ready")
+            path = self.arm("node0", "source.accepted", "delay=500")
+            process = self.popen("migrate", number, "node1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            wait_for(lambda path=path: not path.exists() or not path.read_text(), "the destination to accept")
+            go.write_text("\n")
+            _, error = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 1, error)
+            self.assertIn(b"ended", error)
+            job = self.wait_state(number, "ended")
+            self.assertEqual((job["exit"], job["moves"]), (5, 0), job)
+
     def test_next_dump_as_a_worker_ends(self):
         """Init hears of its last worker's end and of the order to dump again in one moment: the end is not that of the next worker."""
         self.start_ticker()
