@@ -40,12 +40,14 @@ void OutgoingMoves::remove_files(const Move& move) {
   context_.cluster.in_background([files, lines] { *lines = remove_left_files(*files); }, done);
 }
 
-// Before its shepherd heard that it shall move, or it would have said first that the job goes on here: what it answers
-// to that order may come when the job is forgotten.
+// Before its shepherd heard that it shall move: what it answers to that order may come when the job is forgotten. Or
+// past the image's end, if the worker died with the copy and the register is ours.
 void OutgoingMoves::ended(PlacedJob& job) {
   Move* move = by_job(job.facts.job);
   if (move == nullptr) return;
-  abort(*move, "the job has ended");
+  const char* const why = "the job has ended";
+  if (move->error.empty()) move->error = why;
+  abort(*move, why);
   finish(*move, false);
 }
 
