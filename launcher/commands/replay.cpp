@@ -41,8 +41,11 @@ void add_replay(CLI::App& app, Context& context) {
       std::ifstream file(path);
       if (!file) throw UsageError(path + ": can't be read");
       std::string line;
-      for (int number = 1; std::getline(file, line); ++number)
+      for (int number = 1; std::getline(file, line); ++number) {
+        // What is being appended shows page by page, so a log in use may end in half a line.
+        if (file.eof() && !Json::accept(line)) break;
         if (!line.empty()) replay_line(line, fmt::format("{}:{}", path, number), tally);
+      }
     }
     fmt::print("{} decisions, {} come out otherwise\n", tally.same + tally.different, tally.different);
     if (tally.different > 0) context.exit_code = 1;

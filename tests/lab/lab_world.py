@@ -65,6 +65,13 @@ class LabWorld(unittest.TestCase):
         reply = json.loads(self.drover("ps", "--all", "--output", "json"))
         return reply["jobs"] if isinstance(reply, dict) else reply
 
+    def logged(self):
+        """What all nodes have logged, oldest first. What is being appended shows page by page: a line is there once its end is."""
+        events = []
+        for path in self.directory.glob("state/**/events/*.jsonl"):
+            events += [json.loads(line) for line in path.read_text().splitlines(True) if line.endswith("\n")]
+        return sorted(events, key=lambda event: event["time_ns"])
+
     def wait_for(self, condition, what):
         end = time.monotonic() + DEADLINE
         while not condition():

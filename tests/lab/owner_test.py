@@ -56,12 +56,6 @@ class OwnerWorld(LabWorld):
     def wait_for_places(self, condition, what, origin="lab1"):
         self.wait_for(lambda: (places := self.places(origin)) and condition(list(places.values())), what)
 
-    def logged(self):
-        lines = []
-        for path in self.directory.glob("state/**/events/*.jsonl"):
-            lines += [json.loads(line) for line in path.read_text().splitlines()]
-        return sorted(lines, key=lambda event: event["time_ns"])
-
     def came_to(self, node, since_ns):
         """Jobs of others that were placed on `node`, or moved to it, after `since_ns`."""
         jobs = {job["job"]: job["origin"] for job in self.jobs()}

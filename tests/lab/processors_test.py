@@ -2,7 +2,6 @@
 
 What a host's processor has is read from /proc/cpuinfo; one host has another file there.
 """
-import json
 import pathlib
 import re
 import time
@@ -28,10 +27,7 @@ class Processors(LabWorld):
         return [job["node"] for job in self.jobs() if job["job"] in jobs]
 
     def moved_to(self):
-        events = []
-        for path in self.directory.glob("state/**/events/*.jsonl"):
-            events += [json.loads(line) for line in path.read_text().splitlines()]
-        return [event["to"] for event in events if event["event"] == "migrated" and event["ok"]]
+        return [event["to"] for event in self.logged() if event["event"] == "migrated" and event["ok"]]
 
     def test_jobs_go_only_to_where_they_can_go_on(self):
         for _ in range(5):

@@ -139,6 +139,13 @@ class WithADroverd(ClusterTest):
         self.assertEqual((event["event"], event["job"]), ("started", job))
         self.assertIn("started", self.drover("events", check=0).stdout.decode())
 
+    def test_replay_of_a_log_in_use(self):
+        log = self.directory / "log.jsonl"
+        log.write_text('{"event": "started", "job": 1}\n{"event": "deci')
+        self.assertEqual(self.drover("replay", log, check=0).stdout.decode(), "0 decisions, 0 come out otherwise\n")
+        log.write_text('{"event": "started", "job": 1}\n{"event": "deci\n')
+        self.assert_error(self.drover("replay", log), 2, f"{log}:2", "not an event")
+
     def test_errors_name_the_thing_and_the_way_out(self):
         self.assert_error(self.drover("logs", 99), 1, "job 99", "ps --all")
         self.assert_error(self.drover("kill", 99), 1, "job 99")

@@ -156,7 +156,8 @@ class WorldTest(unittest.TestCase):
     def events(self, name=None):
         events = []
         for path in (self.state / "events").glob("*.jsonl"):
-            events += [json.loads(line) for line in path.read_text().splitlines()]
+            # What is being appended shows page by page: a line is there once its end is.
+            events += [json.loads(line) for line in path.read_text().splitlines(True) if line.endswith("\n")]
         events.sort(key=lambda event: event["time_ns"])
         return [event for event in events if name in (None, event["event"])]
 
