@@ -29,6 +29,7 @@
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 #include "ckpt/sys/working_memory.h"
+#include "thread_floor.h"
 
 using namespace drover;
 using nlohmann::json;
@@ -310,7 +311,7 @@ Outcome run_once(const char* heartbeat, const Case& what) {
 // Floors in turns with the runs: a virtual machine has slower minutes, which must not look like slower code.
 json measure(const char* heartbeat, const Case& what, int runs) {
   const bool moves_a_gib = std::string_view(what.fill) == "random" && what.mib != 0;
-  std::vector<double> downtimes, reads, writes, fills, phases[kPhases];
+  std::vector<double> downtimes, reads, writes, fills, stops, ends, makes, starts, phases[kPhases];
   Outcome last;
   for (int run = 0; run < runs; ++run) {
     if (moves_a_gib) {
@@ -318,6 +319,13 @@ json measure(const char* heartbeat, const Case& what, int runs) {
       reads.push_back(floors.read_ms);
       writes.push_back(floors.write_ms);
       fills.push_back(floors.fill_ms);
+    }
+    if (what.threads > 1) {
+      const ThreadFloor floor = measure_thread_floor(what.threads);
+      stops.push_back(floor.stop_ms);
+      ends.push_back(floor.end_ms);
+      makes.push_back(floor.make_ms);
+      starts.push_back(floor.start_ms);
     }
     last = run_once(heartbeat, what);
     downtimes.push_back(last.downtime_ms);
@@ -336,6 +344,15 @@ json measure(const char* heartbeat, const Case& what, int runs) {
                         {"populate_and_read_ms", median(fills)},
                         {"sum_ms", sum}};
     result["of_floors"] = median(downtimes) / sum;
+  }
+  if (what.threads > 1) {
+    const ThreadFloor floor{median(stops), median(ends), median(makes), median(starts)};
+    result["floors"] = {{"stop_ms", floor.stop_ms},
+                        {"end_ms", floor.end_ms},
+                        {"make_ms", floor.make_ms},
+                        {"start_ms", floor.start_ms},
+                        {"sum_ms", floor.sum_ms()}};
+    result["of_floors"] = median(downtimes) / floor.sum_ms();
   }
   return result;
 }
