@@ -23,12 +23,13 @@ void AreaLists::read(pid_t pid, Lists& lists) {
 AreaLists::AreaLists(std::span<const pid_t> processes, BackgroundCall* beside) : beside_(beside) {
   if (beside == nullptr) return;
   for (const pid_t pid : processes) lists_[pid];
-  beside->start([this, order = std::vector(processes.begin(), processes.end())] {
+  const auto read_all = [this, order = std::vector(processes.begin(), processes.end())] {
     for (const pid_t pid : order) {
       if (enough_) return;
       read(pid, lists_.find(pid)->second);
     }
-  });
+  };
+  beside->start(read_all, BackgroundCall::Begin::Elsewhere);
 }
 
 AreaLists::~AreaLists() {

@@ -1,6 +1,7 @@
 #include "ckpt/sys/background_call.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <csignal>
 #include <system_error>
@@ -9,6 +10,18 @@
 #include "ckpt/sys/high_ids.h"
 
 namespace drover {
+
+// A thread is woken on its waker's processor, and runs there first, unless another looks idle; on a virtual machine a
+// halted processor does not (available_idle_cpu(), kernel/sched/core.c: vcpu_is_preempted()). Then nothing runs side by
+// side for the first milliseconds: so it is woken where its waker is not.
+void BackgroundCall::leave_to_waker() {
+  const int here = ::sched_getcpu();
+  if (here < 0 || here >= CPU_SETSIZE || ::pthread_getaffinity_np(thread_.native_handle(), sizeof cpus_, &cpus_) != 0)
+    return;
+  cpu_set_t others = cpus_;
+  CPU_CLR(here, &others);
+  if (CPU_COUNT(&others) != 0) away_ = ::pthread_setaffinity_np(thread_.native_handle(), sizeof others, &others) == 0;
+}
 
 BackgroundCall::~BackgroundCall() {
   {
@@ -19,11 +32,12 @@ BackgroundCall::~BackgroundCall() {
   if (thread_.joinable()) thread_.join();
 }
 
-void BackgroundCall::start(std::function<void()> call) {
+void BackgroundCall::start(std::function<void()> call, Begin begin) {
   wait();
   if (!prepare()) return call();
   {
     const std::lock_guard lock(mutex_);
+    if (begin == Begin::Elsewhere) leave_to_waker();
     call_ = std::move(call);
   }
   changed_.notify_all();
@@ -54,6 +68,7 @@ void BackgroundCall::run() {
   for (;;) {
     changed_.wait(lock, [this] { return call_ || over_; });
     if (!call_) return;
+    if (std::exchange(away_, false)) ::pthread_setaffinity_np(::pthread_self(), sizeof cpus_, &cpus_);
     lock.unlock();
     std::exception_ptr failure;
     try {
