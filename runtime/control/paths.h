@@ -5,6 +5,7 @@
 //   RUNTIME/INSTANCE/up.pid, up.log      the supervisor of `drover up`
 //   STATE/INSTANCE/jobs/ID/...           decision register, streams of submitted jobs
 //   STATE/INSTANCE/events/NODE.jsonl     event logs
+//   STATE/INSTANCE/drain/NODE            there while that node drains
 //
 // RUNTIME is $DROVER_RUNTIME_DIR, else $XDG_RUNTIME_DIR/drover where that exists and is ours, else /tmp/drover-UID.
 // Never $TMPDIR, which batch jobs change: a launcher in a job must find the droverd outside it.
@@ -25,6 +26,7 @@ struct InstancePaths {
   std::string node_dir(const std::string& node) const { return runtime + "/" + node; }
   std::string control_socket(const std::string& node) const { return node_dir(node) + "/control"; }
   std::string job_dir(long id) const { return state + "/jobs/" + std::to_string(id); }
+  std::string drain_file(const std::string& node) const { return state + "/drain/" + node; }
   std::string events_dir() const { return state + "/events"; }
 };
 

@@ -82,6 +82,7 @@ struct PlacementView {
   std::function<Placement(std::int64_t job)> decide;     // for one that has just been submitted here
   std::function<NodeView()> own;                         // this node now, jobs just started counted in
   std::function<void(int rank, const NodeView&)> heard;  // what a node has told of itself
+  std::function<bool(int rank)> draining;                // takes nothing, not even what asks for it
 };
 
 class OriginJobs {

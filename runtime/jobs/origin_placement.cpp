@@ -80,6 +80,9 @@ void OriginJobs::choose_place(OriginJob& job) {
     const int rank = cluster_.rank_of(job.spec.node);
     if (rank < 0 || cluster_.lost(rank))
       return fail(job, "no-such-node", fmt::format("there is no node '{}'; see drover nodes", job.spec.node));
+    if (view_.draining(rank))
+      return fail(job, "refused",
+                  fmt::format("{} is draining; leave out --node, or see drover undrain", job.spec.node));
     job.why = "asked for this node";
     return order_start(job, rank, rank != cluster_.self());
   }

@@ -169,6 +169,27 @@ void ControlServer::migrate(ClientConnection& client, const json& request) {
   });
 }
 
+void ControlServer::drain(ClientConnection& client, const json& request) {
+  const auto nodes = request.at("nodes").get<std::vector<std::string>>();
+  for (const std::string& node : nodes) {
+    const int rank = cluster_.rank_of(node);
+    if (rank < 0) return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", node));
+    if (cluster_.lost(rank)) return client.refuse("unavailable", fmt::format("{} does not answer", node));
+  }
+  json question = {{"what", "drain"}, {"nodes", nodes}, {"reason", request.value("reason", "")}};
+  if (request.contains("set")) question["set"] = request.at("set").get<bool>();
+  actions_.gather(question, [this, alive = client.alive(), &client, nodes](const std::vector<json>& answers) {
+    if (const auto held = alive.lock(); !held || !*held) return;
+    json list = json::array();
+    for (const std::string& node : nodes) {
+      const json& answer = answers[static_cast<std::size_t>(cluster_.rank_of(node))];
+      if (!answer.contains("draining")) return client.refuse("unavailable", fmt::format("{} does not answer", node));
+      list.push_back(answer);
+    }
+    client.reply({{"nodes", list}});
+  });
+}
+
 void ControlServer::ping(ClientConnection& client, const json&) {
   actions_.ping([alive = client.alive(), &client](const json& answer) {
     if (const auto held = alive.lock(); held && *held) client.reply(answer);

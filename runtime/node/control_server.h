@@ -94,6 +94,7 @@ class ControlServer {
   void migrate(ClientConnection&, const nlohmann::json&);
   void events(ClientConnection&, const nlohmann::json&);
   void down(ClientConnection&, const nlohmann::json&);
+  void drain(ClientConnection&, const nlohmann::json&);
   void ping(ClientConnection&, const nlohmann::json&);
 
   // Finds the job's origin: here → `local`, elsewhere → the request is relayed there, nowhere → refused.

@@ -69,7 +69,8 @@ void Node::make_parts(UniqueFd spawner) {
   placed_ = std::make_unique<PlacedJobs>(*this, std::move(spawner), cpus);
   origin_ = std::make_unique<OriginJobs>(
       *this, PlacementView{[this](std::int64_t job) { return decide_place(job); }, [this] { return own_view(); },
-                           [this](int rank, const NodeView& view) { heard(rank, view); }});
+                           [this](int rank, const NodeView& view) { heard(rank, view); },
+                           [this](int rank) { return view_table()[static_cast<std::size_t>(rank)].draining; }});
   links_ = std::make_unique<LinkSpeeds>(info_.same_host);
   const MoveContext context{*this,
                             *placed_,
@@ -291,6 +292,7 @@ void Node::every_round() {
     leads_group_ = watch->leads(membership_->members(), monotonic_ns());
   origin_->tick();
   if (!leaving_) pull();
+  drain_step();
 }
 
 // One turn: MPI first, then how long the loop may sleep.
@@ -340,6 +342,7 @@ bool Node::run() {
   // The socket first: while an older droverd answers there, its shepherds are its own.
   control_->listen(paths_.control_socket(self_name()));
   placed_->adopt_existing();
+  read_drain();
   while (!stop_) loop_.run_once(turn());
   // What is on its way out (the answer to the launcher, the last events) still goes.
   const std::uint64_t deadline = monotonic_ns() + 2'000'000'000ULL;

@@ -106,6 +106,14 @@ class Node final : public Cluster {
   void on_reserve(int from, const Reserve& reserve);
   std::optional<std::string> refuse_offer(const MoveOffer& offer);
 
+  // node_drain.cpp
+  void read_drain();
+  void set_drain(bool on, const std::string& reason);
+  void drain_step();
+  std::uint64_t watch_drain_move(std::int64_t job);  // the request to move it with
+  bool may_drain_now(std::int64_t job) const;
+  nlohmann::json describe_drain() const;
+
   // node_share.cpp
   void begin_sharing();
   void use_communicators(const ViewComms& comms, const std::vector<int>& view);
@@ -175,6 +183,19 @@ class Node final : public Cluster {
   std::uint64_t hot_until_ns_ = 0;
   Nanoseconds hot_wait_{0};  // until the next look within that time; doubles
   bool stop_ = false, superseded_ = false;
+
+  struct DrainTrouble {
+    std::string error;
+    unsigned times = 0;
+    std::uint64_t not_before_ns = 0;  // CLOCK_MONOTONIC
+  };
+  struct Drain {
+    bool on = false;
+    std::string reason;                             // as a person gave it
+    std::uint64_t since_ns = 0;                     // since 1970
+    std::map<std::int64_t, DrainTrouble> troubles;  // of jobs whose moves failed
+  };
+  Drain drain_;
 
   struct Gathering {
     Answers answers;

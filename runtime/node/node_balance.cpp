@@ -62,7 +62,8 @@ LoadSample Node::as_of_now(LoadSample sample) const {
   }
   for (const auto& [id, job] : placed_->all())
     if (may_give(job, sample.flags, sample.foreign_jobs > 0) && job.facts.pinned.empty()) ++sample.movable_jobs;
-  if (leaving_) sample.flags |= kDraining;
+  sample.flags =
+      static_cast<std::uint8_t>(leaving_ || drain_.on ? sample.flags | kDraining : sample.flags & ~kDraining);
   sample.demand = static_cast<float>(placed_->demand() + foreign_.lasting());
   sample.state = with_demand(sample, static_cast<double>(sample.demand), marks_.marks).state;
   return sample;
@@ -107,13 +108,15 @@ void Node::on_reserve(int from, const Reserve& reserve) {
   const bool accepted = now.accepts && admits(now, reserve.terms);
   if (accepted) placed_->reserve(reserve.job);
   send(from, Msg::ReserveReply,
-       ReserveReply{reserve.job, accepted, accepted ? "" : fmt::format("{} is {}", self_name(), state_name(now.state)),
-                    own_view()});
+       ReserveReply{
+           reserve.job, accepted,
+           accepted ? "" : fmt::format("{} is {}", self_name(), now.draining ? "draining" : state_name(now.state)),
+           own_view()});
 }
 
 // A FREE node asks others for a running job: one at a time, so that several givers don't fill it at once.
 void Node::pull() {
-  if (leaving_ || incoming_->any() || !givers_.empty()) return;
+  if (leaving_ || drain_.on || incoming_->any() || !givers_.empty()) return;
   const auto table = view_table();
   const std::uint64_t seed = random_();
   givers_ = choose_givers(config_.policy, self(), own_view(), table, seed);
@@ -142,6 +145,7 @@ void Node::on_pull_reply(int from, const PullReply& reply) {
 // While foreign jobs are to leave they alone go. A node that never takes any gives its own by the usual rules.
 bool Node::may_give(const PlacedJob& job, std::uint8_t flags, bool foreign_jobs_here) const {
   if (job.stage != shepherd::Stage::Running || job.moving_out) return false;
+  if (drain_.on) return may_drain_now(job.facts.job);
   if ((flags & kForeignJobsLeave) == 0 || leaving_ || job.facts.origin != self_name()) return true;
   return config_.owner.accept == Accept::Never && !foreign_jobs_here;
 }
@@ -191,7 +195,7 @@ bool Node::give(int to, const NodeView& destination, const char* why, const std:
   const auto choice = choose_migrant(jobs, own, destination, table, rule);
   if (!choice) return false;
   log_event(record_give(rule, jobs, own, to, destination, table, *choice).dump());
-  outgoing_->begin(self(), MoveRequest{choice->job, to, 0, why});
+  outgoing_->begin(self(), MoveRequest{choice->job, to, drain_.on ? watch_drain_move(choice->job) : 0, why});
   return true;
 }
 
@@ -262,6 +266,7 @@ void Node::announce() {
 // What this node can't take, said before the first page is sent.
 std::optional<std::string> Node::refuse_offer(const MoveOffer& offer) {
   if (leaving_) return self_name() + " is going down";
+  if (drain_.on) return fmt::format("{} is draining; see drover undrain", self_name());
   if (!placed_->no_namespaces_reason().empty()) return "no namespaces there: " + placed_->no_namespaces_reason();
   const auto& own = exchange_->table()[static_cast<std::size_t>(self())].sample;
   if (own.memory_available_kib != 0 && offer.resident_kib > own.memory_available_kib)

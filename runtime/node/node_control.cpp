@@ -71,9 +71,10 @@ json Node::describe_nodes() const {
     nodes.push_back({{"node", info.name},
                      {"rank", rank},
                      {"host", info.host},
-                     {"state", lost(rank)               ? "EXCLUDED"
-                               : entry.received_ns == 0 ? "UNKNOWN"
-                                                        : std::string(state_name(sample.state))},
+                     {"state", lost(rank)                        ? "EXCLUDED"
+                               : entry.received_ns == 0          ? "UNKNOWN"
+                               : (sample.flags & kDraining) != 0 ? (sample.jobs == 0 ? "DRAINED" : "DRAINING")
+                                                                 : std::string(state_name(sample.state))},
                      {"group", layout_.group_of(rank)},
                      {"second_hand", entry.second_hand},
                      {"stale", exchange_->stale(rank, now)},
@@ -104,6 +105,12 @@ json Node::answer(const json& question) {
   const std::string what = question.value("what", "");
   if (what == "origin") return {{"yes", origin_->find(question.value("job", std::int64_t{0})) != nullptr}};
   if (what == "load") return describe_own_load();
+  if (what == "drain") {
+    const auto nodes = question.value("nodes", std::vector<std::string>{});
+    if (std::find(nodes.begin(), nodes.end(), self_name()) == nodes.end()) return json::object();
+    if (question.contains("set")) set_drain(question.value("set", false), question.value("reason", ""));
+    return describe_drain();
+  }
   if (what == "count") return {{"running", origin_->unfinished()}};
   if (what != "jobs") return json::object();
   const bool all = question.value("all", false);

@@ -53,4 +53,10 @@ std::vector<Pair> pair_up(const PolicySettings& settings, std::span<const NodeVi
   return pairs;
 }
 
+std::vector<int> list_refuges(std::span<const NodeView> table) {
+  std::vector<int> ranks;
+  for (const Standing& receiver : list_receivers(table)) ranks.push_back(receiver.rank);
+  return ranks;
+}
+
 }  // namespace drover

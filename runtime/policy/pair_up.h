@@ -20,4 +20,8 @@ struct Pair {
 // first; under policies without pairing only they are matched.
 std::vector<Pair> pair_up(const PolicySettings& settings, std::span<const NodeView> table);
 
+// The nodes that take jobs, the one first that loses least by one more: where those of a node go that drains, whatever
+// that costs them.
+std::vector<int> list_refuges(std::span<const NodeView> table);
+
 }  // namespace drover

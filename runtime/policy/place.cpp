@@ -86,7 +86,7 @@ Placement place(const PolicySettings& settings, int self, const NodeView& own, s
   Random random(seed);
   switch (settings.policy.placing) {
     case Placing::Here:
-      return {};
+      return own.draining ? confirmed(settings, self, own, table, random) : Placement{};
     case Placing::Random:
       return best_of(1, self, own, table, random);
     case Placing::BestOf:

@@ -36,7 +36,7 @@ struct Placement {
 
 // Where a job that arrived at `self` may start. `table[rank]` is what is known of each node, corrected by what this
 // node has sent there since; `own` is this node at this moment. If nobody takes it, it starts here. At a node that
-// drains any place is better than here, for all policies that place at all.
+// drains any place is better than here, also for policies that else start everything where it arrives.
 Placement place(const PolicySettings& settings, int self, const NodeView& own, std::span<const NodeView> table,
                 std::uint64_t seed);
 
