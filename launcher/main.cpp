@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
   drover::add_down(app, context);
   drover::add_status(app, context);
   drover::add_nodes(app, context);
+  drover::add_doctor(app, context);
   drover::add_drain(app, context);
   drover::add_undrain(app, context);
   drover::add_ping(app, context);

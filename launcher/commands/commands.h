@@ -51,6 +51,7 @@ void add_logs(CLI::App& app, Context& context);
 void add_wait(CLI::App& app, Context& context);
 void add_kill(CLI::App& app, Context& context);
 void add_migrate(CLI::App& app, Context& context);
+void add_doctor(CLI::App& app, Context& context);
 void add_drain(CLI::App& app, Context& context);
 void add_undrain(CLI::App& app, Context& context);
 void add_events(CLI::App& app, Context& context);

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "ckpt/sys/error.h"
+#include "runtime/doctor/findings.h"
 #include "runtime/jobs/spec_json.h"
 #include "runtime/node/control_server.h"
 
@@ -167,6 +168,46 @@ void ControlServer::migrate(ClientConnection& client, const json& request) {
                                       event.value("error", "")));
     });
   });
+}
+
+// Every node looks for a file that this one has just made: whether all see the same directory is not told by its path.
+void ControlServer::doctor(ClientConnection& client, const json&) {
+  const auto token =
+      std::make_shared<std::string>(fmt::format("{}/doctor.{:x}", cluster_.paths().state, realtime_ns()));
+  cluster_.in_background(
+      [token] { const UniqueFd fd(::open(token->c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)); },
+      [this, alive = client.alive(), &client, token] {
+        actions_.gather({{"what", "doctor"}, {"token", *token}},
+                        [this, alive, &client, token](const std::vector<json>& answers) {
+                          cluster_.in_background([token] { ::unlink(token->c_str()); }, {});
+                          const auto held = alive.lock();
+                          if (held && *held) compare_clocks(client, std::make_shared<std::vector<json>>(answers));
+                        });
+      });
+}
+
+void ControlServer::compare_clocks(ClientConnection& client, std::shared_ptr<std::vector<json>> findings) {
+  const std::uint64_t asked_ns = realtime_ns();
+  actions_.gather({{"what", "clock"}},
+                  [this, alive = client.alive(), &client, findings, asked_ns](const std::vector<json>& clocks) {
+                    if (const auto held = alive.lock(); !held || !*held) return;
+                    json nodes = json::array();
+                    for (int rank = 0; rank < cluster_.size(); ++rank) {
+                      const auto index = static_cast<std::size_t>(rank);
+                      json list = (*findings)[index].value("findings", json::array());
+                      if (rank != cluster_.self() && clocks[index].contains("heard_ns")) {
+                        const double there = (static_cast<double>(clocks[index].at("realtime_ns").get<std::int64_t>() -
+                                                                  static_cast<std::int64_t>(asked_ns))) /
+                                             1e6;
+                        const double took = static_cast<double>(clocks[index].at("heard_ns").get<std::int64_t>() -
+                                                                static_cast<std::int64_t>(asked_ns)) /
+                                            1e6;
+                        list.push_back(finding_to_json(judge_clock(there - took / 2, took / 2)));
+                      }
+                      nodes.push_back({{"node", cluster_.node_name(rank)}, {"findings", std::move(list)}});
+                    }
+                    client.reply({{"nodes", nodes}});
+                  });
 }
 
 void ControlServer::drain(ClientConnection& client, const json& request) {

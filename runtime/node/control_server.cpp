@@ -195,7 +195,8 @@ void ControlServer::request(ClientConnection& client, const json& request) {
       {"attach", &ControlServer::attach}, {"ps", &ControlServer::ps},           {"nodes", &ControlServer::nodes},
       {"logs", &ControlServer::logs},     {"wait", &ControlServer::wait},       {"kill", &ControlServer::kill},
       {"signal", &ControlServer::signal}, {"migrate", &ControlServer::migrate}, {"events", &ControlServer::events},
-      {"down", &ControlServer::down},     {"ping", &ControlServer::ping},       {"drain", &ControlServer::drain}};
+      {"down", &ControlServer::down},     {"ping", &ControlServer::ping},       {"drain", &ControlServer::drain},
+      {"doctor", &ControlServer::doctor}};
   const std::string op = request.at("op");
   const std::string version = request.value("version", DROVER_VERSION);
   if (version != DROVER_VERSION)

@@ -94,12 +94,14 @@ class ControlServer {
   void migrate(ClientConnection&, const nlohmann::json&);
   void events(ClientConnection&, const nlohmann::json&);
   void down(ClientConnection&, const nlohmann::json&);
+  void doctor(ClientConnection&, const nlohmann::json&);
   void drain(ClientConnection&, const nlohmann::json&);
   void ping(ClientConnection&, const nlohmann::json&);
 
   // Finds the job's origin: here → `local`, elsewhere → the request is relayed there, nowhere → refused.
   void at_origin(ClientConnection& client, const nlohmann::json& request, std::int64_t job,
                  std::function<void(ClientConnection&, OriginJob&)> local);
+  void compare_clocks(ClientConnection& client, std::shared_ptr<std::vector<nlohmann::json>> findings);
   void send_log(std::weak_ptr<bool> alive, ClientConnection& client, std::int64_t job, int stream, std::uint64_t offset,
                 bool follow);
   void send_events(std::weak_ptr<bool> alive, ClientConnection& client,

@@ -17,6 +17,7 @@
 
 #include "ckpt/sys/error.h"
 #include "runtime/node/node.h"
+#include "runtime/shepherd/spawner.h"
 
 namespace drover {
 namespace {
@@ -62,6 +63,21 @@ void check_network(const mpi::Doorbell& doorbell, const std::string& network) {
   ::gethostname(host, sizeof host - 1);
   throw std::runtime_error(
       fmt::format("--net {}: no address in it on {}; give a network that every node is on", network, host));
+}
+
+int print_findings() {
+  const UniqueFd spawner = start_spawner();
+  char bytes[4096];
+  const ssize_t n = check(::recv(spawner.get(), bytes, sizeof bytes, 0), "receive", "spawner");
+  const auto hello = unpack<shepherd::SpawnerHello>({bytes, static_cast<std::size_t>(n)});
+  const InstancePaths paths = instance_paths();
+  make_private_directory(paths.state);
+  HostFacts facts = read_host_facts(paths.state);
+  if (!hello.namespaces) facts.no_namespaces = hello.why_not;
+  nlohmann::json list = nlohmann::json::array();
+  for (const Finding& finding : judge(facts)) list.push_back(finding_to_json(finding));
+  fmt::print("{}\n", list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return 0;
 }
 
 int run(int argc, char** argv) {
@@ -112,6 +128,12 @@ int main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], "--check-net") == 0) try {  // asked on each host by drover up
       drover::check_network(drover::mpi::Doorbell(argv[2]), argv[2]);
       return 0;
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "droverd: {}\n", error.what());
+      return 1;
+    }
+  if (argc == 2 && std::strcmp(argv[1], "--doctor") == 0) try {  // asked by drover doctor where no world is up
+      return drover::print_findings();
     } catch (const std::exception& error) {
       fmt::print(stderr, "droverd: {}\n", error.what());
       return 1;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/control/loop.h"
+#include "runtime/doctor/findings.h"
 #include "runtime/exchange/load_exchange.h"
 #include "runtime/exchange/membership.h"
 #include "runtime/exchange/summary_exchange.h"
@@ -106,6 +107,10 @@ class Node final : public Cluster {
   void on_reserve(int from, const Reserve& reserve);
   std::optional<std::string> refuse_offer(const MoveOffer& offer);
 
+  // node_doctor.cpp
+  void answer_doctor(int from, std::uint64_t request, const std::string& token);
+  std::vector<Finding> judge_world() const;
+
   // node_drain.cpp
   void read_drain();
   void set_drain(bool on, const std::string& reason);
@@ -133,6 +138,7 @@ class Node final : public Cluster {
   nlohmann::json describe_nodes() const;
   nlohmann::json describe_own_load() const;
   nlohmann::json answer(const nlohmann::json& question);
+  // An answer gets `heard_ns`, when it came (since 1970), if it tells a time itself.
   void gather(const nlohmann::json& question, std::function<void(Answers)> done);
   void on_gather_reply(int from, const Question& reply);
   void on_move_report(const MoveReportMsg& report);

@@ -13,6 +13,7 @@ using nlohmann::json;
 
 namespace {
 constexpr auto kGatherDeadline = std::chrono::seconds(2);
+constexpr auto kDoctorDeadline = std::chrono::seconds(20);  // it looks at file systems
 constexpr auto kDownDeadline = std::chrono::seconds(20);
 }  // namespace
 
@@ -111,6 +112,7 @@ json Node::answer(const json& question) {
     if (question.contains("set")) set_drain(question.value("set", false), question.value("reason", ""));
     return describe_drain();
   }
+  if (what == "clock") return {{"realtime_ns", realtime_ns()}};
   if (what == "count") return {{"running", origin_->unfinished()}};
   if (what != "jobs") return json::object();
   const bool all = question.value("all", false);
@@ -142,7 +144,8 @@ void Node::gather(const json& question, std::function<void(Answers)> done) {
     gathering.missing[static_cast<std::size_t>(rank)] = true;
     send(rank, Msg::Gather, Question{request, text});
   }
-  loop_.after(kGatherDeadline, [this, request] {
+  const auto deadline = question.value("what", "") == "doctor" ? kDoctorDeadline : kGatherDeadline;
+  loop_.after(deadline, [this, request] {
     const auto found = gatherings_.find(request);
     if (found == gatherings_.end()) return;
     auto late = std::move(found->second);
@@ -156,6 +159,7 @@ void Node::on_gather_reply(int from, const Question& reply) {
   if (found == gatherings_.end()) return;
   Gathering& gathering = found->second;
   json answer = json::parse(reply.json, nullptr, false);
+  if (answer.is_object() && answer.contains("realtime_ns")) answer["heard_ns"] = realtime_ns();
   if (answer.is_object()) gathering.answers[static_cast<std::size_t>(from)] = std::move(answer);
   gathering.missing[static_cast<std::size_t>(from)] = false;
   if (std::count(gathering.missing.begin(), gathering.missing.end(), true) > 0) return;

@@ -60,6 +60,26 @@ class MembershipTest(WorldTest):
         self.assertTrue(all(trip > 0 for trip in trips.values()))
 
 
+    def test_doctor_looks_at_every_node(self):
+        reply = self.json("doctor")
+        self.assertEqual([node["node"] for node in reply], ["node0", "node1", "node2", "node3"])
+        for node in reply:
+            found = {finding["check"]: finding for finding in node["findings"]}
+            wanted = {"kernel", "namespaces", "ptrace", "state directory", "MPI", "processors"} | ({"clock"} if node["node"] != "node0" else set())
+            self.assertLessEqual(wanted, set(found))
+            self.assertIn(str(self.state), found["state directory"]["detail"])
+            self.assertIn("Open MPI", found["MPI"]["detail"])
+            self.assertNotIn("shared state", found)
+        self.assertEqual(list(self.state.glob("doctor.*")), [])
+        table = self.drover("doctor", check=0).stdout.decode()
+        self.assertRegex(table, r"(?m)^kernel +ok +all +Linux ")
+        self.assertRegex(table, r"(?m)^clock +ok +node1 +[+-]0\.\d ms")
+        os.kill(self.droverd_pid("node2"), signal.SIGKILL)
+        wait_for(lambda: self.json("status")["excluded"] == ["node2"], "node2 to be excluded")
+        result = self.drover("doctor", check=1)
+        self.assertRegex(result.stdout.decode(), r"(?m)^answer +missing +node2 +none")
+
+
 class PlacementTest(WorldTest):
     nodes = 4
     config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 60\nmin_residence_seconds = 0.5\nsafety = 1\n"
@@ -132,6 +152,16 @@ class StartTest(WorldTest):
         process.stdout.close()
         process.wait()
         return output
+
+    def test_doctor_without_a_world(self):
+        (found,) = self.json("doctor")
+        self.assertEqual(found["node"], "this host")
+        self.assertIn("namespaces", [finding["check"] for finding in found["findings"]])
+        (self.directory / "state").mkdir(exist_ok=True)
+        self.env["DROVER_STATE_DIR"] = str(self.directory / "not-a-directory")
+        (self.directory / "not-a-directory").touch()
+        result = self.drover("doctor", check=1)
+        self.assertIn("not-a-directory", result.stderr.decode() + result.stdout.decode())
 
     def test_by_hand(self):
         process = self.mpirun("-n", 2, self.bin / "droverd")
