@@ -37,17 +37,8 @@ void open_standard_streams() {
   if (fd >= 0) ::close(fd);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  open_standard_streams();
-  CLI::App app("Runs ordinary programs on a cluster's nodes, and moves them between nodes while they run.", "drover");
-  drover::Context context;
-  app.require_subcommand(1);
-  app.fallthrough();
-  app.add_option("--at", context.at, "Talk to this node's droverd (default: $DROVER_NODE, else the first of this host)")
-      ->type_name("NODE");
-
+// In the order of --help.
+void add_commands(CLI::App& app, drover::Context& context) {
   // The cluster
   drover::add_up(app, context);
   drover::add_down(app, context);
@@ -67,8 +58,23 @@ int main(int argc, char** argv) {
   drover::add_events(app, context);
   drover::add_replay(app, context);
   drover::add_simulate(app, context);
+  // Drover itself
+  drover::add_config(app, context);
   drover::add_version(app, context);
+}
 
+}  // namespace
+
+int main(int argc, char** argv) {
+  open_standard_streams();
+  CLI::App app("Runs ordinary programs on a cluster's nodes, and moves them between nodes while they run.", "drover");
+  drover::Context context;
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--at", context.at, "Talk to this node's droverd (default: $DROVER_NODE, else the first of this host)")
+      ->type_name("NODE");
+
+  add_commands(app, context);
   try {
     auto [ours, program] = drover::split_command_line(app, {argv + 1, argv + argc});
     context.program = std::move(program);
