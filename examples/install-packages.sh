@@ -7,7 +7,8 @@ build_packages=(
   libopenmpi-dev openmpi-bin libboost-serialization-dev
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwloc-dev libxxhash-dev liblz4-dev
   libgtest-dev python3)
-test_packages=(iproute2 util-linux procps openssh-client openssh-server nftables)
+test_packages=(iproute2 util-linux procps openssh-client openssh-server nftables
+  zsh bash-completion)
 # shellcheck disable=SC2034 # used by those who source this
 machine_packages=(qemu-system-x86 e2fsprogs)
 # shellcheck disable=SC2034 # used by those who source this

@@ -6,9 +6,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "launcher/command_line.h"
 #include "launcher/commands/commands.h"
+#include "launcher/completion/complete.h"
 
 namespace {
 
@@ -60,6 +62,7 @@ void add_commands(CLI::App& app, drover::Context& context) {
   drover::add_simulate(app, context);
   // Drover itself
   drover::add_config(app, context);
+  drover::add_completion(app, context);
   drover::add_version(app, context);
 }
 
@@ -75,6 +78,10 @@ int main(int argc, char** argv) {
       ->type_name("NODE");
 
   add_commands(app, context);
+  // Before any parsing: the words are half typed.
+  if (argc > 1 && std::strcmp(argv[1], "__complete") == 0)
+    return drover::print_completion(app, {argv + 2, argv + argc});
+
   try {
     auto [ours, program] = drover::split_command_line(app, {argv + 1, argv + argc});
     context.program = std::move(program);
