@@ -79,8 +79,9 @@ class Terminal:
         self.process = subprocess.Popen(["setsid", "--ctty", "--wait", *command], stdin=slave, stdout=slave, stderr=slave, cwd=directory,
                                         env=dict(env, RESULT=str(self.result), ZDOTDIR=str(rc_folder), TERM="dumb", BEFORE=before))
         os.close(slave)
-        threading.Thread(target=self.read, daemon=True).start()
-        wait_for(lambda: b"READY> " in self.shown, f"{name}'s prompt: {self.shown!r}")
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+        wait_for(lambda: b"READY> " in self.shown, f"{name}'s prompt")
 
     def read(self):
         try:
@@ -104,4 +105,5 @@ class Terminal:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.reader.join()  # else it might read from the next terminal, which gets the same descriptor
         os.close(self.master)
