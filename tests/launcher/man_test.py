@@ -115,9 +115,12 @@ class ManTest(unittest.TestCase):
         bad = run(DROVER, "config", "check", "/dev/stdin", input='[balance]\npolicy = "x"\n').stderr
         policies = re.search(r"one of (.*) is permitted", bad).group(1).split(", ")
         self.assertIn(f"{', '.join(policies[:-1])} or {policies[-1]}.", text)
-        factors = {value["key"].split(".")[1] for value in values if value["key"].startswith("watermarks.")}
-        for factor in factors:
-            self.assertRegex(text, rf"(?m)^\*{factor}\* \(")
+        marks = {value["key"][len("watermarks."):]: value["value"] for value in values if value["key"].startswith("watermarks.")}
+        said = re.findall(r"^\*(\w+)\* \(.*\)\n\tDefault (.*)\.$", text, re.M)
+        self.assertEqual({factor for factor, _ in said}, {key.split(".")[0] for key in marks})
+        for factor, defaults in said:
+            for name, default in re.findall(r"(\w+) ([\d.]+)", defaults):
+                self.assertEqual(float(default), marks[f"{factor}.{name}"], (factor, name))
 
     def test_every_help_has_an_example(self):
         for command in subcommands(DROVER):
