@@ -6,9 +6,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "launcher/command_line.h"
 #include "launcher/commands/commands.h"
+#include "launcher/completion/complete.h"
 
 namespace {
 
@@ -37,17 +39,8 @@ void open_standard_streams() {
   if (fd >= 0) ::close(fd);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  open_standard_streams();
-  CLI::App app("Runs ordinary programs on a cluster's nodes, and moves them between nodes while they run.", "drover");
-  drover::Context context;
-  app.require_subcommand(1);
-  app.fallthrough();
-  app.add_option("--at", context.at, "Talk to this node's droverd (default: $DROVER_NODE, else the first of this host)")
-      ->type_name("NODE");
-
+// In the order of --help.
+void add_commands(CLI::App& app, drover::Context& context) {
   // The cluster
   drover::add_up(app, context);
   drover::add_down(app, context);
@@ -70,7 +63,27 @@ int main(int argc, char** argv) {
   drover::add_events(app, context);
   drover::add_replay(app, context);
   drover::add_simulate(app, context);
+  // Drover itself
+  drover::add_config(app, context);
+  drover::add_completion(app, context);
   drover::add_version(app, context);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  open_standard_streams();
+  CLI::App app("Runs ordinary programs on a cluster's nodes, and moves them between nodes while they run.", "drover");
+  drover::Context context;
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--at", context.at, "Talk to this node's droverd (default: $DROVER_NODE, else the first of this host)")
+      ->type_name("NODE");
+
+  add_commands(app, context);
+  // Before any parsing: the words are half typed.
+  if (argc > 1 && std::strcmp(argv[1], "__complete") == 0)
+    return drover::print_completion(app, {argv + 2, argv + argc});
 
   try {
     auto [ours, program] = drover::split_command_line(app, {argv + 1, argv + argc});

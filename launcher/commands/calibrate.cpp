@@ -133,7 +133,8 @@ void add_calibrate(CLI::App& app, Context& context) {
   options->output.add_to(*command);
   command->footer(
       "Load programs raise each factor step by step while a probe runs beside them. Use it on an idle machine.\n"
-      "Stored in $XDG_CONFIG_HOME/drover/calibration/HOST.json, else below ~/.config.");
+      "Stored in $XDG_CONFIG_HOME/drover/calibration/HOST.json, else below ~/.config.\n"
+      "Examples: drover calibrate --quick;  drover calibrate --show");
   command->callback([&context, options] { context.exit_code = run(*options); });
 }
 

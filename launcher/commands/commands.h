@@ -59,6 +59,8 @@ void add_ping(CLI::App& app, Context& context);
 void add_replay(CLI::App& app, Context& context);
 void add_simulate(CLI::App& app, Context& context);
 void add_calibrate(CLI::App& app, Context& context);
+void add_config(CLI::App& app, Context& context);
+void add_completion(CLI::App& app, Context& context);
 void add_version(CLI::App& app, Context& context);
 
 }  // namespace drover

@@ -111,6 +111,7 @@ void add_down(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("down", "End the cluster (refused while jobs run, without an option)");
   auto* kill = command->add_flag("--kill-jobs", flags->kill, "End the running jobs too");
   command->add_flag("--leave-jobs", flags->leave, "Leave them running; the next drover up adopts them")->excludes(kill);
+  command->footer("Examples: drover down;  drover down --leave-jobs");
   command->callback([&context, flags] { down(context, flags->kill ? "kill" : flags->leave ? "leave" : "refuse"); });
 }
 

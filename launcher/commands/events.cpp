@@ -45,6 +45,7 @@ void add_events(CLI::App& app, Context& context) {
   command->add_flag("-f,--follow", *follow, "Go on as things happen");
   command->add_option("--from", *from, "Skip what is older, in nanoseconds since 1970")->type_name("NS");
   output->add_to(*command);
+  command->footer("Examples: drover events -f;  drover events -o json > events.jsonl");
   command->callback([&context, output, follow, from] {
     std::signal(SIGPIPE, SIG_DFL);
     Client client = context.connect();

@@ -40,6 +40,7 @@ void add_kill(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("kill", "Send a signal to jobs");
   command->add_option("JOB", options->jobs, "Their ids")->required();
   command->add_option("-s,--signal", options->signal, "Name or number")->type_name("SIG")->capture_default_str();
+  command->footer("Examples: drover kill 7;  drover kill -s INT 7 8");
   command->callback([&context, options] {
     const int signal = parse_signal(options->signal);
     for (const long job : job_numbers(options->jobs))  // a connection carries one request

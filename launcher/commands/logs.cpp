@@ -72,6 +72,7 @@ void add_logs(CLI::App& app, Context& context) {
   command->add_flag("-f,--follow", options->follow, "Go on until the job ends");
   command->add_flag("-e,--stderr", options->errors, "What it wrote to stderr");
   command->add_option("--from", options->from, "Skip the first BYTES")->type_name("BYTES");
+  command->footer("Examples: drover logs 7;  drover logs -f --stderr 7");
   command->callback([&context, options] {
     const long job = job_number(options->job);
     print_logs(context.connect(), job, *options);

@@ -36,6 +36,7 @@ void add_migrate(CLI::App& app, Context& context) {
   command->add_option("JOB", options->job, "Its id")->required();
   command->add_option("NODE", options->node, "Where to")->required();
   output->add_to(*command);
+  command->footer("Example: drover migrate 7 node2");
   command->callback([&context, options, output] {
     const long job = job_number(options->job);
     const Json reply = context.connect().request({{"op", "migrate"}, {"job", job}, {"node", options->node}});

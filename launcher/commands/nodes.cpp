@@ -175,7 +175,8 @@ void add_nodes(CLI::App& app, Context& context) {
       "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.\n"
       "Where nodes share in groups, a node of another group is shown as its leader last listed it, and how old that "
       "is;\n"
-      "UNKNOWN is one that was never listed.");
+      "UNKNOWN is one that was never listed.\n"
+      "Examples: drover nodes;  drover nodes --watermarks -o json");
   command->callback([&context, output, shown] {
     Json question = {{"op", "nodes"}};
     if (shown->factors || shown->watermarks || shown->detail) question["own_load"] = true;

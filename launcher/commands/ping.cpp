@@ -12,6 +12,7 @@ void add_ping(CLI::App& app, Context& context) {
   auto output = std::make_shared<Output>();
   CLI::App* command = app.add_subcommand("ping", "Measure the control round trip to every other node");
   output->add_to(*command);
+  command->footer("Example: drover ping");
   command->callback([&context, output] {
     const Json reply = context.connect().request({{"op", "ping"}});
     const Json& times = reply.at("round_trip_us");

@@ -47,6 +47,7 @@ void add_ps(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("ps", "List jobs: state, place, origin, CPU time, moves, and why");
   command->add_flag("-a,--all", *all, "Ended ones too");
   output->add_to(*command);
+  command->footer("Examples: drover ps;  drover ps -a -o json");
   command->callback([&context, output, all] {
     const Json reply = context.connect().request({{"op", "ps"}, {"all", *all}});
     const Json& jobs = reply.at("jobs");

@@ -35,6 +35,7 @@ void add_replay(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("replay", "Make logged decisions again, and tell which come out otherwise");
   command->add_option("EVENTS", *files, "Files of events, as in the state directory, or as `drover events` prints them")
       ->required();
+  command->footer("Example: drover replay ~/.local/state/drover/default/events/*.jsonl");
   command->callback([&context, files] {
     Tally tally;
     for (const std::string& path : *files) {

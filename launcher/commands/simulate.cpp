@@ -200,6 +200,7 @@ void add_simulate(CLI::App& app, Context&) {
       command->add_option("--figure", *figure, "Draw this one as SVG, of simulations of its own; list: what there is")
           ->type_name("NAME");
   command->add_option("--output-file", *file, "Where the figure goes, instead of standard output")->needs(draws);
+  command->footer("Examples: drover simulate --policy balanced --load 0.9;  drover simulate --figure list");
   command->callback([asked, output, figure, file] {
     if (!figure->empty()) return draw_figure(*figure, *file);
     simulate::Result result;

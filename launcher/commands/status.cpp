@@ -11,6 +11,7 @@ void add_status(CLI::App& app, Context& context) {
   auto output = std::make_shared<Output>();
   CLI::App* command = app.add_subcommand("status", "Say whether the cluster is up and how many nodes it has");
   output->add_to(*command);
+  command->footer("Example: drover status -o json");
   command->callback([&context, output] {
     const Json reply = context.connect().request({{"op", "status"}});
     if (output->json()) return Output::print_json(reply);

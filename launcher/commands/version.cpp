@@ -5,7 +5,9 @@
 namespace drover {
 
 void add_version(CLI::App& app, Context&) {
-  app.add_subcommand("version", "Print the version")->callback([] { fmt::print("drover {}\n", DROVER_VERSION); });
+  CLI::App* command = app.add_subcommand("version", "Print the version");
+  command->footer("Example: drover version");
+  command->callback([] { fmt::print("drover {}\n", DROVER_VERSION); });
 }
 
 }  // namespace drover

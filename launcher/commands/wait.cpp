@@ -14,6 +14,7 @@ void add_wait(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("wait", "Wait until jobs have ended; exits as the last one named did");
   command->add_option("JOB", *texts, "Their ids (default: all that have not ended)");
   output->add_to(*command);
+  command->footer("Examples: drover wait;  drover wait 7 8");
   command->callback([&context, texts, output] {
     std::vector<long> jobs = job_numbers(*texts);
     if (jobs.empty()) {

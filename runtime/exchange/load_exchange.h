@@ -13,17 +13,12 @@
 #include <span>
 #include <vector>
 
+#include "runtime/config/exchange_times.h"
 #include "runtime/control/loop.h"
 #include "runtime/exchange/load_table.h"
 #include "runtime/mpi/world.h"
 
 namespace drover {
-
-struct ExchangeTimes {
-  Nanoseconds period = std::chrono::seconds(1);
-  Nanoseconds deadline = std::chrono::milliseconds(500);  // past it a round is late and heartbeats count
-  Nanoseconds stale_after = std::chrono::seconds(3);      // an older vector is not used for decisions
-};
 
 struct ExchangeCounts {
   std::uint64_t rounds = 0, late = 0;

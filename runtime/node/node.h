@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/config/config.h"
 #include "runtime/control/loop.h"
 #include "runtime/doctor/findings.h"
 #include "runtime/exchange/load_exchange.h"
@@ -28,7 +29,6 @@
 #include "runtime/mpi/doorbell.h"
 #include "runtime/mpi/postbox.h"
 #include "runtime/node/card.h"
-#include "runtime/node/config.h"
 #include "runtime/node/control_server.h"
 #include "runtime/policy/arrival_rate.h"
 #include "runtime/policy/migrant.h"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that includes point one way: sys <- image <- freeze <- dump, restore <- runtime; launcher -> ckpt/sys, runtime/control, load, policy, simulate.
+"""Checks that includes point one way: sys <- image <- freeze <- dump, restore <- runtime; launcher -> ckpt/sys, runtime/config, control, load, policy, simulate.
 
 usage: include_direction.py ROOT     exit 1 and one line per violation: FILE:LINE: LAYER may not include HEADER
        include_direction.py --self-test
@@ -25,12 +25,13 @@ ALLOWED = {
     "runtime/control": ["ckpt/sys"],
     "runtime/policy": ["ckpt/sys", "runtime/load"],
     "runtime/simulate": ["ckpt/sys", "runtime/load", "runtime/policy"],
+    "runtime/config": ["ckpt/sys", "runtime/control", "runtime/load", "runtime/policy"],
     "runtime": CKPT + ["runtime"],
     # The launcher calibrates (it measures this machine) and simulates: without a cluster and without MPI.
-    "launcher": ["ckpt/sys", "runtime/control", "runtime/load", "runtime/policy", "runtime/simulate"],
+    "launcher": ["ckpt/sys", "runtime/config", "runtime/control", "runtime/load", "runtime/policy", "runtime/simulate"],
     "tests": CKPT + ["ckpt", "runtime", "launcher"],
 }
-NO_MPI = ["ckpt", "runtime/load", "runtime/control", "runtime/policy", "runtime/simulate", "launcher"]
+NO_MPI = ["ckpt", "runtime/load", "runtime/control", "runtime/config", "runtime/policy", "runtime/simulate", "launcher"]
 SOURCES = {".h", ".cpp", ".c", ".S"}
 TOPS = ["ckpt", "runtime", "launcher", "tests"]
 OURS = re.compile(r'^\s*#\s*include\s*"([^"]+)"')

@@ -1,5 +1,5 @@
 // droverd's configuration file: what holds for all nodes, and what for one.
-#include "runtime/node/config.h"
+#include "runtime/config/config.h"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
-#include "runtime/exchange/load_exchange.h"
+#include "runtime/config/exchange_times.h"
 #include "runtime/policy/groups.h"
 #include "runtime/policy/owner.h"
 #include "runtime/policy/policy.h"
@@ -40,9 +41,23 @@ struct NodeConfig {
 //   [node.NAME.balance]         # for one node, before [balance]: all keys but two_level_above, round_, suspect_
 //                               # and answer_seconds
 NodeConfig load_config();
+// The file that load_config() reads; empty if there is none. Throws if $DROVER_CONFIG names none.
+std::string config_path();
+// Where it is looked for without $DROVER_CONFIG.
+std::string default_config_path();
+std::string read_config_text(const std::string& path);
 // What load_config() makes of a file's text: what holds for all nodes. Tables of single nodes are checked only.
 NodeConfig parse_config(const std::string& text, const std::string& path);
 // With what the file says for `node` alone.
 NodeConfig config_of(const NodeConfig& all, const std::string& node);
+
+// One key as it holds, with its table: "balance.safety", "3".
+struct ConfigValue {
+  std::string key, value;
+};
+// Every key of [balance].
+std::vector<ConfigValue> list_values(const NodeConfig& config);
+// Those that the file has, whether somebody reads them or not: "balance.safety", "node.ws7.balance.accept".
+std::vector<std::string> keys_of_file(const NodeConfig& config);
 
 }  // namespace drover
