@@ -12,11 +12,8 @@
 
 namespace {
 
-// "drover: the thing: the reason; what to do", on one line whatever the reason holds.
 int fail(int exit_code, std::string text) {
-  for (char& c : text)
-    if (c == '\n') c = ' ';
-  fmt::print(stderr, "drover: {}\n", text);
+  drover::print_error(std::move(text));
   return exit_code;
 }
 
