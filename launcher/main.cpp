@@ -56,6 +56,8 @@ int main(int argc, char** argv) {
   drover::add_run(app, context);
   drover::add_submit(app, context);
   drover::add_ps(app, context);
+  drover::add_show(app, context);
+  drover::add_history(app, context);
   drover::add_logs(app, context);
   drover::add_wait(app, context);
   drover::add_kill(app, context);

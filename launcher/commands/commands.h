@@ -48,6 +48,8 @@ void add_status(CLI::App& app, Context& context);
 void add_submit(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
+void add_show(CLI::App& app, Context& context);
+void add_history(CLI::App& app, Context& context);
 void add_nodes(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_wait(CLI::App& app, Context& context);
