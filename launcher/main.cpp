@@ -14,11 +14,8 @@
 
 namespace {
 
-// "drover: the thing: the reason; what to do", on one line whatever the reason holds.
 int fail(int exit_code, std::string text) {
-  for (char& c : text)
-    if (c == '\n') c = ' ';
-  fmt::print(stderr, "drover: {}\n", text);
+  drover::print_error(std::move(text));
   return exit_code;
 }
 
@@ -55,6 +52,8 @@ void add_commands(CLI::App& app, drover::Context& context) {
   drover::add_run(app, context);
   drover::add_submit(app, context);
   drover::add_ps(app, context);
+  drover::add_show(app, context);
+  drover::add_history(app, context);
   drover::add_logs(app, context);
   drover::add_wait(app, context);
   drover::add_kill(app, context);

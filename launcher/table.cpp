@@ -8,71 +8,98 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "launcher/terminal_text.h"
 
 namespace drover {
 
 namespace {
 
-// Characters, not bytes: UTF-8 continuation bytes take no place.
-std::size_t display_width(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
-}
+constexpr const char* kBold = "\x1b[1m";
+constexpr const char* kPlain = "\x1b[0m";
 
-std::string cut(const std::string& text, std::size_t width) {
-  std::size_t shown = 0;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if ((static_cast<unsigned char>(text[i]) & 0xC0U) != 0x80U && ++shown > width) return text.substr(0, i);
-  return text;
-}
-
-// A job's name or reason must not move the cursor of whoever lists it.
-std::string printable(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return text;
+const char* escape_code(Table::Colour colour) {
+  switch (colour) {
+    case Table::Colour::Green:
+      return "\x1b[32m";
+    case Table::Colour::Yellow:
+      return "\x1b[33m";
+    case Table::Colour::Red:
+      return "\x1b[31m";
+    case Table::Colour::None:
+      break;
+  }
+  return "";
 }
 
 }  // namespace
 
 void Table::add(std::vector<std::string> row) {
   row.resize(columns_.size());
-  for (std::string& cell : row) cell = printable(std::move(cell));
+  for (std::string& cell : row) cell = printable(cell);
   rows_.push_back(std::move(row));
 }
 
-std::string Table::line(const std::vector<std::string>& cells, const std::vector<std::size_t>& widths,
-                        std::size_t width) const {
+std::string Table::line(const std::vector<std::string>& cells, const Shape& shape) const {
   std::string out;
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    const std::string padding(widths[i] - std::min(widths[i], display_width(cells[i])), ' ');
+    const std::size_t width = display_width(cells[i]);
+    const std::string padding(shape.widths[i] - std::min(shape.widths[i], width), ' ');
     if (i > 0) out += "  ";
     out += columns_[i].align == Align::Right ? padding + cells[i] : cells[i] + padding;
   }
   out.erase(out.find_last_not_of(' ') + 1);
-  return width > 0 ? cut(out, width) : out;
+  return shape.look.width > 0 ? cut_to_width(out, shape.look.width) : out;
 }
 
-std::string Table::text(std::size_t width, bool bold) const {
-  std::vector<std::string> titles;
-  std::vector<std::size_t> widths;
-  for (std::size_t i = 0; i < columns_.size(); ++i) {
-    titles.push_back(columns_[i].title);
-    widths.push_back(display_width(columns_[i].title));
-    for (const auto& row : rows_) widths[i] = std::max(widths[i], display_width(row[i]));
+// Colours take no place, so they are put into the line when it has been cut: from its end, where places stay as they
+// are.
+std::string Table::coloured_line(const std::vector<std::string>& cells, const Shape& shape) const {
+  std::string out = line(cells, shape);
+  const bool whole = out == line(cells, {shape.widths, {}});
+  const std::size_t text_end = whole ? out.size() : out.size() - kEllipsis.size();
+  for (std::size_t i = cells.size(); i-- > 0;) {
+    const Colour colour = columns_[i].colour == nullptr ? Colour::None : columns_[i].colour(cells[i]);
+    if (colour == Colour::None) continue;
+    const std::vector<std::string> until(cells.begin(), cells.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    const std::size_t end = line(until, {shape.widths, {}}).size();
+    const std::size_t begin = end - cells[i].size();
+    if (begin >= text_end) continue;
+    out.insert(std::min(end, text_end), kPlain);
+    out.insert(begin, escape_code(colour));
   }
-  std::string out = line(titles, widths, width);
-  if (bold) out = "\x1b[1m" + out + "\x1b[0m";
-  out += '\n';
-  for (const auto& row : rows_) out += line(row, widths, width) + '\n';
   return out;
 }
 
-void Table::print() const {
+std::string Table::text(const Look& look) const {
+  std::vector<std::string> titles;
+  Shape shape{{}, look};
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    titles.push_back(columns_[i].title);
+    shape.widths.push_back(display_width(columns_[i].title));
+    for (const auto& row : rows_) shape.widths[i] = std::max(shape.widths[i], display_width(row[i]));
+  }
+  std::string out = line(titles, shape);
+  if (look.bold) out = kBold + out + kPlain;
+  out += '\n';
+  for (const auto& row : rows_) out += (look.colour ? coloured_line(row, shape) : line(row, shape)) + '\n';
+  return out;
+}
+
+Table::Look look_of_stdout() {
+  if (::isatty(STDOUT_FILENO) != 1) return {};
   winsize size{};
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  if (terminal) ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-  const std::string out = text(size.ws_col, terminal);
+  ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+  const char* terminal = std::getenv("TERM");
+  const bool codes = terminal == nullptr || std::string_view(terminal) != "dumb";
+  const char* no_colour = std::getenv("NO_COLOR");
+  return {size.ws_col, codes, codes && (no_colour == nullptr || *no_colour == '\0')};
+}
+
+void Table::print() const {
+  const std::string out = text(look_of_stdout());
   std::fwrite(out.data(), 1, out.size(), stdout);
 }
 

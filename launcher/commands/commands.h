@@ -28,17 +28,19 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// "7" → 7. A UsageError for anything else: CLI11's own words for it ("Could not convert: JOB = all") help nobody.
-long job_number(const std::string& text);
-std::vector<long> job_numbers(const std::vector<std::string>& texts);
-
-// --output of the commands that list.
+// --output of the commands that print more than a line.
 struct Output {
+  enum class Prints { One, List };  // a list can be printed quietly, too: what its elements are called, one a line
+
   std::string format = "table";
-  void add_to(CLI::App& command);
+  void add_to(CLI::App& command, Prints prints = Prints::One);
   bool json() const { return format == "json"; }
+  bool quiet() const { return format == "quiet"; }
   static void print_json(const Json& value);
 };
+
+// "drover: the thing: the reason; what to do" to stderr, on one line whatever the text holds.
+void print_error(std::string text);
 
 void add_up(CLI::App& app, Context& context);
 void add_down(CLI::App& app, Context& context);
@@ -46,6 +48,8 @@ void add_status(CLI::App& app, Context& context);
 void add_submit(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
+void add_show(CLI::App& app, Context& context);
+void add_history(CLI::App& app, Context& context);
 void add_nodes(CLI::App& app, Context& context);
 void add_logs(CLI::App& app, Context& context);
 void add_wait(CLI::App& app, Context& context);

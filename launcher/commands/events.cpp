@@ -1,37 +1,21 @@
 // drover events: the event log of all nodes, oldest first.
 #include <fmt/format.h>
 
-#include <array>
 #include <csignal>
-#include <ctime>
 #include <memory>
 
 #include "launcher/commands/commands.h"
+#include "launcher/event_text.h"
 #include "runtime/control/client_message.h"
 
 namespace drover {
 
 namespace {
 
-std::string clock_text(std::uint64_t time_ns) {
-  const auto seconds = static_cast<std::time_t>(time_ns / 1'000'000'000);
-  std::tm local{};
-  ::localtime_r(&seconds, &local);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%H:%M:%S", &local);
-  return fmt::format("{}.{:03}", text.data(), time_ns / 1'000'000 % 1000);
-}
-
 // time node event, then every other field as name=value.
 std::string event_text(const Json& event) {
-  std::string out = fmt::format("{}  {:<8} {:<10}", clock_text(event.value("time_ns", std::uint64_t{0})),
-                                event.value("node", ""), event.value("event", ""));
-  for (const auto& [name, value] : event.items()) {
-    if (name == "time_ns" || name == "node" || name == "event") continue;
-    if (value.is_string() && value.get_ref<const std::string&>().empty()) continue;
-    out += fmt::format(" {}={}", name, value.dump(-1, ' ', false, Json::error_handler_t::replace));
-  }
-  return out;
+  return fmt::format("{}  {:<8} {:<10} {}", clock_text(event.value("time_ns", std::uint64_t{0})),
+                     event.value("node", ""), event.value("event", ""), event_details(event));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "ckpt/sys/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/selector.h"
 #include "runtime/control/client_message.h"
 
 namespace drover {
@@ -16,7 +17,7 @@ namespace drover {
 namespace {
 
 struct LogsOptions {
-  std::string job;
+  SelectorOptions selector;
   bool follow = false, errors = false;
   std::uint64_t from = 0;
 };
@@ -63,18 +64,29 @@ void print_logs(Client client, long job, const LogsOptions& options) {
   }
 }
 
+// Which single job is meant.
+long the_job(const Context& context, const JobSelector& selector) {
+  if (selector.empty()) throw UsageError("logs: no job given; write its id, or last; see drover ps --all");
+  const std::vector<long> jobs = selected_ids(context, selector, Scope::Everything);
+  if (jobs.empty()) throw_no_job(selector);
+  if (jobs.size() > 1)
+    throw UsageError(
+        fmt::format("logs: {} means {} jobs ({}); give one", selector.text(), jobs.size(), fmt::join(jobs, ", ")));
+  return jobs.front();
+}
+
 }  // namespace
 
 void add_logs(CLI::App& app, Context& context) {
   auto options = std::make_shared<LogsOptions>();
   CLI::App* command = app.add_subcommand("logs", "Print what a submitted job has written");
-  command->add_option("JOB", options->job, "Its id")->required();
+  options->selector.add_to(*command, "Which job: one");
   command->add_flag("-f,--follow", options->follow, "Go on until the job ends");
   command->add_flag("-e,--stderr", options->errors, "What it wrote to stderr");
   command->add_option("--from", options->from, "Skip the first BYTES")->type_name("BYTES");
-  command->footer("Examples: drover logs 7;  drover logs -f --stderr 7");
+  command->footer("Examples: drover logs -f last;  drover logs -e 7");
   command->callback([&context, options] {
-    const long job = job_number(options->job);
+    const long job = the_job(context, options->selector.selector());
     print_logs(context.connect(), job, *options);
   });
 }

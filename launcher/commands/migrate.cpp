@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "launcher/commands/commands.h"
+#include "launcher/selector.h"
 #include "launcher/table.h"
 
 namespace drover {

@@ -151,6 +151,11 @@ void print_groups(const Json& groups) {
   table.print();
 }
 
+void print_names(const Json& list, const char* name) {
+  for (const Json& element : list)
+    fmt::print("{}\n", element.at(name).is_string() ? element.at(name).get<std::string>() : element.at(name).dump());
+}
+
 struct Shown {
   bool factors = false, watermarks = false, detail = false, groups = false;
 };
@@ -170,23 +175,25 @@ void add_nodes(CLI::App& app, Context& context) {
   factors->excludes(marks)->excludes(detail)->excludes(groups);
   marks->excludes(detail)->excludes(groups);
   detail->excludes(groups);
-  output->add_to(*command);
+  output->add_to(*command, Output::Prints::List);
   command->footer(
       "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.\n"
       "Where nodes share in groups, a node of another group is shown as its leader last listed it, and how old that "
       "is;\n"
       "UNKNOWN is one that was never listed.\n"
-      "Examples: drover nodes;  drover nodes --watermarks -o json");
+      "Examples: drover nodes;  drover nodes --factors;  drover nodes -o quiet");
   command->callback([&context, output, shown] {
     Json question = {{"op", "nodes"}};
     if (shown->factors || shown->watermarks || shown->detail) question["own_load"] = true;
     const Json reply = context.connect().request(question);
     if (shown->groups) {
       const Json sums = reply.value("groups", Json::array());
+      if (output->quiet()) return print_names(sums, "group");
       return output->json() ? Output::print_json(sums) : print_groups(sums);
     }
     const Json& nodes = reply.at("nodes");
     if (output->json()) return Output::print_json(nodes);
+    if (output->quiet()) return print_names(nodes, "node");
     if (shown->factors) return print_factors(nodes);
     if (shown->watermarks) return print_watermarks(nodes);
     if (shown->detail) return print_detail(nodes);

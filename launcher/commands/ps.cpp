@@ -1,80 +1,67 @@
 // drover ps: the jobs, where they are, and why.
 #include <fmt/format.h>
 
-#include <chrono>
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "launcher/commands/commands.h"
+#include "launcher/job_text.h"
+#include "launcher/selector.h"
 #include "launcher/table.h"
 
 namespace drover {
 
 namespace {
 
-double seconds_since(std::uint64_t begin_ns, std::uint64_t end_ns) {
-  if (begin_ns == 0) return 0;
-  if (end_ns == 0)
-    end_ns = static_cast<std::uint64_t>(
-        std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count());
-  return end_ns > begin_ns ? static_cast<double>(end_ns - begin_ns) / 1e9 : 0;
+struct PsOptions {
+  SelectorOptions selector;
+  bool all = false;
+  Output output;
+};
+
+void print_table(const std::vector<Json>& jobs) {
+  using A = Table::Align;
+  Table table({{"JOB", A::Right},
+               {"STATE", A::Left, state_colour},
+               {"NODE"},
+               {"ORIGIN"},
+               {"TIME", A::Right},
+               {"CPU", A::Right},
+               {"MEMORY", A::Right},
+               {"MOVES", A::Right},
+               {"FROZEN", A::Right},
+               {"NAME"},
+               {"WHY"},
+               {"COMMAND"}});
+  for (const Json& job : jobs)
+    table.add({fmt::format("{}", job_id(job)), state_text(job), job.value("node", ""), job.value("origin", ""),
+               format_seconds(run_seconds(job)), format_seconds(job.value("cpu_seconds", 0.0)),
+               format_kib(job.value("memory_kib", 0.0)), fmt::format("{}", job.value("moves", 0)),
+               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), job.value("name", ""), why_text(job),
+               command_text(job)});
+  table.print();
 }
 
-std::string command_line(const Json& job) {
-  std::string out;
-  for (const auto& word : job.value("argv", std::vector<std::string>{})) out += (out.empty() ? "" : " ") + word;
-  return out;
-}
-
-// Why it sits where it sits, the most telling reason first.
-std::string why(const Json& job) {
-  if (auto error = job.value("error", ""); !error.empty()) return error;
-  if (const auto pinned = job.value("pinned", ""); !pinned.empty()) return "pinned: " + pinned;
-  return job.value("why", "");
-}
-
-std::string state_text(const Json& job) {
-  std::string state = job.value("state", "");
-  if (state != "ended") return state;
-  if (const int signal = job.value("signal", 0); signal != 0) return fmt::format("signal {}", signal);
-  return fmt::format("exit {}", job.value("exit", 0));
+void ps(const Context& context, const PsOptions& options) {
+  const Scope scope = options.all ? Scope::Everything : Scope::Unfinished;
+  std::vector<Json> jobs = selected_jobs(context, options.selector.selector(), scope);
+  std::sort(jobs.begin(), jobs.end(), [](const Json& a, const Json& b) { return job_id(a) < job_id(b); });
+  if (options.output.json()) return Output::print_json(jobs);
+  if (options.output.quiet()) return print_ids(jobs);
+  print_table(jobs);
 }
 
 }  // namespace
 
 void add_ps(CLI::App& app, Context& context) {
-  auto output = std::make_shared<Output>();
-  auto all = std::make_shared<bool>(false);
+  auto options = std::make_shared<PsOptions>();
   CLI::App* command = app.add_subcommand("ps", "List jobs: state, place, origin, CPU time, moves, and why");
-  command->add_flag("-a,--all", *all, "Ended ones too");
-  output->add_to(*command);
-  command->footer("Examples: drover ps;  drover ps -a -o json");
-  command->callback([&context, output, all] {
-    const Json reply = context.connect().request({{"op", "ps"}, {"all", *all}});
-    const Json& jobs = reply.at("jobs");
-    if (output->json()) return Output::print_json(jobs);
-    using A = Table::Align;
-    Table table({{"JOB", A::Right},
-                 {"STATE"},
-                 {"NODE"},
-                 {"ORIGIN"},
-                 {"TIME", A::Right},
-                 {"CPU", A::Right},
-                 {"MEMORY", A::Right},
-                 {"MOVES", A::Right},
-                 {"FROZEN", A::Right},
-                 {"NAME"},
-                 {"WHY"},
-                 {"COMMAND"}});
-    for (const Json& job : jobs)
-      table.add({fmt::format("{}", job.value("job", 0L)), state_text(job), job.value("node", ""),
-                 job.value("origin", ""),
-                 format_seconds(
-                     seconds_since(job.value("started_ns", std::uint64_t{0}), job.value("ended_ns", std::uint64_t{0}))),
-                 format_seconds(job.value("cpu_seconds", 0.0)), format_kib(job.value("memory_kib", 0.0)),
-                 fmt::format("{}", job.value("moves", 0)), fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)),
-                 job.value("name", ""), why(job), command_line(job)});
-    table.print();
-  });
+  options->selector.add_to(*command, "Which jobs (default: all that have not ended)");
+  command->add_flag("-a,--all", options->all, "Ended ones too");
+  options->output.add_to(*command, Output::Prints::List);
+  command->footer("Examples: drover ps last;  drover ps --state running,moving --name 'make-*'");
+  command->callback([&context, options] { ps(context, *options); });
 }
 
 }  // namespace drover

@@ -27,7 +27,7 @@ void add_submit(CLI::App& app, Context& context) {
       ->type_name("FILE");
   command->add_option("-e,--stderr", options->stderr_path, "File for errors (default: kept for drover logs)")
       ->type_name("FILE");
-  output->add_to(*command);
+  output->add_to(*command, Output::Prints::List);
   command->footer("Example: drover submit -O big.xz -- xz -9e -c big.tar");
   command->callback([&context, options, output] {
     Json spec = options->spec(context.program);

@@ -1,9 +1,14 @@
 """Each command and each error of the launcher, against a fake droverd."""
+import fcntl
 import json
 import os
+import pty
+import re
 import socket
 import struct
 import subprocess
+import termios
+import unicodedata
 import unittest
 
 from cluster import ClusterTest, wait_for
@@ -11,7 +16,7 @@ from cluster import ClusterTest, wait_for
 
 class WithoutACluster(ClusterTest):
     def test_every_command_says_that_none_is_up(self):
-        for command in (["ps"], ["nodes"], ["status"], ["ping"], ["logs", "1"], ["wait", "1"], ["kill", "1"], ["migrate", "1", "x"],
+        for command in (["ps"], ["show", "1"], ["history"], ["nodes"], ["status"], ["ping"], ["logs", "1"], ["wait", "1"], ["kill", "1"], ["migrate", "1", "x"],
                         ["events"], ["submit", "true"], ["down"]):
             self.assert_error(self.drover(*command), 1, "no droverd", "drover up")
         self.assert_error(self.drover("run", "true"), 125, "no droverd", "drover up")
@@ -23,9 +28,25 @@ class WithoutACluster(ClusterTest):
             self.assert_error(self.drover(*command), 2)
 
     def test_what_is_no_job_number(self):
-        for command in (["wait", "all"], ["wait", "1", "all"], ["kill", "all"], ["logs", "all"], ["migrate", "all", "node1"]):
-            self.assert_error(self.drover(*command), 2, "'all' is no job number; see drover ps")
-        self.assert_error(self.drover("wait", "1.5"), 2, "'1.5' is no job number")
+        self.assert_error(self.drover("migrate", "all", "node1"), 2, "'all' is no job number; see drover ps")
+        for command in ("ps", "wait", "kill", "logs", "show", "history"):
+            self.assert_error(self.drover(command, "7", "1.5"), 2, "'1.5' names no jobs", "3-9,12", "last", "drover ps")
+            self.assert_error(self.drover(command, "9-3"), 2, "'9-3'", "write 3-9")
+            self.assert_error(self.drover(command, "--state", "asleep"), 2, "--state", "asleep", "running")
+        for command in ("kill", "logs", "show"):
+            self.assert_error(self.drover(command), 2, f"{command}: no job given", "last")
+
+    def test_what_is_no_time_limit_or_format(self):
+        self.assert_error(self.drover("history", "--since", "yesterday"), 2, "'yesterday'", "2h", "2026-11-28")
+        self.assert_error(self.drover("history", "--since", ""), 2, "''", "2h")
+        self.assert_error(self.drover("history", "--limit", "-1"), 2, "--limit")
+        for command in (["ps"], ["wait"], ["show", "1"], ["history"], ["nodes"], ["submit"]):
+            self.assert_error(self.drover(*command, "-o", "xml"), 2, "--output", "xml", "quiet")
+        self.assert_error(self.drover("status", "-o", "quiet"), 2, "--output", "quiet")
+
+    def test_help_shows_examples(self):
+        for command in ("ps", "wait", "kill", "logs", "show", "history", "nodes", "submit"):
+            self.assertRegex(self.drover(command, "--help", check=0).stdout.decode(), rf"Examples?: drover {command} ")
 
     def test_version_and_help(self):
         self.assertRegex(self.drover("version", check=0).stdout.decode(), r"^drover \d+\.\d+\.\d+\n$")
@@ -166,6 +187,64 @@ class WithADroverd(ClusterTest):
         self.assertFalse((self.runtime / "down-requested").exists())
         self.drover("down", "--kill-jobs", check=0)
         wait_for(lambda: (self.state / "jobs" / str(job) / "exit").exists(), "the job's end")
+
+
+class OnATerminal(ClusterTest):
+    def setUp(self):
+        super().setUp()
+        self.start_fake()
+        for state in ("running", "moving", "in-doubt", "failed", "lost"):
+            job = int(self.drover("submit", "--name", "schön 日本", "sh", "-c", "sleep 60 # " + "größer " * 30, check=0).stdout)
+            (self.state / "jobs" / str(job) / "told").write_text(json.dumps({"state": state}))
+        self.drover("submit", "sh", "-c", "kill -9 $$", check=0)
+        self.drover("wait", 6, check=137)
+
+    def on_terminal(self, *arguments, columns=0, **env):
+        """What a command writes to a terminal of so many columns."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        base = {name: value for name, value in self.env.items() if name != "NO_COLOR"}
+        process = subprocess.Popen([self.drover_path, *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
+                                   env=dict(base, **{"TERM": "xterm", **env}))
+        os.close(theirs)
+        written = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # the terminal's other end is closed
+                break
+            if not piece:
+                break
+            written += piece
+        os.close(ours)
+        self.assertEqual(process.wait(), 0, written)
+        return written.decode().replace("\r\n", "\n")  # decode() fails on half a character
+
+    def test_states_are_coloured(self):
+        text = self.on_terminal("ps", "-a")
+        for colour, state in ((32, "running"), (33, "moving"), (33, "in-doubt"), (31, "failed"), (31, "lost"), (31, "signal 9")):
+            self.assertIn(f"\x1b[{colour}m{state}\x1b[0m", text)
+        self.assertTrue(text.startswith("\x1b[1mJOB "), text)
+        self.assertIn("\x1b[31msignal 9\x1b[0m", self.on_terminal("history"))
+
+    def test_no_colours_where_none_are_wanted(self):
+        text = self.on_terminal("ps", "-a", NO_COLOR="1")
+        self.assertEqual(re.findall(r"\x1b\[\d+m", text), ["\x1b[1m", "\x1b[0m"])
+        self.assertNotIn("\x1b", self.on_terminal("ps", "-a", TERM="dumb"))
+        self.assertNotIn(b"\x1b", self.drover("ps", "-a", env={"TERM": "xterm"}, check=0).stdout)
+
+    def test_lines_fit_the_terminal(self):
+        whole = self.drover("ps", "-a", check=0).stdout.decode()
+        self.assertIn("größer " * 30, whole)
+        self.assertNotIn("…", whole)
+        for command in (["ps", "-a"], ["history"]):
+            for columns in (1, 8, 11, 40, 80, 150, 151, 152):
+                lines = re.sub(r"\x1b\[\d+m", "", self.on_terminal(*command, columns=columns, LANG="C")).splitlines()
+                for line in lines:
+                    wide = sum(2 if unicodedata.east_asian_width(c) == "W" else 1 for c in line)
+                    self.assertLessEqual(wide, columns, line)
+                self.assertTrue(lines[1].endswith("…"), lines)
+        self.assertIn("größer " * 30, self.on_terminal("ps", "-a", columns=1000))
 
 
 if __name__ == "__main__":

@@ -62,10 +62,10 @@ class WithoutACluster(CompletionTest):
             text = text[text.index("Options:"):].split("\n\n")[0]
             wanted = set(re.findall(r"^  (?:-\w,)?(--[\w-]+)", text, re.M)) | {"--at"}
             self.assertEqual(set(self.bash(command, "--")), wanted, command)
-        self.assertEqual(self.bash("logs", "-f", "--st"), ["--stderr"])
+        self.assertEqual(self.bash("logs", "-f", "--st"), ["--state", "--stderr"])
 
     def test_values_of_options(self):
-        self.assertEqual(self.bash("ps", "--output", ""), ["table", "json"])
+        self.assertEqual(self.bash("ps", "--output", ""), ["table", "json", "quiet"])
         self.assertEqual(self.bash("ps", "--output=j"), ["json"])
         self.assertEqual(self.bash("ps", "-o", "j"), ["json"])
         self.assertEqual(self.bash("simulate", "--output", "c"), ["csv"])

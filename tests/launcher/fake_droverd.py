@@ -3,7 +3,9 @@
 
 Each job is a process pair that survives this program's death, its streams being files in STATE/jobs/ID; so a test may kill -9 a
 fake droverd and let the next one adopt the job, as the real ones do. Rank and world size come from mpirun's environment.
-What the tests ask of it besides: FAKE_DROVERD_EXIT=CODE ends it at once; FAKE_DROVERD_LINGER=1 makes it ignore `down`.
+What the tests ask of it besides: FAKE_DROVERD_EXIT=CODE ends it at once; FAKE_DROVERD_LINGER=1 makes it ignore `down`;
+FAKE_DROVERD_LATE=1 makes it list ended jobs as running. What a test writes into STATE/jobs/ID/told (a JSON object) replaces
+what is told of that job; STATE/events holds more events; STATE/requests has the `op` of each request.
 """
 import ctypes
 import json
@@ -74,11 +76,12 @@ class Job:
 
     def describe(self, node):
         spec, status = json.loads(self.read("spec")), self.exit_status()
+        told = json.loads(self.read("told") or "{}")
         return {"job": self.id, "name": spec["name"], "state": "running" if status is None else "ended", "origin": node,
                 "node": node, "argv": spec["argv"], "submitted_ns": 1, "started_ns": int(time.time() * 1e9) - 10**9,
-                "ended_ns": 0 if status is None else int(time.time() * 1e9), "exit": status or 0,
+                "ended_ns": 0 if status is None else int(time.time() * 1e9), "exit": status,
                 "signal": max(0, (status or 0) - 128), "error": "", "pid": 2, "cpu_seconds": 0.5, "memory_kib": 2000,
-                "moves": 0, "frozen_ms": 0.0, "epoch": 1, "why": "placed: the only node", "pinned": ""}
+                "moves": 0, "frozen_ms": 0.0, "epoch": 1, "why": "placed: the only node", "pinned": "", **told}
 
 
 def shepherd(directory):
@@ -161,6 +164,8 @@ class Droverd:
         if kind != REQUEST:
             return
         request = json.loads(payload)
+        with open(self.jobs.parent / "requests", "a") as requests:
+            requests.write(request["op"] + "\n")
         try:
             handler = getattr(self, "on_" + request["op"], None)
             if handler is None:
@@ -282,7 +287,9 @@ class Droverd:
 
     def on_ps(self, link, request):
         jobs = [job.describe(self.node) for job in self.all_jobs()]
-        return {"jobs": [j for j in jobs if request["all"] or j["state"] != "ended"]}
+        if os.environ.get("FAKE_DROVERD_LATE"):
+            jobs = [{**job, "state": "running"} for job in jobs]
+        return {"jobs": [j for j in jobs if request["all"] or j["state"] not in ("ended", "failed", "lost")]}
 
     def on_nodes(self, link, request):
         factor = {"value": 0.5, "known": True}
@@ -327,7 +334,10 @@ class Droverd:
         return {"jobs": [job.describe(self.node) for job in jobs]}
 
     def on_kill(self, link, request):
-        self.signal(self.find(request["job"]), request["signal"])
+        job = self.find(request["job"])
+        if job.exit_status() is not None:
+            raise Refused("refused", f"job {job.id} has ended already")
+        self.signal(job, request["signal"])
         return {}
 
     def on_migrate(self, link, request):
@@ -339,6 +349,9 @@ class Droverd:
     def on_events(self, link, request):
         for job in self.all_jobs():
             link.send_json(ITEM, {"time_ns": 1_700_000_000_000_000_000, "node": self.node, "event": "started", "job": job.id})
+        if (self.jobs.parent / "events").exists():
+            for line in (self.jobs.parent / "events").read_text().splitlines():
+                link.send(ITEM, line.encode())
         return {}
 
     def on_ping(self, link, request):

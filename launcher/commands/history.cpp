@@ -1,0 +1,99 @@
+// drover history: the jobs that have ended: where and when each ran, and what it took.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <memory>
+#include <optional>
+
+#include "launcher/commands/commands.h"
+#include "launcher/job_text.h"
+#include "launcher/selector.h"
+#include "launcher/table.h"
+#include "launcher/time_text.h"
+
+namespace drover {
+
+namespace {
+
+struct HistoryOptions {
+  SelectorOptions selector;
+  std::optional<std::string> since;
+  long limit = 50;
+  Output output;
+};
+
+std::uint64_t ended_ns(const Json& job) { return job.value("ended_ns", std::uint64_t{0}); }
+
+// The newest `limit` that ended since then, newest last.
+std::vector<Json> ended_jobs(const Context& context, const HistoryOptions& options, std::uint64_t since_ns) {
+  const JobSelector selector = options.selector.selector();
+  std::vector<Json> jobs = selected_jobs(context, selector, Scope::Everything);
+  std::erase_if(jobs, [](const Json& job) { return !is_final_state(job.value("state", "")); });
+  if (jobs.empty() && !selector.terms.empty())
+    throw std::runtime_error(fmt::format("history: {}: no such job has ended; see drover ps", selector.text()));
+  std::erase_if(jobs, [since_ns](const Json& job) { return ended_ns(job) < since_ns; });
+  std::sort(jobs.begin(), jobs.end(), [](const Json& a, const Json& b) {
+    return std::pair(ended_ns(a), job_id(a)) < std::pair(ended_ns(b), job_id(b));
+  });
+  if (options.limit > 0 && std::ssize(jobs) > options.limit) jobs.erase(jobs.begin(), jobs.end() - options.limit);
+  return jobs;
+}
+
+void print_table(const std::vector<Json>& jobs) {
+  using A = Table::Align;
+  Table table({{"JOB", A::Right},
+               {"EXIT", A::Left, state_colour},
+               {"ORIGIN"},
+               {"NODE"},
+               {"STARTED"},
+               {"ENDED"},
+               {"TIME", A::Right},
+               {"CPU", A::Right},
+               {"MEMORY", A::Right},
+               {"MOVES", A::Right},
+               {"FROZEN", A::Right},
+               {"NAME"},
+               {"COMMAND"}});
+  for (const Json& job : jobs)
+    table.add({fmt::format("{}", job_id(job)), state_text(job), job.value("origin", ""), job.value("node", ""),
+               local_time_text(job.value("started_ns", std::uint64_t{0})), local_time_text(ended_ns(job)),
+               format_seconds(run_seconds(job)), format_seconds(job.value("cpu_seconds", 0.0)),
+               format_kib(job.value("memory_kib", 0.0)), fmt::format("{}", job.value("moves", 0)),
+               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), job.value("name", ""), command_text(job)});
+  table.print();
+}
+
+void history(const Context& context, const HistoryOptions& options) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
+  const std::uint64_t since_ns = options.since ? parse_time(*options.since, now_ns) : 0;
+  const std::vector<Json> jobs = ended_jobs(context, options, since_ns);
+  if (options.output.quiet()) return print_ids(jobs);
+  if (!options.output.json()) return print_table(jobs);
+  for (const Json& job : jobs) fmt::print("{}\n", job.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace
+
+void add_history(CLI::App& app, Context& context) {
+  auto options = std::make_shared<HistoryOptions>();
+  CLI::App* command = app.add_subcommand(
+      "history", "List jobs that have ended, newest last: where, when, what they took (json: one object a line)");
+  options->selector.add_to(*command, "Which of them (default: all)");
+  command
+      ->add_option("--since", options->since,
+                   "Only those that ended since 30m, 2h, 3d, 2026-11-28 or '2026-11-28 12:00'")
+      ->type_name("TIME");
+  command->add_option("--limit", options->limit, "Only the newest N; 0: all")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  options->output.add_to(*command, Output::Prints::List);
+  command->footer("Examples: drover history --since 2h;  drover history --state failed,lost --limit 0 -o quiet");
+  command->callback([&context, options] { history(context, *options); });
+}
+
+}  // namespace drover

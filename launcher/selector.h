@@ -1,0 +1,61 @@
+// Which jobs a command is for: words such as 7, 3-9,12, last and all, narrowed by --name and --state.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/commands/commands.h"
+
+namespace drover {
+
+// "7" → 7. A UsageError for anything else: CLI11's own words for it ("Could not convert: JOB = all") help nobody.
+long job_number(const std::string& text);
+
+struct JobSelector {
+  enum class Kind { Number, Range, Last, All };
+  struct Term {
+    Kind kind;
+    long first, last;  // of Number and Range
+    std::string text;
+  };
+  std::vector<Term> terms;          // a job is meant if one of them means it
+  std::optional<std::string> name;  // a pattern as in the shell, which the job's name must match
+  std::vector<std::string> states;  // one of which the job must have; any if empty
+
+  bool empty() const { return terms.empty() && !name && states.empty(); }
+  // Then the ids are known without asking.
+  bool only_numbers() const;
+  bool has(Kind kind) const;
+  std::string text() const;  // as it was typed
+};
+
+// The jobs meant where no word says which and no --state does.
+enum class Scope { Unfinished, Everything };
+
+// What is added to a command's options.
+struct SelectorOptions {
+  std::vector<std::string> words;
+  std::optional<std::string> name;
+  std::vector<std::string> states;
+
+  void add_to(CLI::App& command, const std::string& help);
+  JobSelector selector() const;  // throws UsageError
+};
+
+// Those of `jobs` (JOBs of PROTOCOL.md, ended ones too) that are meant, each once, in the order of the words; `node` is
+// the one whose `last` is meant. Throws std::runtime_error if a term means none.
+std::vector<Json> choose_jobs(const JobSelector& selector, Scope scope, const Json& jobs, const std::string& node);
+
+// Asks a droverd, once.
+std::vector<Json> selected_jobs(const Context& context, const JobSelector& selector, Scope scope);
+// Asks only if it must: whether a number is a job's is then for the operation to say.
+std::vector<long> selected_ids(const Context& context, const JobSelector& selector, Scope scope);
+
+long job_id(const Json& job);
+// For --output quiet: one a line; `jobs` is an array of JOBs.
+void print_ids(const Json& jobs);
+// Throws std::runtime_error: no job is what was typed.
+[[noreturn]] void throw_no_job(const JobSelector& selector);
+
+}  // namespace drover
