@@ -93,7 +93,7 @@ Json wait_until_drained(Context& context, const DrainOptions& options, Json node
 
 std::string why_it_stays(const Json& node, const Json& job) {
   if (job.value("moving", false)) return "still on its way";
-  if (const auto why = job.value("why", ""); !why.empty()) return why;
+  if (auto why = job.value("why", ""); !why.empty()) return why;
   return node.value("refuge", true) ? "has not gone yet" : "no other node takes jobs now";
 }
 

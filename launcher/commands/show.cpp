@@ -51,7 +51,7 @@ std::map<long, Json> histories(Client client, const std::vector<Json>& jobs) {
 }
 
 std::string long_state_text(const Json& job) {
-  const std::string state = job.value("state", "");
+  std::string state = job.value("state", "");
   if (state != "ended") return state;
   const int signal = job.value("signal", 0);
   if (signal == 0) return fmt::format("ended, exit code {}", job.value("exit", 0));

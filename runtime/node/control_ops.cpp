@@ -18,7 +18,7 @@ namespace drover {
 using nlohmann::json;
 
 void ControlServer::at_origin(ClientConnection& client, const json& request, std::int64_t id,
-                              std::function<void(ClientConnection&, OriginJob&)> local) {
+                              const std::function<void(ClientConnection&, OriginJob&)>& local) {
   if (OriginJob* job = origin_.find(id)) return local(client, *job);
   actions_.gather({{"what", "origin"}, {"job", id}},
                   [this, alive = client.alive(), &client, request, id](const std::vector<json>& answers) {
@@ -186,7 +186,7 @@ void ControlServer::doctor(ClientConnection& client, const json&) {
       });
 }
 
-void ControlServer::compare_clocks(ClientConnection& client, std::shared_ptr<std::vector<json>> findings) {
+void ControlServer::compare_clocks(ClientConnection& client, const std::shared_ptr<std::vector<json>>& findings) {
   const std::uint64_t asked_ns = realtime_ns();
   actions_.gather({{"what", "clock"}},
                   [this, alive = client.alive(), &client, findings, asked_ns](const std::vector<json>& clocks) {
@@ -267,7 +267,7 @@ void ControlServer::logs(ClientConnection& client, const json& request) {
   });
 }
 
-void ControlServer::send_log(std::weak_ptr<bool> alive, ClientConnection& client, std::int64_t id, int stream,
+void ControlServer::send_log(const std::weak_ptr<bool>& alive, ClientConnection& client, std::int64_t id, int stream,
                              std::uint64_t offset, bool follow) {
   const OriginJob* job = origin_.find(id);
   if (job == nullptr) return;
@@ -332,9 +332,9 @@ std::vector<std::pair<std::uint64_t, std::string>> new_events(const std::string&
 
 }  // namespace
 
-void ControlServer::send_events(std::weak_ptr<bool> alive, ClientConnection& client,
-                                std::shared_ptr<std::map<std::string, std::uint64_t>> read, std::uint64_t from_ns,
-                                bool follow) {
+void ControlServer::send_events(const std::weak_ptr<bool>& alive, ClientConnection& client,
+                                const std::shared_ptr<std::map<std::string, std::uint64_t>>& read,
+                                std::uint64_t from_ns, bool follow) {
   auto events = std::make_shared<std::vector<std::pair<std::uint64_t, std::string>>>();
   cluster_.in_background(
       [events, read, from_ns, dir = cluster_.paths().events_dir()] { *events = new_events(dir, *read, from_ns); },

@@ -100,12 +100,13 @@ class ControlServer {
 
   // Finds the job's origin: here → `local`, elsewhere → the request is relayed there, nowhere → refused.
   void at_origin(ClientConnection& client, const nlohmann::json& request, std::int64_t job,
-                 std::function<void(ClientConnection&, OriginJob&)> local);
-  void compare_clocks(ClientConnection& client, std::shared_ptr<std::vector<nlohmann::json>> findings);
-  void send_log(std::weak_ptr<bool> alive, ClientConnection& client, std::int64_t job, int stream, std::uint64_t offset,
-                bool follow);
-  void send_events(std::weak_ptr<bool> alive, ClientConnection& client,
-                   std::shared_ptr<std::map<std::string, std::uint64_t>> read, std::uint64_t from_ns, bool follow);
+                 const std::function<void(ClientConnection&, OriginJob&)>& local);
+  void compare_clocks(ClientConnection& client, const std::shared_ptr<std::vector<nlohmann::json>>& findings);
+  void send_log(const std::weak_ptr<bool>& alive, ClientConnection& client, std::int64_t job, int stream,
+                std::uint64_t offset, bool follow);
+  void send_events(const std::weak_ptr<bool>& alive, ClientConnection& client,
+                   const std::shared_ptr<std::map<std::string, std::uint64_t>>& read, std::uint64_t from_ns,
+                   bool follow);
 
   Cluster& cluster_;
   OriginJobs& origin_;
