@@ -181,7 +181,7 @@ void add_nodes(CLI::App& app, Context& context) {
       "Where nodes share in groups, a node of another group is shown as its leader last listed it, and how old that "
       "is;\n"
       "UNKNOWN is one that was never listed.\n"
-      "Examples: drover nodes;  drover nodes --factors;  drover nodes -o quiet");
+      "Examples: drover nodes --factors;  drover nodes -o quiet");
   command->callback([&context, output, shown] {
     Json question = {{"op", "nodes"}};
     if (shown->factors || shown->watermarks || shown->detail) question["own_load"] = true;

@@ -20,6 +20,7 @@ namespace {
 // The safety net under lost rings. Every heartbeat of a peer makes MPI progress too.
 constexpr auto kTick = std::chrono::milliseconds(200);
 constexpr Nanoseconds kFirstHotWait = std::chrono::microseconds(100);
+constexpr int kEventSchema = 1;                                  // docs/events.md
 constexpr auto kShepherdsEnd = std::chrono::milliseconds(1000);  // of jobs that have ended
 constexpr std::uint64_t kHotWindowNs = 1'500'000;                // after any activity: an answer is likely to follow
 
@@ -339,8 +340,12 @@ Nanoseconds Node::turn() {
 
 bool Node::run() {
   origin_->replay(read_event_lines(fmt::format("{}/{}.jsonl", paths_.events_dir(), self_name())));
-  log_event(
-      json{{"event", "up"}, {"generation", info_.generation}, {"ranks", size()}, {"version", DROVER_VERSION}}.dump());
+  log_event(json{{"event", "up"},
+                 {"schema", kEventSchema},
+                 {"generation", info_.generation},
+                 {"ranks", size()},
+                 {"version", DROVER_VERSION}}
+                .dump());
   // The socket first: while an older droverd answers there, its shepherds are its own.
   control_->listen(paths_.control_socket(self_name()));
   placed_->adopt_existing();
