@@ -8,16 +8,20 @@ build_packages=(
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwloc-dev libxxhash-dev liblz4-dev
   libgtest-dev python3 scdoc)
 test_packages=(iproute2 util-linux procps openssh-client openssh-server nftables
-  zsh bash-completion man-db groff mandoc)
+  zsh bash-completion man-db groff mandoc dpkg-dev file)
 # shellcheck disable=SC2034 # used by those who source this
 machine_packages=(qemu-system-x86 e2fsprogs)
 # shellcheck disable=SC2034 # used by those who source this
 quickstart_packages=(xz-utils gzip bzip2 perl mawk coreutils)
 
+is_installed() { dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q 'ok installed'; }
+# For the test of the module file. Lmod does as well, and would be removed for it.
+is_installed lmod || test_packages+=(environment-modules)
+
 install_packages() {
   local missing=() package as_root=()
   for package in "$@"; do
-    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    is_installed "$package" || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   echo "Installing: ${missing[*]}"
