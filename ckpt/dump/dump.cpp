@@ -231,6 +231,7 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   DumpResult result;
   TreeDump all(options);
   if ((result.refused = look_at_all(tree.impl(), options, all))) return result;
+  tree.impl().close_thread_files();
   mark(all);
   flush(all);
 

@@ -34,7 +34,7 @@ static void put(FrozenThread& thread, const Registers& registers) {
 
 const TaskStatus& status_of(const FrozenProcess& process, const FrozenThread& thread) {
   if (!thread.status) {
-    const UniqueFd file = std::move(thread.files.status);
+    const UniqueFd& file = thread.files.status;
     const auto text = file ? try_read_record(file.get()) : std::nullopt;
     thread.status =
         parse_task_status(text ? *text : read_record(fmt::format("/proc/{}/task/{}/status", process.pid, thread.tid)));
@@ -165,9 +165,6 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
   if (still != nullptr) impl.still = std::move(*still);
   if (count_threads(root) >= kManyThreads) impl.beside.prepare();
   auto refusal = stop_processes(root, reaper, impl);
-  for (FrozenProcess& process : impl.processes) {
-    for (FrozenThread& thread : process.threads) thread.files.children.reset();
-  }
   impl.frozen_at = read_host_clocks();
   impl.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
   // Also if we give up: what the stop has interrupted must not be seen.
@@ -245,6 +242,14 @@ StillWaiting FrozenTree::thaw() {
   }
   still.lingering = release_threads(releases);
   return still;
+}
+
+void FrozenTree::Impl::close_thread_files() {
+  auto files = std::make_shared<std::vector<ThreadFiles>>();
+  for (FrozenProcess& process : processes) {
+    for (FrozenThread& thread : process.threads) files->push_back(std::move(thread.files));
+  }
+  if (files->size() >= kManyThreads) beside.start([files = std::move(files)]() mutable { files.reset(); });
 }
 
 static std::size_t resident_bytes(pid_t pid) {

@@ -26,8 +26,8 @@ inline constexpr unsigned kFreezeOptions = 1;  // PTRACE_O_TRACESYSGOOD
 // From so many on a look at a tree is worth a second thread of ours.
 inline constexpr std::size_t kManyThreads = 16;
 
-// Files of a thread under /proc, opened while it runs: to find one takes longer than to read it. Not open where there
-// are too many.
+// Files of a thread under /proc, opened while it runs: to find one takes longer than to read it, and to close it as
+// long. Not open where there are too many.
 struct ThreadFiles {
   UniqueFd children, status;
 };
@@ -63,7 +63,9 @@ struct FrozenTree::Impl {
   HostClocks frozen_at;
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;
-  StillWaiting still;     // of the time before
+  StillWaiting still;  // of the time before
+  // Closes the files of all threads, beside us where they are many.
+  void close_thread_files();
   BackgroundCall beside;  // for whoever looks at a tree of many threads; last, it ends before what it uses
 };
 

@@ -16,16 +16,16 @@ namespace drover {
 
 static constexpr std::size_t kEntryRoom = 2048, kKeysRoom = 16 * 1024;
 
-static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState& area) {
+static void protect_and_advise(HeldProcess& held, Batch& batch, const AreaState& area, bool closed) {
   static constexpr std::pair<AreaFlag, int> kAdvice[] = {
       {kAreaSequential, MADV_SEQUENTIAL}, {kAreaRandom, MADV_RANDOM},         {kAreaDontFork, MADV_DONTFORK},
       {kAreaDontDump, MADV_DONTDUMP},     {kAreaWipeOnFork, MADV_WIPEONFORK}, {kAreaMergeable, MADV_MERGEABLE}};
   held.make_room(batch, kEntryRoom);
   const bool writable_so_far = area.kind != AreaKind::FileShared && area.kind != AreaKind::NamelessShared;
   const bool readable_so_far = writable_so_far || area.prot == PROT_EXEC;
-  if (area.kind == AreaKind::SystemV || area.key != 0 || (readable_so_far && (area.prot & PROT_READ) == 0) ||
-      (writable_so_far && (area.prot & PROT_WRITE) == 0))
-    protect(batch, area);
+  const bool too_open =
+      (readable_so_far && (area.prot & PROT_READ) == 0) || (writable_so_far && (area.prot & PROT_WRITE) == 0);
+  if (area.kind == AreaKind::SystemV || area.key != 0 || (too_open && !closed)) protect(batch, area);
   for (const auto& [flag, advice] : kAdvice) {
     if (area.flags & flag)
       batch.must(fmt::format("madvise {:#x}", area.start), SYS_madvise, area.start, area.bytes(), advice);
@@ -75,8 +75,9 @@ void finish_memory(HeldProcess& held) {
   const bool keys = uses_keys(held.image.memory);
   held.make_room(batch, kKeysRoom);
   if (keys) take_all_keys(batch);
-  for (const AreaState& area : held.image.memory.areas) {
-    if (area.kind != AreaKind::Vdso) protect_and_advise(held, batch, area);
+  const auto& areas = held.image.memory.areas;
+  for (std::size_t i = 0; i < areas.size(); ++i) {
+    if (areas[i].kind != AreaKind::Vdso) protect_and_advise(held, batch, areas[i], held.closed_areas[i]);
   }
   held.make_room(batch, kKeysRoom);
   if (keys) leave_keys(batch, held.image.memory.keys);

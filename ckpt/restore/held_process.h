@@ -30,7 +30,9 @@ struct HeldProcess {
   RemoteMemory memory;
   RemoteArea area;
   std::vector<std::unique_ptr<RemoteSyscalls>> threads;  // in the order of image.threads
-  bool made = false;                                     // there is a process
+  // Which of the areas have their final protection and can't be written to: those that have no contents so far.
+  std::vector<bool> closed_areas;
+  bool made = false;   // there is a process
   int parked_fd = 0;   // from here on lie all open files of the tree, until the program's own descriptors are in place
   int objects_fd = 0;  // after the open files, the objects
   int terminals_fd = 0;  // after these, the slaves of all terminals

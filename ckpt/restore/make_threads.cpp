@@ -26,12 +26,13 @@ namespace drover {
 static constexpr std::uint64_t kThreadFlags =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PTRACE | CLONE_UNTRACED;
 
-// The leader makes them all, some at a time: `meanwhile` sets off those that were born before.
+// The leader makes them all, some at a time: `meanwhile` sets off those that were born before. A few first, since
+// nothing can be done meanwhile.
 static void clone_threads(HeldProcess& held, const std::function<void(std::size_t first, std::size_t end)>& meanwhile) {
-  constexpr std::size_t kSome = 16;
+  constexpr std::size_t kFew = 4, kSome = 16;
   for (std::size_t made = 1, before = 1; before < held.image.threads.size();) {
     Batch batch = held.batch();
-    const std::size_t end = std::min(made + kSome, held.image.threads.size());
+    const std::size_t end = std::min(made + (made == 1 ? kFew : kSome), held.image.threads.size());
     for (std::size_t i = made; i < end; ++i) {
       const pid_t tid = held.image.threads[i].tid;
       clone_args args{};

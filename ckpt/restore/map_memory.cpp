@@ -1,4 +1,5 @@
-// All areas at their addresses, readable and writable for now so that their contents can be put in.
+// All areas at their addresses. What the program could not write to is opened when contents come for it
+// (fill_pages.cpp): most have none, and memory that was never writable is not charged to the system's commit limit.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -54,12 +55,18 @@ static int map_flags(const AreaState& area) {
          (anonymous ? huge_page_flags(huge_shift_of(area)) : 0);
 }
 
+// Not with PROT_EXEC alone: the kernel would choose a protection key for it.
+static bool is_closed(const AreaState& area) {
+  constexpr int kOpen = PROT_READ | PROT_WRITE;
+  return !has_own_content(area.kind) && (area.prot & kOpen) != kOpen && area.prot != PROT_EXEC && area.key == 0;
+}
+
 static void map_area(HeldProcess& held, Batch& batch, const AreaState& area, int fd) {
   held.make_room(batch, kEntryRoom);
   const bool of_shared_file = has_own_content(area.kind);
-  // Not with PROT_EXEC alone: the kernel would choose a protection key for it.
   const int shared_prot = area.prot == PROT_EXEC ? PROT_READ | PROT_EXEC : area.prot;
-  const int prot = of_shared_file ? shared_prot : area.prot | PROT_READ | PROT_WRITE;
+  const int private_prot = is_closed(area) ? area.prot : area.prot | PROT_READ | PROT_WRITE;
+  const int prot = of_shared_file ? shared_prot : private_prot;
   batch.must(fmt::format("mmap {:#x}", area.start), SYS_mmap, area.start, area.bytes(), prot, map_flags(area), fd,
              fd < 0 ? 0 : area.offset);
   // Before the contents: it decides whether these come in huge pages.
@@ -124,12 +131,14 @@ void map_memory(HeldProcess& held, const RestoredTree& tree) {
   Batch batch = held.batch();
   const auto fds = open_mapped_files(held, batch);
   for (const AreaState& area : held.image.memory.areas) {
-    if (area.kind == AreaKind::Anonymous)
-      map_area(held, batch, area, -1);
-    else if (area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared)
-      map_area(held, batch, area, fds.at(area.file));
+    int fd = -1;
+    if (area.kind == AreaKind::FilePrivate || area.kind == AreaKind::FileShared)
+      fd = fds.at(area.file);
     else if (area.kind == AreaKind::NamelessShared || area.kind == AreaKind::NamelessPrivate)
-      map_area(held, batch, area, held.objects_fd + static_cast<int>(area.file));
+      fd = held.objects_fd + static_cast<int>(area.file);
+    const bool here = fd >= 0 || area.kind == AreaKind::Anonymous;
+    if (here) map_area(held, batch, area, fd);
+    held.closed_areas.push_back(here && is_closed(area));
   }
   held.make_room(batch, kEntryRoom);
   batch.must("close_range", SYS_close_range, held.free_fd, held.free_fd + static_cast<int>(fds.size()), 0);

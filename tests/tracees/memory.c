@@ -33,6 +33,12 @@ int main(void) {
   unsigned char* sparse = map(10 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
   sparse[5 * MIB] = 9;
   for (int i = 0; i < 64; ++i) (void)*(volatile unsigned char*)&sparse[i * 4096];
+  // Reserved without memory behind it, as the runtimes of languages do: more than the system would commit itself to.
+  const size_t reserve = (size_t)256 << 30;
+  unsigned char* reserved = map(reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+  CHECK(reserved != MAP_FAILED && mprotect(reserved + reserve / 2, 4096, PROT_READ | PROT_WRITE) == 0);
+  reserved[reserve / 2] = 8;
+  CHECK(mprotect(reserved + reserve / 2, 4096, PROT_NONE) == 0);
   unsigned char* zeros = map(4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   memset(zeros, 0, 4 * MIB);
   unsigned char* cow = map(MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
@@ -81,6 +87,8 @@ int main(void) {
   CHECK(sum(anon, 4 * MIB) == anon_sum);
   CHECK(sparse[5 * MIB] == 9 && sparse[0] == 0);
   CHECK(resident(sparse + 7 * MIB, 3 * MIB) == 0);
+  CHECK(mprotect(reserved + reserve / 2, 8192, PROT_READ) == 0);
+  CHECK(reserved[reserve / 2] == 8 && reserved[reserve / 2 + 4096] == 0);
   CHECK(sum(zeros, 4 * MIB) == 0);
   CHECK(strcmp((char*)shared + MIB, "shared") == 0 && strcmp((char*)shared + 3 * MIB, "far part") == 0);
   strcpy((char*)again + MIB, "linked");
