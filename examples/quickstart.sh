@@ -78,6 +78,9 @@ jobs=(
 )
 
 say "Starting four nodes on this machine"
+# Four nodes share its processors, so each would take one job at a time, and nothing would have to be balanced.
+printf '[balance]\njobs_per_pu = 100\n' > drover.toml
+export DROVER_CONFIG=$PWD/drover.toml
 drover up -n 4
 drover nodes
 

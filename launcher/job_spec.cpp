@@ -49,6 +49,22 @@ void JobOptions::add_to(CLI::App& command) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_option("--node", node, "Start exactly there (default: the policy chooses)")->type_name("NODE");
+  command.add_option("--exclude-node", exclude, "Don't start there (repeatable, or a list with commas)")
+      ->type_name("NODE")
+      ->expected(1)
+      ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command.add_option("-c,--cpus", cpus, "PUs that the job needs; it waits until a node has that many left")
+      ->type_name("N")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
+  command.add_option("--mem", memory_bytes, "Memory that must be available where it starts, such as 500M or 2G")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false));
+  command.add_option("--priority", priority, "Of those that wait, a higher one starts first")
+      ->type_name("N")
+      ->check(CLI::Range(-1000000, 1000000))
+      ->capture_default_str();
   command.add_flag("--pin", pin, "Never move the job");
   command.add_flag("--no-namespace", no_namespace, "Without namespaces of its own; such a job can't be moved");
 }
@@ -82,7 +98,11 @@ nlohmann::json JobOptions::spec(const std::vector<std::string>& argv) const {
           {"attached", false},
           {"node", node},
           {"namespaces", !no_namespace},
-          {"pinned", pin}};
+          {"pinned", pin},
+          {"cpus", cpus},
+          {"memory_kib", memory_bytes / 1024},
+          {"priority", priority},
+          {"exclude", exclude}};
 }
 
 }  // namespace drover

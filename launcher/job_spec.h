@@ -12,6 +12,9 @@ namespace drover {
 
 struct JobOptions {
   std::string name, cwd, node;
+  std::vector<std::string> exclude;
+  int cpus = 1, priority = 0;
+  std::uint64_t memory_bytes = 0;
   std::vector<std::string> env;
   std::vector<std::string> program_for_help;  // stays empty: split_command_line() takes the words before
   bool pin = false, no_namespace = false;

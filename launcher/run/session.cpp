@@ -78,6 +78,7 @@ void RunSession::step() {
   try {
     if ((fds[3].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0) read_stdin();
     if ((fds[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) read_socket();
+    if (waiting_ && !exit_) send_signals();
     if (attached_ && !exit_) {
       send_signals();
       send_acks();
@@ -119,6 +120,8 @@ void RunSession::on_frame(const Frame& frame) {
   switch (static_cast<ClientMessage>(frame.type)) {
     case ClientMessage::Reply:
       return on_reply(frame);
+    case ClientMessage::Item:
+      return on_waiting(Json::parse(frame.payload, nullptr, false));
     case ClientMessage::Data:
       return on_output(decode_stream_message(frame.payload));
     case ClientMessage::Ack:
@@ -131,8 +134,24 @@ void RunSession::on_frame(const Frame& frame) {
   }
 }
 
+// It has to wait before it can start, and can be cancelled meanwhile.
+void RunSession::on_waiting(const Json& notice) {
+  if (attached_ || !notice.is_object() || !notice.contains("job")) return;
+  job_ = notice.at("job").get<long>();
+  waiting_ = true;
+  fmt::print(stderr, "drover: job {} {}\n", job_, notice.value("why", "waits"));
+}
+
 void RunSession::on_reply(const Frame& frame) {
-  const Json reply = Client::parse_reply(frame);
+  Json reply;
+  try {
+    reply = Client::parse_reply(frame);
+  } catch (const RequestError& error) {
+    if (!waiting_ || error.code() != "cancelled" || last_signal_ == 0) throw;
+    exit_ = 128 + last_signal_;
+    return;
+  }
+  waiting_ = false;
   if (attached_) {
     exit_ = reply.at("exit").get<int>();
     return;
@@ -176,6 +195,7 @@ void RunSession::send_signals() {
   while (!pending_signals_.empty()) {
     const int signal = pending_signals_.front();
     client_->send_request({{"op", "signal"}, {"signal", signal}});
+    last_signal_ = signal;
     pending_signals_.pop_front();
     if (signal == SIGTSTP)
       ::kill(::getpid(), SIGSTOP);  // as the shell expects of Ctrl-Z; its SIGCONT is then forwarded

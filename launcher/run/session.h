@@ -40,6 +40,7 @@ class RunSession {
   int follow();
   void step();  // waits for one thing to happen, and handles it
   void on_frame(const Frame& frame);
+  void on_waiting(const Json& notice);
   void on_reply(const Frame& frame);
   void on_output(const StreamMessage& data);
   void on_signal(int signal);
@@ -65,7 +66,9 @@ class RunSession {
   std::optional<Client> client_;
   std::deque<int> pending_signals_;
   long job_ = -1;
+  bool waiting_ = false;   // the job has not started
   bool attached_ = false;  // the first reply is here
+  int last_signal_ = 0;    // sent
   bool sent_sigpipe_ = false;
   std::optional<int> exit_;
 };

@@ -70,6 +70,8 @@ constexpr Key kKeys[] = {
     {"min_residence_seconds", 0, 86400, false,
      [](NodeConfig& config, double v) { config.policy.rule.min_residence_seconds = v; },
      [](const NodeConfig& config) { return config.policy.rule.min_residence_seconds; }},
+    {"jobs_per_pu", 0, 10000, false, [](NodeConfig& config, double v) { config.jobs_per_pu = v; },
+     [](const NodeConfig& config) { return config.jobs_per_pu; }},
     {"two_level_above", 2, 1e6, true,
      [](NodeConfig& config, double v) { config.two_level_above = static_cast<int>(v); },
      [](const NodeConfig& config) -> double { return config.two_level_above; }},

@@ -17,6 +17,7 @@ struct NodeConfig {
   Nanoseconds answer_deadline = std::chrono::seconds(30);  // a move without a word: the register is asked
   PolicySettings policy{*find_policy(kDefaultPolicy), 3, 2, true, {}};
   OwnerPolicy owner;
+  double jobs_per_pu = 1;
   int two_level_above = kDefaultTwoLevelAbove;  // nodes; rank 0's counts for all
   std::string text, path;                       // the file, for apply_config() and config_of()
 };
@@ -35,6 +36,7 @@ struct NodeConfig {
 //   safety = 3.0                # age rule: a job moves at safety * cost / gain
 //   min_residence_seconds = 2.0 # a job that has moved stays
 //   accept = "always"           # always, when-free, never: jobs of other nodes, this node's owner's rule
+//   jobs_per_pu = 1.0           # 0 .. 10000: PUs that a node promises to jobs, for each of its own; 0: none start here
 //   two_level_above = 256       # 2 .. 1000000: more nodes than this share in groups (docs/load.md); node 0's counts
 //   foreign_load = 0.5          # 0 .. 1000: with when-free, threads per PU of others above which foreign jobs leave
 //

@@ -80,7 +80,9 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"moves", job.moves},
           {"frozen_ms", static_cast<double>(job.frozen_ns) / 1e6},
           {"epoch", job.epoch},
-          {"why", job.why},
+          {"why", job.state == JobState::Queued && job.why.empty() ? "waits for its turn" : job.why},
+          {"cpus", job.spec.cpus},
+          {"priority", job.spec.priority},
           {"pinned", job.pinned}};
 }
 
@@ -100,7 +102,9 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     }
     OriginJob* job = find(id);
     if (job == nullptr) continue;
-    if (name == "started") {
+    if (name == "starting") {
+      job->state = JobState::Starting;
+    } else if (name == "started") {
       job->state = JobState::Running;
       job->epoch = event.value("epoch", std::int64_t{0});
       job->started_ns = event.value("time_ns", std::uint64_t{0});
@@ -125,9 +129,14 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
   }
   for (auto& [id, job] : jobs_) {
     if (over(job)) continue;
+    job.detached_ns = job.spec.attached ? monotonic_ns() : 0;
+    if (job.state == JobState::Queued) {
+      wait_again(job);
+      continue;
+    }
     std::string error;
     job.doubt = "waiting for its shepherd";
-    job.detached_ns = job.spec.attached ? monotonic_ns() : 0;
+    job.opened = true;
     if (!open_streams(job, error)) spdlog::error("job {}: {}", id, error);
     // A shepherd that is there says so within moments of the start; one that is not there will not.
     cluster_.loop().after(std::chrono::seconds(20), [this, id = id] {
@@ -232,6 +241,8 @@ void OriginJobs::on_ended(int from, const JobEnded& ended) {
   job->place = from;
   ends_[job->id] = ended;
   finish_if_drained(*job);
+  if (from != cluster_.self()) place_freed(from, job->spec.cpus);
+  start_waiting();
 }
 
 // A job is over when its end has been heard and every byte before it is safe.
@@ -274,7 +285,7 @@ void OriginJobs::when_over(std::int64_t id, std::function<void(const OriginJob&)
 }
 
 void OriginJobs::signal(OriginJob& job, int signo) {
-  if (over(job)) return;
+  if (over(job) || cancel(job, signo)) return;
   if (job.place >= 0) cluster_.send(job.place, Msg::JobSignal, JobSignal{job.id, signo});
 }
 
@@ -291,6 +302,7 @@ void OriginJobs::moved(const std::string& event_json) {
 }
 
 void OriginJobs::tick() {
+  start_waiting();
   const std::uint64_t now = monotonic_ns();
   for (auto& [id, job] : jobs_) {
     if (over(job) || job.detached_ns == 0 || now - job.detached_ns < kReattachNs) continue;

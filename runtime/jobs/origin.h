@@ -1,8 +1,9 @@
 // The jobs that were submitted at this node: where each is, its streams, its end. Whoever wants to know of a job asks
 // its origin.
 //
-// Placement is here too: the decision (by a pure policy), the probes, the reservation, and what happens when the node
-// that was asked to start a job falls silent: the decision register tells which of the two starts it.
+// Placement is here too: the queue of jobs that wait for PUs, the decision (by a pure policy), the probes, the
+// reservation, and what happens when the node that was asked to start a job falls silent: the decision register tells
+// which of the two starts it.
 #pragma once
 
 #include <functional>
@@ -10,7 +11,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ckpt/sys/unique_fd.h"
@@ -56,10 +59,14 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   JobState state = JobState::Queued;
   std::int64_t epoch = 0;
   int place = -1;               // rank; -1: nowhere yet
-  int asked = -1;               // rank that was ordered to start it and has not answered
+  int asked = -1;               // rank that was asked or ordered to start it and has not answered
   Placement placement;          // whom else to ask, the last first
   std::vector<Answer> answers;  // of those who would not
   std::string why;
+  bool opened = false;                // its streams
+  bool told_waiting = false;          // that it waits
+  std::uint64_t not_before_ns = 0;    // CLOCK_MONOTONIC: nobody has taken it just now
+  std::uint64_t passed_since_ns = 0;  // CLOCK_MONOTONIC when it was found to wait while others need less
   std::uint64_t submitted_ns = 0, started_ns = 0, ended_ns = 0;
   std::int32_t pid = 0;
   std::uint32_t moves = 0;
@@ -73,16 +80,20 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   OutputSink output[2];
   InputFeed input;
   Attachment* attachment = nullptr;
-  std::uint64_t detached_ns = 0;                 // CLOCK_MONOTONIC when an attached launcher went away
-  std::function<void(const OriginJob&)> placed;  // tells the submitter, once
+  std::uint64_t detached_ns = 0;  // CLOCK_MONOTONIC when an attached launcher went away
+  // Tells the submitter when it is started or has failed, and before, if it has to wait.
+  std::function<void(const OriginJob&)> placed;
 };
 
 // What placement asks of the node it runs on.
 struct PlacementView {
-  std::function<Placement(std::int64_t job)> decide;     // for one that has just been submitted here
+  // For one that was submitted here; `table` as table() gives it, with what has been asked for since.
+  std::function<Placement(std::int64_t job, const Need&, const std::vector<NodeView>& table)> decide;
   std::function<NodeView()> own;                         // this node now, jobs just started counted in
+  std::function<std::vector<NodeView>()> table;          // all nodes as far as is known here, by rank
   std::function<void(int rank, const NodeView&)> heard;  // what a node has told of itself
-  std::function<bool(int rank)> draining;                // takes nothing, not even what asks for it
+  std::function<void(std::int64_t job, int cpus)> reserve_here;
+  std::function<void()> arrived;  // a job has been submitted here
 };
 
 class OriginJobs {
@@ -92,8 +103,8 @@ class OriginJobs {
   // Replays this node's log: jobs of an earlier world. Those that had not ended wait for their shepherds' word.
   void replay(const std::vector<std::string>& lines);
 
-  // Takes a job; `placed` hears once when it was started or could not be. `attachment` (may be null) must be detached
-  // before it dies.
+  // Takes a job; `placed` hears when it was started or could not be, and before that, once, if it has to wait.
+  // `attachment` (may be null) must be detached before it dies.
   void submit(JobSpec spec, Attachment* attachment, std::function<void(const OriginJob&)> placed);
 
   OriginJob* find(std::int64_t id);
@@ -105,6 +116,7 @@ class OriginJobs {
   void rank_lost(int rank);
   void moved(const std::string& event_json);  // a MoveReport
   void tick();                                // once a second: launchers that did not come back
+  void cancel_waiting();                      // all that have not started
 
   // The launcher's side of an attached job.
   void attach(OriginJob& job, Attachment* attachment, std::uint64_t stdout_have, std::uint64_t stderr_have);
@@ -119,10 +131,27 @@ class OriginJobs {
   nlohmann::json describe(const OriginJob& job) const;  // JOB of PROTOCOL.md
 
  private:
+  // origin_queue.cpp
+  static Need need_of(const OriginJob& job);
+  void enqueue(OriginJob& job);
+  void start_waiting();  // those that find room
+  std::vector<NodeView> asked_table() const;
+  bool may_start_at(const OriginJob& job, int rank, const NodeView& node) const;
+  std::string find_shortage(const OriginJob& job, const std::vector<NodeView>& table) const;
+  std::string find_impossible(const OriginJob& job) const;
+  void wait(OriginJob& job, const std::string& why);
+  void wait_again(OriginJob& job);  // after an earlier world
+  void unplaced(OriginJob& job, const std::string& why);
+  void place_freed(int rank, int cpus);
+  void ask(OriginJob& job, int rank);
+  void ask_over(OriginJob& job);
+  void leave_queue(OriginJob& job);
+  bool cancel(OriginJob& job, int signo);  // false if it does not wait
   // origin_placement.cpp
   void choose_place(OriginJob& job);
   void probe_next(OriginJob& job);
   void take_best_answer(OriginJob& job);
+  void start_here(OriginJob& job, const std::string& why);
   void order_start(OriginJob& job, int rank, bool elsewhere);
   void on_reserve_reply(int from, const ReserveReply& reply);
   void on_placed(int from, const Placed& placed);
@@ -151,6 +180,11 @@ class OriginJobs {
   std::map<std::int64_t, OriginJob> jobs_;
   std::multimap<std::int64_t, std::function<void(const OriginJob&)>> watchers_;
   std::map<std::int64_t, JobEnded> ends_;  // heard, but output is still being written
+
+  using Waiting = std::pair<std::int64_t, std::int64_t>;  // -priority, job
+  std::set<Waiting> queue_;
+  std::map<int, int> asked_cpus_;  // by rank: of asks without an answer
+  bool starting_ = false;
 };
 
 }  // namespace drover

@@ -1,5 +1,5 @@
 // Where a job starts (sender-initiated, non-preemptive): the policy names whom to ask, and the first who admits it
-// reserves a place; if nobody does it starts here.
+// reserves a place; if nobody does it starts here, or waits on where it may not.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -69,52 +69,66 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
         brief["env"] = json::array();
         brief.erase("limits");
         log(kept, "submitted", {{"spec", brief}});
-        std::string error;
-        if (!open_streams(kept, error)) return fail(kept, "failed", error);
-        choose_place(kept);
+        view_.arrived();
+        enqueue(kept);
       });
 }
 
 void OriginJobs::choose_place(OriginJob& job) {
+  std::string error;
+  if (!std::exchange(job.opened, true) && !open_streams(job, error)) return fail(job, "failed", error);
+  job.answers.clear();
   if (!job.spec.node.empty()) {
     const int rank = cluster_.rank_of(job.spec.node);
     if (rank < 0 || cluster_.lost(rank))
       return fail(job, "no-such-node", fmt::format("there is no node '{}'; see drover nodes", job.spec.node));
-    if (view_.draining(rank))
-      return fail(job, "refused",
-                  fmt::format("{} is draining; leave out --node, or see drover undrain", job.spec.node));
-    job.why = "asked for this node";
-    return order_start(job, rank, rank != cluster_.self());
+    if (rank == cluster_.self()) return start_here(job, "asked for this node");
+    job.placement = {{{rank, {false, 0, need_of(job), true}}}, false};
+    return probe_next(job);
   }
-  job.placement = view_.decide(job.id);
+  auto table = asked_table();
+  for (int rank = 0; rank < static_cast<int>(table.size()); ++rank) {
+    NodeView& node = table[static_cast<std::size_t>(rank)];
+    if (!may_start_at(job, rank, node)) node.usable = node.accepts = false;
+    if (!node.usable && rank == cluster_.self()) node.free_slots = 0;
+  }
+  job.placement = view_.decide(job.id, need_of(job), table);
   std::reverse(job.placement.ask.begin(), job.placement.ask.end());
-  if (job.placement.ask.empty()) {
-    job.why = fmt::format("no better place than {}", cluster_.self_name());
-    return order_start(job, cluster_.self(), false);
-  }
+  if (job.placement.ask.empty()) return start_here(job, fmt::format("no better place than {}", cluster_.self_name()));
   probe_next(job);
+}
+
+void OriginJobs::start_here(OriginJob& job, const std::string& why) {
+  ask_over(job);
+  const NodeView own = view_.own();
+  if (!may_start_at(job, cluster_.self(), own) || !fits(own, need_of(job)))
+    return unplaced(job, "nobody asked has room for it");
+  job.why = why;
+  view_.reserve_here(job.id, job.spec.cpus);
+  order_start(job, cluster_.self(), false);
 }
 
 // Of those who did not admit it the best, if it is better than this node.
 void OriginJobs::take_best_answer(OriginJob& job) {
-  const NodeView own = view_.own();
-  const auto best = job.placement.best_answer ? choose_answer(own, job.answers) : std::nullopt;
+  ask_over(job);
+  NodeView own = view_.own();
+  if (!may_start_at(job, cluster_.self(), own)) own.free_slots = 0;
+  const Need need = need_of(job);
+  const auto best = job.placement.best_answer ? choose_answer(own, job.answers, need) : std::nullopt;
   job.answers.clear();
-  if (!best) {
-    job.why = fmt::format("nobody asked had a better place than {}", cluster_.self_name());
-    return order_start(job, cluster_.self(), false);
-  }
+  if (!best) return start_here(job, fmt::format("nobody asked had a better place than {}", cluster_.self_name()));
   job.placement.best_answer = false;
-  job.placement.ask = {{*best, {false, place_value(own)}}};
+  job.placement.ask = {{*best, {false, may_start_here(own, need) ? place_value(own) : 0, need, false}}};
   probe_next(job);
 }
 
 void OriginJobs::probe_next(OriginJob& job) {
+  ask_over(job);
   if (job.placement.ask.empty()) return take_best_answer(job);
   const Ask next = job.placement.ask.back();
   const int rank = next.rank;
   job.placement.ask.pop_back();
-  job.asked = rank;
+  ask(job, rank);
   cluster_.send(rank, Msg::Reserve, Reserve{job.id, next.terms});
   cluster_.loop().after(kReserveDeadline, [this, id = job.id, rank] {
     OriginJob* late = find(id);
@@ -132,11 +146,14 @@ void OriginJobs::on_reserve_reply(int from, const ReserveReply& reply) {
     job->answers.push_back({from, now});
     return probe_next(*job);
   }
-  job->why = fmt::format("placed: {} had the better place", cluster_.node_name(from));
+  job->why = job->spec.node.empty() ? fmt::format("placed: {} had the better place", cluster_.node_name(from))
+                                    : "asked for this node";
   order_start(*job, from, true);
 }
 
 void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
+  leave_queue(job);
+  log(job, "starting", {{"place", cluster_.node_name(rank)}});
   job.state = JobState::Starting;
   job.asked = rank;
   job.epoch = 1;
@@ -147,6 +164,7 @@ void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
   order.facts.name = job.spec.name;
   order.facts.argv = job.spec.argv;
   order.facts.submitted_ns = job.submitted_ns;
+  order.facts.cpus = job.spec.cpus;
   order.spec = job.spec;
   order.claim = elsewhere;
   cluster_.send(rank, Msg::Place, order);
@@ -235,6 +253,7 @@ void OriginJobs::tell_placed(OriginJob& job) {
 }
 
 void OriginJobs::fail(OriginJob& job, std::string code, std::string error) {
+  leave_queue(job);
   job.state = JobState::Failed;
   job.error_code = std::move(code);
   job.error = std::move(error);
@@ -248,7 +267,11 @@ void OriginJobs::fail(OriginJob& job, std::string code, std::string error) {
 void OriginJobs::rank_lost(int rank) {
   for (auto& [id, job] : jobs_) {
     if (over(job)) continue;
-    if (job.state == JobState::Queued && job.asked == rank) probe_next(job);
+    if (job.state == JobState::Queued && job.asked == rank)
+      cluster_.loop().after(Nanoseconds::zero(), [this, id = id, rank] {
+        if (OriginJob* one = find(id); one != nullptr && one->state == JobState::Queued && one->asked == rank)
+          probe_next(*one);
+      });
     if (job.state == JobState::Starting && job.asked == rank) start_unanswered(id, rank);
     if (job.place == rank) job.doubt = cluster_.node_name(rank) + " does not answer";
   }

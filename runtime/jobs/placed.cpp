@@ -63,9 +63,17 @@ void PlacedJobs::measured(const std::map<pid_t, double>& runnable_by_init) {
   }
 }
 
-void PlacedJobs::reserve(std::int64_t id) {
+int PlacedJobs::cpus() const {
+  int sum = 0;
+  for (const auto& [id, job] : jobs_)
+    if (job.stage != Stage::Ended) sum = std::min(sum + job.facts.cpus, kMostCpus);
+  return sum;
+}
+
+void PlacedJobs::reserve(std::int64_t id, int cpus) {
   auto& job = jobs_[id];
   job.facts.job = id;
+  job.facts.cpus = cpus;
   job.reserved = true;
   job.known_since_ns = monotonic_ns();
   // The origin may die before it orders: a reservation is no promise for ever.
@@ -191,6 +199,7 @@ void PlacedJobs::adopt_socket(const std::string& path, std::int64_t id, std::int
   PlacedJob& job = jobs_[id];
   job.facts.job = id;
   job.facts.epoch = epoch;
+  job.facts.cpus = kMostCpus;  // until it says how many: nothing is to start here before
   job.init_pid = peer.pid;
   job.known_since_ns = monotonic_ns();
   connect(job, std::move(fd));

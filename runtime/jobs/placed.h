@@ -72,7 +72,7 @@ class PlacedJobs {
   void place(int from, PlaceOrder order);
   // A shepherd for a job that comes here; ready_to_restore follows. Throws std::runtime_error if one is here already.
   PlacedJob& expect_restore(const shepherd::JobFacts& facts, std::int64_t epoch);
-  void reserve(std::int64_t job);
+  void reserve(std::int64_t job, int cpus);
   void release(std::int64_t job);
 
   PlacedJob* find(std::int64_t job);
@@ -80,6 +80,7 @@ class PlacedJobs {
   std::map<std::int64_t, PlacedJob>& all() { return jobs_; }
   std::vector<pid_t> init_pids() const;
   std::size_t count() const;  // reserved ones included
+  int cpus() const;           // that jobs have asked for, reserved ones included, those that have ended not
   // Runnable threads of all of them: as measured, one each until it has been, none of those that are leaving.
   double demand() const;
   void measured(const std::map<pid_t, double>& runnable_by_init);

@@ -17,6 +17,8 @@ struct ResourceLimit {
   }
 };
 
+inline constexpr std::int32_t kMostCpus = 65535;
+
 struct JobSpec {
   std::vector<std::string> argv;  // at least one; argv[0] is looked up in PATH of `env`
   std::vector<std::string> env;   // NAME=value
@@ -26,13 +28,18 @@ struct JobSpec {
   std::vector<ResourceLimit> limits;
   // Absolute paths opened at the origin; empty: see PROTOCOL.md.
   std::string stdin_path, stdout_path, stderr_path;
-  bool attached = false;   // a launcher holds the streams
-  std::string node;        // exactly there; empty: the policy chooses
-  bool namespaces = true;  // false: no namespaces of its own, and pinned
-  bool pinned = false;     // never to be moved
+  bool attached = false;             // a launcher holds the streams
+  std::string node;                  // exactly there; empty: the policy chooses
+  bool namespaces = true;            // false: no namespaces of its own, and pinned
+  bool pinned = false;               // never to be moved
+  std::int32_t cpus = 1;             // PUs that it needs
+  std::uint64_t memory_kib = 0;      // available where it starts
+  std::int32_t priority = 0;         // a higher one starts first
+  std::vector<std::string> exclude;  // nodes where it must not start
   template <class A>
   void serialize(A& a, unsigned) {
     a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
+    a& cpus& memory_kib& priority& exclude;
   }
 };
 

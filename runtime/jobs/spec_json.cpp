@@ -83,7 +83,11 @@ json spec_to_json(const JobSpec& spec) {
           {"attached", spec.attached},
           {"node", spec.node},
           {"namespaces", spec.namespaces},
-          {"pinned", spec.pinned}};
+          {"pinned", spec.pinned},
+          {"cpus", spec.cpus},
+          {"memory_kib", spec.memory_kib},
+          {"priority", spec.priority},
+          {"exclude", spec.exclude}};
 }
 
 JobSpec spec_from_json(const json& value) try {
@@ -106,6 +110,11 @@ JobSpec spec_from_json(const json& value) try {
   spec.node = value.value("node", "");
   spec.namespaces = value.value("namespaces", true);
   spec.pinned = value.value("pinned", false);
+  spec.cpus = value.value("cpus", 1);
+  if (spec.cpus < 1 || spec.cpus > kMostCpus) throw std::invalid_argument("'cpus' is not a number of PUs");
+  spec.memory_kib = value.value("memory_kib", std::uint64_t{0});
+  spec.priority = value.value("priority", 0);
+  spec.exclude = value.value("exclude", std::vector<std::string>{});
   return spec;
 } catch (const json::exception& error) {
   throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));

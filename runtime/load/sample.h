@@ -32,7 +32,7 @@ enum LoadFlag : std::uint8_t {
   kForeignJobsLeave = 4,  // and wants those gone that are here
 };
 
-inline constexpr std::uint16_t kLoadSampleVersion = 2;
+inline constexpr std::uint16_t kLoadSampleVersion = 3;
 
 // Fixed size, trivially copyable, at most 128 bytes: an MPI_Iallgather moves one per rank and round.
 struct LoadSample {
@@ -52,7 +52,8 @@ struct LoadSample {
   std::uint64_t memory_available_kib = 0;  // what the host has and this node's cgroup leaves
   float speed = 1;                // of one PU, relative to the reference (calibration/record.h); 1: not measured
   float arrivals_per_second = 0;  // of jobs submitted here, of late
-  float demand = 0;               // runnable threads, others' too, jobs that have just come or gone counted right
+  std::uint16_t slots = 0, free_slots = 0;  // PUs that are promised to jobs, and those of them that no job has
+  float demand = 0;  // runnable threads, others' too, jobs that have just come or gone counted right
   // Shares of time, 0..1; 0 where they are not known.
   float iowait_share = 0, steal_share = 0;                       // of this node's PUs, since the last sample
   float cpu_pressure = 0, io_pressure = 0, memory_pressure = 0;  // some task of the host waited, in the last 10 s

@@ -48,18 +48,31 @@ void ControlServer::nodes(ClientConnection& client, const json& request) {
   });
 }
 
+std::string ControlServer::place_of(const OriginJob& job) const {
+  return job.place >= 0 ? cluster_.node_name(job.place) : "";
+}
+
 void ControlServer::submit(ClientConnection& client, const json& request) {
   JobSpec spec = spec_from_json(request.at("spec"));
   spec.attached = request.at("op") == "run";
-  if (!spec.node.empty() && cluster_.rank_of(spec.node) < 0)
-    return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", spec.node));
+  auto named = spec.exclude;
+  if (!spec.node.empty()) named.push_back(spec.node);
+  for (const std::string& node : named) {
+    if (cluster_.rank_of(node) < 0)
+      return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", node));
+  }
   const bool attached = spec.attached;
   origin_.submit(std::move(spec), attached ? &client : nullptr,
                  [this, alive = client.alive(), &client, attached](const OriginJob& job) {
-                   if (const auto held = alive.lock(); !held || !*held) return;
-                   if (job.state == JobState::Failed) return client.refuse(job.error_code, job.error);
+                   if (const auto held = alive.lock(); !held || !*held) return origin_.detach(job.id, &client);
+                   if (job.state == JobState::Failed) {
+                     client.attached_job = 0;
+                     return client.refuse(job.error_code, job.error);
+                   }
                    if (attached) client.attached_job = job.id;
-                   client.reply({{"job", job.id}, {"node", cluster_.node_name(job.place)}});
+                   const json reply = {{"job", job.id}, {"node", place_of(job)}, {"why", job.why}};
+                   if (attached && job.state == JobState::Queued) return client.item(reply);
+                   client.reply(reply);
                  });
 }
 
@@ -77,8 +90,7 @@ void ControlServer::attach(ClientConnection& client, const json& request) {
     // A new world must have found its shepherd first: only that knows where the streams stand.
     if (!job.doubt.empty()) return c.refuse("no-such-job", fmt::format("job {}: {}", job.id, job.doubt));
     c.attached_job = job.id;
-    c.reply(
-        {{"job", job.id}, {"node", cluster_.node_name(job.place)}, {"stdin", job.input.base + job.input.held.size()}});
+    c.reply({{"job", job.id}, {"node", place_of(job)}, {"stdin", job.input.base + job.input.held.size()}});
     origin_.attach(job, &c, received[0], received[1]);
   });
 }

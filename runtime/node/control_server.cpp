@@ -32,6 +32,10 @@ void ClientConnection::refuse(const std::string& code, const std::string& error)
   send(ClientMessage::Reply, body.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
+void ClientConnection::item(const json& body) {
+  send(ClientMessage::Item, body.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
 void ClientConnection::output(int stream, std::uint64_t offset, const std::string& bytes) {
   for (std::size_t done = 0; done < bytes.size(); done += kMaxStreamBytes)
     send(ClientMessage::Data, encode_stream_message({static_cast<Stream>(stream), offset + done,

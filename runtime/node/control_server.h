@@ -28,6 +28,7 @@ class ClientConnection : public Attachment {
   void send(ClientMessage type, std::string payload) { channel_(type, std::move(payload)); }
   void reply(const nlohmann::json& body);
   void refuse(const std::string& code, const std::string& error);
+  void item(const nlohmann::json& body);
 
   void output(int stream, std::uint64_t offset, const std::string& bytes) override;
   void output_end(int stream, std::uint64_t offset) override;
@@ -82,6 +83,7 @@ class ControlServer {
 
   void accept();
   void closed(std::uint64_t id);
+  std::string place_of(const OriginJob& job) const;  // "" while it has none
   void submit(ClientConnection&, const nlohmann::json&);
   void attach(ClientConnection&, const nlohmann::json&);
   void ps(ClientConnection&, const nlohmann::json&);

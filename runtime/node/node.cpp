@@ -68,10 +68,7 @@ void Node::make_parts(UniqueFd spawner) {
   sampler_ = std::make_unique<LoadSampler>(share_, shared_host(), "/proc", counted_group());
   std::vector<std::int32_t> cpus(share_.pus.begin(), share_.pus.end());
   placed_ = std::make_unique<PlacedJobs>(*this, std::move(spawner), cpus);
-  origin_ = std::make_unique<OriginJobs>(
-      *this, PlacementView{[this](std::int64_t job) { return decide_place(job); }, [this] { return own_view(); },
-                           [this](int rank, const NodeView& view) { heard(rank, view); },
-                           [this](int rank) { return view_table()[static_cast<std::size_t>(rank)].draining; }});
+  origin_ = std::make_unique<OriginJobs>(*this, placement_view());
   links_ = std::make_unique<LinkSpeeds>(info_.same_host);
   const MoveContext context{*this,
                             *placed_,

@@ -90,7 +90,10 @@ class Node final : public Cluster {
   NodeView own_view() const;  // now, jobs just started counted in
   std::vector<NodeView> view_table() const;
   void heard(int rank, const NodeView& view);
-  Placement decide_place(std::int64_t job);
+  int slots() const;  // PUs that are promised to jobs
+  std::vector<NodeView> places() const;
+  Placement decide_place(std::int64_t job, const Need& need, const std::vector<NodeView>& table);
+  PlacementView placement_view();
   void pull();
   void ask_next_giver();
   void on_pull_reply(int from, const PullReply& reply);

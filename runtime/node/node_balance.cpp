@@ -53,6 +53,13 @@ void Node::take_sample() {
   exchange_->set_own(as_of_now(sample));
 }
 
+// A node whose PUs are shared with others takes one job all the same.
+int Node::slots() const {
+  if (config_.jobs_per_pu == 0) return 0;
+  constexpr double kRounding = 1e-6;
+  return static_cast<int>(std::clamp(share_.capacity * config_.jobs_per_pu + kRounding, 1.0, double{kManyPus - 1}));
+}
+
 // A sample, with the jobs as they are at this moment.
 LoadSample Node::as_of_now(LoadSample sample) const {
   sample.jobs = sample.foreign_jobs = sample.movable_jobs = 0;
@@ -65,6 +72,8 @@ LoadSample Node::as_of_now(LoadSample sample) const {
   sample.flags =
       static_cast<std::uint8_t>(leaving_ || drain_.on ? sample.flags | kDraining : sample.flags & ~kDraining);
   sample.demand = static_cast<float>(placed_->demand() + foreign_.lasting());
+  sample.slots = static_cast<std::uint16_t>(slots());
+  sample.free_slots = static_cast<std::uint16_t>(std::max(0, slots() - placed_->cpus()));
   sample.state = with_demand(sample, static_cast<double>(sample.demand), marks_.marks).state;
   return sample;
 }
@@ -94,24 +103,52 @@ std::vector<NodeView> Node::view_table() const {
 
 void Node::heard(int rank, const NodeView& view) { heard_[static_cast<std::size_t>(rank)] = {view, monotonic_ns()}; }
 
-Placement Node::decide_place(std::int64_t job) {
-  arrivals_.arrived(static_cast<double>(monotonic_ns()) / 1e9);
-  const auto table = view_table();
+// What the queue of this node's jobs looks at: where a job could start at all.
+std::vector<NodeView> Node::places() const {
+  auto table = view_table();
+  const bool only_here = config_.policy.policy.placing == Placing::Here && !own_view().draining;
+  for (int rank = 0; rank < size(); ++rank) {
+    NodeView& node = table[static_cast<std::size_t>(rank)];
+    if (only_here && rank != self()) node.accepts = false;
+    if (leaving_) node.usable = false;
+  }
+  return table;
+}
+
+Placement Node::decide_place(std::int64_t job, const Need& need, const std::vector<NodeView>& table) {
   const std::uint64_t seed = random_();
-  Placement placement = place(config_.policy, self(), own_view(), table, seed);
-  log_event(record_place(config_.policy, job, self(), own_view(), table, seed, placement).dump());
+  const NodeView& own = table[static_cast<std::size_t>(self())];
+  Placement placement = place(config_.policy, self(), own, table, seed, need);
+  log_event(record_place(config_.policy, job, self(), own, table, seed, need, placement).dump());
   return placement;
+}
+
+PlacementView Node::placement_view() {
+  PlacementView view;
+  view.decide = [this](std::int64_t job, const Need& need, const std::vector<NodeView>& table) {
+    return decide_place(job, need, table);
+  };
+  view.own = [this] { return own_view(); };
+  view.table = [this] { return places(); };
+  view.heard = [this](int rank, const NodeView& now) { heard(rank, now); };
+  view.reserve_here = [this](std::int64_t job, int cpus) { placed_->reserve(job, cpus); };
+  view.arrived = [this] { arrivals_.arrived(static_cast<double>(monotonic_ns()) / 1e9); };
+  return view;
+}
+
+static std::string why_not(const std::string& name, const NodeView& now, const Need& need) {
+  if (now.draining) return name + " is draining";
+  if (now.free_slots < need.cpus) return fmt::format("{} has {} of {} PUs free", name, now.free_slots, now.slots);
+  if (!fits(now, need)) return fmt::format("{} has {} MiB of memory available", name, now.memory_available_kib / 1024);
+  return fmt::format("{} is {}", name, state_name(now.state));
 }
 
 void Node::on_reserve(int from, const Reserve& reserve) {
   const NodeView now = own_view();
-  const bool accepted = now.accepts && admits(now, reserve.terms);
-  if (accepted) placed_->reserve(reserve.job);
+  const bool accepted = !leaving_ && admits(now, reserve.terms);
+  if (accepted) placed_->reserve(reserve.job, reserve.terms.need.cpus);
   send(from, Msg::ReserveReply,
-       ReserveReply{
-           reserve.job, accepted,
-           accepted ? "" : fmt::format("{} is {}", self_name(), now.draining ? "draining" : state_name(now.state)),
-           own_view()});
+       ReserveReply{reserve.job, accepted, accepted ? "" : why_not(self_name(), now, reserve.terms.need), own_view()});
 }
 
 // A FREE node asks others for a running job: one at a time, so that several givers don't fill it at once.

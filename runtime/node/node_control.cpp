@@ -85,6 +85,8 @@ json Node::describe_nodes() const {
                      {"cores", info.cores},
                      {"packages", info.packages},
                      {"capacity", sample.capacity},
+                     {"slots", sample.slots},
+                     {"free_slots", sample.free_slots},
                      {"speed", sample.speed},
                      {"memory_kib", info.memory_kib},
                      {"memory_available_kib", sample.memory_available_kib},
@@ -232,6 +234,7 @@ void Node::obey_down(int from, const std::string& mode) {
   leaving_ = true;
   leaving_jobs_ = mode == "leave";
   log_event(json{{"event", "down"}, {"mode", mode}}.dump());
+  if (mode == "kill") origin_->cancel_waiting();
   if (mode == "kill") placed_->kill_all();
   auto wait = std::make_shared<std::function<void()>>();
   *wait = [this, from, mode, wait] {

@@ -20,7 +20,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Candidate, job, age_seconds, here_seconds, re
 namespace {
 
 // Arrays, since every decision carries the whole table: load, capacity, speed, state, usable, accepts, leaving, jobs,
-// movable, arrivals per second, memory in KiB, draining (not in older logs).
+// movable, arrivals per second, memory in KiB, draining, slots, free slots (the last three not in older logs).
 json to_array(const NodeView& v) {
   return {v.load,
           v.capacity,
@@ -33,7 +33,9 @@ json to_array(const NodeView& v) {
           v.movable,
           v.arrivals_per_second,
           v.memory_available_kib,
-          v.draining};
+          v.draining,
+          v.slots,
+          v.free_slots};
 }
 
 NodeView view_from(const json& a) {
@@ -44,6 +46,7 @@ NodeView view_from(const json& a) {
   v.jobs = a.at(7), v.movable = a.at(8);
   v.arrivals_per_second = a.at(9), v.memory_available_kib = a.at(10);
   v.draining = a.size() > 11 && a.at(11).get<bool>();
+  if (a.size() > 13) v.slots = a.at(12), v.free_slots = a.at(13);
   return sane(v);
 }
 
@@ -82,6 +85,11 @@ PolicySettings settings_from(const json& j) {
   return settings;
 }
 
+Need need_from(const json& input) {
+  if (!input.contains("need")) return {};  // an older log
+  return {input.at("need").at(0), input.at("need").at(1)};
+}
+
 json again(const json& event) {
   const json& input = event.at("input");
   const auto table = views_from(input.at("table"));
@@ -89,7 +97,8 @@ json again(const json& event) {
     const int self = input.at("self");
     if (self < 0 || static_cast<std::size_t>(self) >= table.size())
       throw std::invalid_argument("the node that decided is not in its table");
-    return to_json(place(settings_from(input), self, view_from(input.at("own")), table, input.at("seed")));
+    return to_json(
+        place(settings_from(input), self, view_from(input.at("own")), table, input.at("seed"), need_from(input)));
   }
   if (event.at("decision") != "give") throw std::invalid_argument("a decision of an unknown kind");
   const auto candidates = input.at("candidates").get<std::vector<Candidate>>();
@@ -101,7 +110,7 @@ json again(const json& event) {
 }  // namespace
 
 json record_place(const PolicySettings& settings, std::int64_t job, int self, const NodeView& own,
-                  std::span<const NodeView> table, std::uint64_t seed, const Placement& placement) {
+                  std::span<const NodeView> table, std::uint64_t seed, const Need& need, const Placement& placement) {
   return {{"event", "decided"},
           {"decision", "place"},
           {"job", job},
@@ -112,7 +121,8 @@ json record_place(const PolicySettings& settings, std::int64_t job, int self, co
             {"self", self},
             {"own", to_array(own)},
             {"table", to_arrays(table)},
-            {"seed", seed}}},
+            {"seed", seed},
+            {"need", {need.cpus, need.memory_kib}}}},
           {"output", to_json(placement)}};
 }
 

@@ -16,7 +16,8 @@ namespace drover {
 
 // Where an arriving job is to start: "decision": "place".
 nlohmann::json record_place(const PolicySettings& settings, std::int64_t job, int self, const NodeView& own,
-                            std::span<const NodeView> table, std::uint64_t seed, const Placement& placement);
+                            std::span<const NodeView> table, std::uint64_t seed, const Need& need,
+                            const Placement& placement);
 // Which running job goes to `to`: "decision": "give".
 nlohmann::json record_give(const MigrationRule& rule, std::span<const Candidate> candidates, const NodeView& own,
                            int to, const NodeView& destination, std::span<const NodeView> table, const Choice& choice);

@@ -2,6 +2,11 @@
 
 namespace drover {
 
+bool fits(const NodeView& node, const Need& need) {
+  const bool memory_known = node.memory_available_kib != 0;
+  return node.free_slots >= need.cpus && (!memory_known || node.memory_available_kib >= need.memory_kib);
+}
+
 static double within(double value, double least, double most) {
   return value >= least && value <= most ? value : value > most ? most : least;  // least for what is no number
 }
@@ -13,6 +18,8 @@ NodeView sane(NodeView view) {
   view.capacity = within(view.capacity, 0.01, kMany);
   view.speed = within(view.speed, 0.01, kMany);
   view.arrivals_per_second = within(view.arrivals_per_second, 0, kMany);
+  view.slots = std::clamp(view.slots, 0, kManyPus);
+  view.free_slots = std::clamp(view.free_slots, 0, kManyPus);
   return view;
 }
 
@@ -30,6 +37,8 @@ NodeView view_of(const LoadSample& sample, bool usable) {
   view.movable = sample.movable_jobs;
   view.arrivals_per_second = static_cast<double>(sample.arrivals_per_second);
   view.memory_available_kib = sample.memory_available_kib;
+  view.slots = sample.slots;
+  view.free_slots = sample.free_slots;
   return sane(view);
 }
 

@@ -9,6 +9,8 @@
 
 namespace drover {
 
+inline constexpr int kManyPus = 1 << 16;
+
 struct NodeView {
   double load = 0;      // runnable threads, ours and others', and those that have come since it was measured
   double capacity = 1;  // PUs it may count on
@@ -22,12 +24,25 @@ struct NodeView {
   double arrivals_per_second = 0;          // of jobs submitted there, of late
   std::uint64_t memory_available_kib = 0;  // 0: not known
   bool draining = false;                   // all of its jobs are to go, and none is to start there
+  int slots = kManyPus;                    // PUs that it promises to jobs
+  int free_slots = kManyPus;               // of these, those that no job has
   template <class A>
   void serialize(A& a, unsigned) {
     a& load& capacity& speed& state& usable& accepts& leaving& jobs& movable& arrivals_per_second& memory_available_kib;
-    a& draining;
+    a& draining& slots& free_slots;
   }
 };
+
+// What a job asks of the node where it starts. It may move to one that has less: moves go by load.
+struct Need {
+  std::int32_t cpus = 1;         // PUs, of those that nodes promise
+  std::uint64_t memory_kib = 0;  // available when it starts
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& cpus& memory_kib;
+  }
+};
+bool fits(const NodeView& node, const Need& need);
 
 // What one runnable thread gets done per second on a node that has `load` of them, in seconds of a reference PU:
 // processors are shared equally by who wants them. Balance is equal expected progress and not equal counts: a slow

@@ -84,10 +84,11 @@ struct JobFacts {
   std::uint64_t arrived_ns = 0;  // CLOCK_REALTIME when it came to this node
   std::string pinned;            // why it can't be moved by request or namespace; empty: nothing known
   bool pinned_here = false;      // started without namespaces or with --pin
+  std::int32_t cpus = 1;         // PUs that it has asked for
   template <class A>
   void serialize(A& a, unsigned) {
     a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& cpu_ns& arrived_ns& pinned&
-        pinned_here;
+        pinned_here& cpus;
   }
 };
 

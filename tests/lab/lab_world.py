@@ -30,9 +30,10 @@ class LabWorld(unittest.TestCase):
         self.env = dict(os.environ, DROVER_LAB=os.environ.get("DROVER_LAB", "world"))
         for name in ("DROVER_NODE", "DROVER_RUNTIME_DIR", "DROVER_CONFIG", "DROVER_INSTANCE"):
             self.env.pop(name, None)
-        if self.config:
-            (self.directory / "drover.toml").write_text(self.config)
-            self.env["DROVER_CONFIG"] = str(self.directory / "drover.toml")
+        # Most tests put more jobs on a node than it has PUs.
+        config = self.config if "[balance]" in self.config else "[balance]\n" + self.config
+        (self.directory / "drover.toml").write_text(config.replace("[balance]\n", "[balance]\njobs_per_pu = 100\n"))
+        self.env["DROVER_CONFIG"] = str(self.directory / "drover.toml")
         self.addCleanup(self.lab, "down")
         self.lab("up", self.hosts, *self.lab_options, check=True)
         for line in self.lab("env", check=True).stdout.splitlines():

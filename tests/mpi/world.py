@@ -60,7 +60,10 @@ class WorldTest(unittest.TestCase):
                 shutil.copy(file, self.directory)
             self.prefix = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--"]
             shutil.chown(self.directory, USER, "nogroup")
-        (self.directory / "drover.toml").write_text(self.config)
+        config = self.config
+        if "jobs_per_pu" not in config:  # most tests put more jobs on a node than it has PUs
+            config = config.replace("[balance]\n", "[balance]\njobs_per_pu = 100\n")
+        (self.directory / "drover.toml").write_text(config)
         self.env = dict(os.environ, DROVER_RUNTIME_DIR=str(self.directory / "run"), DROVER_STATE_DIR=str(self.directory / "state"),
                         DROVER_CONFIG=str(self.directory / "drover.toml"), DROVER_INSTANCE="t", DROVER_FAULTS="1", HOME=str(self.directory))
         for name in ("DROVER_NODE", "DROVER_GENERATION", "DROVER_NODE_NAME"):

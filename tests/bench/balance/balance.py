@@ -38,6 +38,9 @@ class Bench:
         self.env = dict(os.environ, DROVER_LAB=self.lab_name, DROVER_STATE_DIR=str(self.directory / "state"))
         for name in ("DROVER_NODE", "DROVER_RUNTIME_DIR", "DROVER_CONFIG", "DROVER_INSTANCE"):
             self.env.pop(name, None)
+        # The policies are measured, not the queue: every job starts at once.
+        (self.directory / "drover.toml").write_text("[balance]\njobs_per_pu = 10000\n")
+        self.env["DROVER_CONFIG"] = str(self.directory / "drover.toml")
 
     def lab_command(self, *arguments):
         return [str(LAB), *map(str, arguments)]

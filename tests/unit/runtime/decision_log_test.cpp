@@ -31,7 +31,7 @@ TEST(DecisionLog, APlacementComesOutAgain) {
   const auto table = three_nodes();
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const auto placement = place(default_settings(), 0, table[0], table, seed);
-    const json event = kept(record_place(default_settings(), 7, 0, table[0], table, seed, placement));
+    const json event = kept(record_place(default_settings(), 7, 0, table[0], table, seed, {}, placement));
     EXPECT_FALSE(replay_decision(event)) << event;
   }
 }
@@ -50,7 +50,7 @@ TEST(DecisionLog, AMigrationComesOutAgain) {
 TEST(DecisionLog, AnotherOutcomeIsTold) {
   const auto table = three_nodes();
   json event =
-      record_place(default_settings(), 7, 0, table[0], table, 1, place(default_settings(), 0, table[0], table, 1));
+      record_place(default_settings(), 7, 0, table[0], table, 1, {}, place(default_settings(), 0, table[0], table, 1));
   event["input"]["own"][0] = 0.0;  // it was idle after all
   EXPECT_TRUE(replay_decision(event));
 }
@@ -60,7 +60,7 @@ TEST(DecisionLog, WhatIsNoDecisionIsAnError) {
   EXPECT_THROW(replay_decision(json{{"decision", "guess"}, {"input", {{"table", json::array()}}}, {"output", 1}}),
                std::invalid_argument);
   const auto table = three_nodes();
-  json event = record_place(default_settings(), 7, 0, table[0], table, 1, {});
+  json event = record_place(default_settings(), 7, 0, table[0], table, 1, {}, {});
   event["input"]["self"] = 3;
   EXPECT_THROW(replay_decision(event), std::invalid_argument);
   event["input"]["self"] = 0;

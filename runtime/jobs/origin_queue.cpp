@@ -1,0 +1,195 @@
+// The jobs that wait at their origin for PUs: in which order they start, why each waits, and when to look again.
+//
+// A job that needs little may pass one that needs more than any node has free, or a big one would hold up everybody;
+// but not for ever, or small ones would hold up the big one.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+
+#include "ckpt/sys/text.h"
+#include "runtime/jobs/origin.h"
+#include "runtime/jobs/spec_json.h"
+
+namespace drover {
+
+namespace {
+constexpr std::uint64_t kMayBePassedNs = 60'000'000'000ULL;
+constexpr auto kPause = std::chrono::milliseconds(250);  // after nobody has taken it
+constexpr int kMostLooks = 1000;                         // at waiting jobs at a time
+
+constexpr bool ends_program(int signo) {
+  return signo == SIGTERM || signo == SIGKILL || signo == SIGINT || signo == SIGHUP || signo == SIGQUIT;
+}
+
+std::string pus(int count) { return count == 1 ? "1 PU" : fmt::format("{} PUs", count); }
+}  // namespace
+
+Need OriginJobs::need_of(const OriginJob& job) { return {job.spec.cpus, job.spec.memory_kib}; }
+
+// Waits for nothing in particular, where any node will do.
+static bool asks_least(const OriginJob& job) {
+  return job.spec.cpus == 1 && job.spec.memory_kib == 0 && job.spec.node.empty() && job.spec.exclude.empty();
+}
+
+void OriginJobs::enqueue(OriginJob& job) {
+  if (const std::string never = find_impossible(job); !never.empty()) return fail(job, "refused", never);
+  queue_.insert({-static_cast<std::int64_t>(job.spec.priority), job.id});
+  start_waiting();
+  if (job.state != JobState::Queued || job.asked >= 0 || job.told_waiting) return;
+  const std::string shortage = find_shortage(job, asked_table());  // not looked at, behind others that wait
+  wait(job, shortage.empty() ? "others come first" : shortage);
+}
+
+void OriginJobs::start_waiting() {
+  if (starting_ || queue_.empty()) return;
+  starting_ = true;  // what follows can end jobs, which leads here again
+  auto table = asked_table();
+  const std::uint64_t now = monotonic_ns();
+  int looks = 0;
+  for (auto next = queue_.begin(); next != queue_.end() && looks < kMostLooks;) {
+    OriginJob& job = jobs_.at((next++)->second);
+    if (job.asked >= 0 || now < job.not_before_ns) continue;
+    ++looks;
+    const std::string obstacle = find_shortage(job, table);
+    if (obstacle.empty()) {
+      choose_place(job);
+      table = asked_table();
+      continue;
+    }
+    wait(job, obstacle);
+    if (asks_least(job)) break;
+    if (job.passed_since_ns == 0) job.passed_since_ns = now;
+    if (now - job.passed_since_ns > kMayBePassedNs) break;
+  }
+  starting_ = false;
+}
+
+// As the nodes will be when those that have been asked have said yes.
+std::vector<NodeView> OriginJobs::asked_table() const {
+  std::vector<NodeView> table = view_.table();
+  for (const auto& [rank, cpus] : asked_cpus_) table[static_cast<std::size_t>(rank)].free_slots -= cpus;
+  return table;
+}
+
+bool OriginJobs::may_start_at(const OriginJob& job, int rank, const NodeView& node) const {
+  if (node.draining || !node.usable) return false;
+  if (!job.spec.node.empty()) return cluster_.node_name(rank) == job.spec.node;
+  const auto& exclude = job.spec.exclude;
+  const bool excluded = std::find(exclude.begin(), exclude.end(), cluster_.node_name(rank)) != exclude.end();
+  return !excluded && (rank == cluster_.self() || node.accepts);
+}
+
+// Why it can't start anywhere now; empty: perhaps it can.
+std::string OriginJobs::find_shortage(const OriginJob& job, const std::vector<NodeView>& table) const {
+  const Need need = need_of(job);
+  int most = -1, where = -1;
+  bool enough_pus = false;
+  for (int rank = 0; rank < static_cast<int>(table.size()); ++rank) {
+    const NodeView& node = table[static_cast<std::size_t>(rank)];
+    if (!may_start_at(job, rank, node)) continue;
+    if (fits(node, need)) return {};
+    enough_pus = enough_pus || node.free_slots >= need.cpus;
+    if (node.free_slots > most) most = node.free_slots, where = rank;
+  }
+  if (where < 0)
+    return job.spec.node.empty() ? "no node that it may start on takes jobs"
+                                 : fmt::format("{} does not take jobs now", job.spec.node);
+  if (enough_pus) return fmt::format("no node has {} MiB of memory available", need.memory_kib / 1024);
+  if (need.cpus == 1)
+    return job.spec.node.empty() ? "no PU is free" : fmt::format("no PU of {} is free", job.spec.node);
+  return fmt::format("needs {}; {} has {} free{}", pus(need.cpus), cluster_.node_name(where), std::max(most, 0),
+                     job.spec.node.empty() ? ", and no node more" : "");
+}
+
+// Why no node will ever take it, or the one that was named will not soon; empty if one can, or if not all have told
+// what they have.
+std::string OriginJobs::find_impossible(const OriginJob& job) const {
+  const auto table = view_.table();
+  const int named = job.spec.node.empty() ? -1 : cluster_.rank_of(job.spec.node);
+  if (named >= 0 && table[static_cast<std::size_t>(named)].draining)
+    return fmt::format("{} is draining; leave out --node, or see drover undrain", job.spec.node);
+  int most = -1, where = -1;
+  for (int rank = 0; rank < static_cast<int>(table.size()); ++rank) {
+    const NodeView& node = table[static_cast<std::size_t>(rank)];
+    if (cluster_.lost(rank)) continue;
+    if (!node.usable && rank != cluster_.self()) return {};
+    NodeView willing = node;
+    willing.draining = false, willing.accepts = true;
+    if (!may_start_at(job, rank, willing)) continue;
+    if (node.slots > most) most = node.slots, where = rank;
+  }
+  if (where < 0)
+    return "no node is left that it may start on: --node and --exclude-node leave none of them; see drover nodes";
+  if (most >= job.spec.cpus) return {};
+  return fmt::format(
+      "needs {}, and {} has {}{}; ask for fewer with --cpus, or see balance.jobs_per_pu in drover config",
+      pus(job.spec.cpus), cluster_.node_name(where), most, job.spec.node.empty() ? ", the most of all nodes" : "");
+}
+
+void OriginJobs::wait(OriginJob& job, const std::string& why) {
+  job.why = "waits: " + why;
+  if (!std::exchange(job.told_waiting, true)) {
+    log(job, "queued", {{"why", why}});
+    if (job.placed) job.placed(job);
+    if (!job.spec.attached) job.placed = nullptr;
+  }
+}
+
+// The log leaves out what a start needs: the environment.
+void OriginJobs::wait_again(OriginJob& job) {
+  const std::string path = cluster_.paths().job_dir(job.id) + "/spec.json";
+  try {
+    job.spec = spec_from_json(nlohmann::json::parse(read_text(path)));
+  } catch (const std::exception& error) {
+    return fail(job, "failed", fmt::format("it had not started, and {} can't be read: {}", path, error.what()));
+  }
+  job.told_waiting = true;
+  queue_.insert({-static_cast<std::int64_t>(job.spec.priority), job.id});
+}
+
+// Nobody has taken it, and it may not start here.
+void OriginJobs::unplaced(OriginJob& job, const std::string& why) {
+  job.not_before_ns = monotonic_ns() + std::chrono::nanoseconds(kPause).count();
+  wait(job, why);
+  cluster_.loop().after(kPause, [this] { start_waiting(); });
+}
+
+// Known here before the node's next sample.
+void OriginJobs::place_freed(int rank, int cpus) {
+  if (queue_.empty()) return;
+  NodeView node = view_.table()[static_cast<std::size_t>(rank)];
+  node.free_slots = std::min(node.slots, node.free_slots + cpus);
+  node.load = std::max(0.0, node.load - 1);
+  view_.heard(rank, node);
+}
+
+void OriginJobs::cancel_waiting() {
+  const auto waiting = queue_;
+  for (const Waiting& one : waiting) cancel(jobs_.at(one.second), SIGKILL);
+}
+
+void OriginJobs::ask(OriginJob& job, int rank) {
+  ask_over(job);
+  job.asked = rank;
+  asked_cpus_[rank] += job.spec.cpus;
+}
+
+void OriginJobs::ask_over(OriginJob& job) {
+  if (job.state != JobState::Queued || job.asked < 0) return;
+  asked_cpus_[job.asked] -= job.spec.cpus;
+  job.asked = -1;
+}
+
+void OriginJobs::leave_queue(OriginJob& job) {
+  ask_over(job);
+  queue_.erase({-static_cast<std::int64_t>(job.spec.priority), job.id});
+}
+
+bool OriginJobs::cancel(OriginJob& job, int signo) {
+  if (job.state != JobState::Queued) return false;
+  if (ends_program(signo)) fail(job, "cancelled", fmt::format("cancelled by signal {} before it had started", signo));
+  return true;
+}
+
+}  // namespace drover
