@@ -81,7 +81,9 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"frozen_ms", static_cast<double>(job.frozen_ns) / 1e6},
           {"epoch", job.epoch},
           {"why", job.why},
-          {"pinned", job.pinned}};
+          {"pinned", job.pinned},
+          {"terminal", job.spec.terminal},
+          {"viewers", job.desk.viewers.size()}};
 }
 
 void OriginJobs::replay(const std::vector<std::string>& lines) {
@@ -111,6 +113,8 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->frozen_ns = event.value("frozen_ns", std::uint64_t{0});
       job->epoch = event.value("epoch", std::int64_t{0});
       job->place = cluster_.rank_of(event.value("place", ""));
+    } else if (name == "detached" || name == "attached") {
+      job->desk.kept = name == "detached";
     } else if (name == "ended") {
       job->state = JobState::Ended;
       job->wait_status = event.value("wait_status", 0);
@@ -127,7 +131,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     if (over(job)) continue;
     std::string error;
     job.doubt = "waiting for its shepherd";
-    job.detached_ns = job.spec.attached ? monotonic_ns() : 0;
+    job.detached_ns = job.spec.attached && !job.desk.kept ? monotonic_ns() : 0;
     if (!open_streams(job, error)) spdlog::error("job {}: {}", id, error);
     // A shepherd that is there says so within moments of the start; one that is not there will not.
     cluster_.loop().after(std::chrono::seconds(20), [this, id = id] {
@@ -214,6 +218,7 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
          {"moves", job->moves},
          {"frozen_ns", job->frozen_ns}});
   tell_placed(*job);
+  if (job->spec.terminal) adopt_terminal(*job, welcome);
   for (int stream = 1; stream <= 2; ++stream) ack_output(*job, stream);
   // What was sent to the former place and did not travel is sent again from where the present one stands.
   job->input.sent = std::max(job->input.base, welcome.streams.input_received);
@@ -263,6 +268,10 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     for (int stream = 1; stream <= 2; ++stream) attachment->output_end(stream, job.output[stream - 1].received);
     attachment->ended(describe(job));
   }
+  for (const Viewer& viewer : std::exchange(job.desk, {}).viewers) {
+    viewer.attachment->output_end(1, job.output[0].received);
+    viewer.attachment->ended(describe(job));
+  }
   for (auto [watcher, end_of] = watchers_.equal_range(job.id); watcher != end_of; watcher = watchers_.erase(watcher))
     watcher->second(job);
 }
@@ -297,6 +306,10 @@ void OriginJobs::tick() {
     job.detached_ns = 0;
     spdlog::info("job {}: its launcher is gone, hanging up", id);
     signal(job, SIGHUP);
+    if (job.spec.terminal) {
+      keep(job, "its launcher is gone, hung up");
+      continue;
+    }
     // Nobody will ever read it: what it still writes is dropped, so that it can end.
     for (int stream = 1; stream <= 2; ++stream) {
       auto& output = job.output[stream - 1];

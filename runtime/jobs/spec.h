@@ -30,9 +30,12 @@ struct JobSpec {
   std::string node;        // exactly there; empty: the policy chooses
   bool namespaces = true;  // false: no namespaces of its own, and pinned
   bool pinned = false;     // never to be moved
+  bool terminal = false;   // the streams are a terminal's, of this size
+  std::uint16_t rows = 0, columns = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
+    a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned&
+        terminal& rows& columns;
   }
 };
 

@@ -83,7 +83,10 @@ json spec_to_json(const JobSpec& spec) {
           {"attached", spec.attached},
           {"node", spec.node},
           {"namespaces", spec.namespaces},
-          {"pinned", spec.pinned}};
+          {"pinned", spec.pinned},
+          {"terminal", spec.terminal},
+          {"rows", spec.rows},
+          {"columns", spec.columns}};
 }
 
 JobSpec spec_from_json(const json& value) try {
@@ -106,6 +109,11 @@ JobSpec spec_from_json(const json& value) try {
   spec.node = value.value("node", "");
   spec.namespaces = value.value("namespaces", true);
   spec.pinned = value.value("pinned", false);
+  spec.terminal = value.value("terminal", false);
+  spec.rows = value.value("rows", std::uint16_t{0});
+  spec.columns = value.value("columns", std::uint16_t{0});
+  if (spec.terminal && !(spec.stdin_path + spec.stdout_path + spec.stderr_path).empty())
+    throw std::invalid_argument("a job with a terminal has no files for its streams");
   return spec;
 } catch (const json::exception& error) {
   throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));

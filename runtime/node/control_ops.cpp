@@ -50,16 +50,21 @@ void ControlServer::nodes(ClientConnection& client, const json& request) {
 
 void ControlServer::submit(ClientConnection& client, const json& request) {
   JobSpec spec = spec_from_json(request.at("spec"));
-  spec.attached = request.at("op") == "run";
+  const bool follows = request.at("op") == "run";
+  spec.attached = follows || spec.terminal;
   if (!spec.node.empty() && cluster_.rank_of(spec.node) < 0)
     return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", spec.node));
-  const bool attached = spec.attached;
-  origin_.submit(std::move(spec), attached ? &client : nullptr,
-                 [this, alive = client.alive(), &client, attached](const OriginJob& job) {
-                   if (const auto held = alive.lock(); !held || !*held) return;
-                   if (job.state == JobState::Failed) return client.refuse(job.error_code, job.error);
-                   if (attached) client.attached_job = job.id;
+  const bool terminal = spec.terminal;
+  origin_.submit(std::move(spec), follows && !terminal ? &client : nullptr,
+                 [this, alive = client.alive(), &client, follows, terminal](const OriginJob& job) {
+                   const auto held = alive.lock();
+                   const bool here = held && *held, failed = job.state == JobState::Failed;
+                   if (here && failed) return client.refuse(job.error_code, job.error);
+                   if (terminal && !failed) begin_terminal(client, job.id, follows);
+                   if (!here) return origin_.detach(job.id, &client);  // its launcher went away meanwhile
+                   if (follows) client.attached_job = job.id;
                    client.reply({{"job", job.id}, {"node", cluster_.node_name(job.place)}});
+                   if (OriginJob* shown = terminal ? origin_.find(job.id) : nullptr) origin_.show(*shown, &client);
                  });
 }
 
@@ -67,7 +72,8 @@ void ControlServer::attach(ClientConnection& client, const json& request) {
   const auto id = request.at("job").get<std::int64_t>();
   const auto received = request.value("received", std::vector<std::uint64_t>{0, 0});
   if (received.size() != 2) return client.refuse("bad-request", "'received' is a list of two offsets");
-  at_origin(client, request, id, [this, received](ClientConnection& c, OriginJob& job) {
+  at_origin(client, request, id, [this, received, request](ClientConnection& c, OriginJob& job) {
+    if (job.spec.terminal || request.contains("rows")) return attach_viewer(c, job, request);
     if (!job.spec.attached)
       return c.refuse("refused", fmt::format("job {} was submitted, not run; see drover logs", job.id));
     if (OriginJobs::over(job)) {

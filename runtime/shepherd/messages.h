@@ -29,6 +29,7 @@ enum class Type : std::uint16_t {
   Restore,  // + 2 descriptors: the same
   EndedAck,
   Quit,
+  Window,  // WindowSize
   // init → droverd
   Welcome = 120,
   Started,
@@ -84,10 +85,11 @@ struct JobFacts {
   std::uint64_t arrived_ns = 0;  // CLOCK_REALTIME when it came to this node
   std::string pinned;            // why it can't be moved by request or namespace; empty: nothing known
   bool pinned_here = false;      // started without namespaces or with --pin
+  bool terminal = false;         // its streams are a terminal's, whose master the shepherd holds
   template <class A>
   void serialize(A& a, unsigned) {
     a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& cpu_ns& arrived_ns& pinned&
-        pinned_here;
+        pinned_here& terminal;
   }
 };
 
@@ -161,6 +163,14 @@ struct Mark {  // acks and ends
   template <class A>
   void serialize(A& a, unsigned) {
     a& stream& offset;
+  }
+};
+
+struct WindowSize {
+  std::uint16_t rows = 0, columns = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& rows& columns;
   }
 };
 
