@@ -32,7 +32,12 @@ TEST(DetachKeys, MayRepeatTheirBeginning) {
 
 TEST(DetachKeys, MayBeNone) {
   DetachKeys keys("");
-  EXPECT_EQ(passed_of(keys, "\x1cd", false), "\x1cd");
+  EXPECT_EQ(passed_of(keys,
+                      "\x1c"
+                      "d",
+                      false),
+            "\x1c"
+            "d");
   EXPECT_FALSE(keys.is_waiting());
 }
 
