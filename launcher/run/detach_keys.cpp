@@ -47,7 +47,7 @@ bool DetachKeys::take(std::string_view typed, std::string& passed) {
 }
 
 std::string DetachKeys::give_up() {
-  const std::string held = keys_.substr(0, matched_);
+  std::string held = keys_.substr(0, matched_);
   matched_ = 0;
   return held;
 }
