@@ -50,6 +50,7 @@ void add_commands(CLI::App& app, drover::Context& context) {
   drover::add_calibrate(app, context);
   // Jobs
   drover::add_run(app, context);
+  drover::add_attach(app, context);
   drover::add_submit(app, context);
   drover::add_ps(app, context);
   drover::add_show(app, context);

@@ -92,6 +92,17 @@ long job_number(const std::string& text) {
   throw UsageError(fmt::format("'{}' is no job number; see drover ps", text));
 }
 
+long single_job(const Context& context, const JobSelector& selector, const char* command) {
+  if (selector.empty())
+    throw UsageError(fmt::format("{}: no job given; write its id, or last; see drover ps --all", command));
+  const std::vector<long> jobs = selected_ids(context, selector, Scope::Everything);
+  if (jobs.empty()) throw_no_job(selector);
+  if (jobs.size() > 1)
+    throw UsageError(fmt::format("{}: {} means {} jobs ({}); give one", command, selector.text(), jobs.size(),
+                                 fmt::join(jobs, ", ")));
+  return jobs.front();
+}
+
 long job_id(const Json& job) { return job.value("job", 0L); }
 
 void print_ids(const Json& jobs) {

@@ -52,6 +52,9 @@ std::vector<Json> selected_jobs(const Context& context, const JobSelector& selec
 // Asks only if it must: whether a number is a job's is then for the operation to say.
 std::vector<long> selected_ids(const Context& context, const JobSelector& selector, Scope scope);
 
+// Of a command that is for one job only.
+long single_job(const Context& context, const JobSelector& selector, const char* command);
+
 long job_id(const Json& job);
 // For --output quiet: one a line; `jobs` is an array of JOBs.
 void print_ids(const Json& jobs);

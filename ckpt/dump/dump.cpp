@@ -173,7 +173,7 @@ static std::optional<Refusal> look_at_all(FrozenTree::Impl& frozen, const DumpOp
   AreaLists areas(with_memory, threads >= kManyThreads ? &frozen.beside : nullptr);
   if (auto refusal = take(plan_files(pids, frozen.zombies, options, tree.objects, true, sharing), tree.files))
     return refusal;
-  if (auto refusal = collect_terminals(tree.files)) return refusal;
+  if (auto refusal = collect_terminals(tree.files, options.terminal_master)) return refusal;
   if (auto refusal = look_at_ipc(options, tree)) return refusal;
   for (const pid_t zombie : frozen.zombies) tree.zombies.push_back(collect_zombie(zombie));
   tree.processes.resize(pids.size());

@@ -50,6 +50,9 @@ struct DumpOptions {
   // The tree may have one terminal whose master is outside, such as the one it was started from: the restorer gets
   // another one for it (HeldTree::take_terminal()).
   bool terminal = false;
+  // Its master, if the caller holds that: then what lies in the terminal travels, too. The caller leaves both alone
+  // meanwhile.
+  int terminal_master = -1;
   // So do ports and abstract names of sockets: whoever dumps for a live migration leaves this off, and a tree that
   // holds one is refused.
   bool network_names = false;

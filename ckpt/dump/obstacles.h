@@ -94,8 +94,9 @@ struct FilePlan {
 Or<FilePlan> plan_files(std::span<const pid_t> processes, std::span<const pid_t> zombies, const DumpOptions&,
                         TreeObjects&, bool frozen, std::span<const SharedState> sharing = {});
 
-// Modes, sizes and contents of the terminals among them, of a frozen tree.
-std::optional<Refusal> collect_terminals(FilePlan&);
+// Modes, sizes and contents of the terminals among them, of a frozen tree. `given_master`:
+// DumpOptions::terminal_master.
+std::optional<Refusal> collect_terminals(FilePlan&, int given_master);
 
 // A directory that has been removed but is in use, `link` being how /proc shows it; one that is in its place is none.
 // A Refusal if the folder that it was in is gone, too, so that it can't be made again.

@@ -63,21 +63,32 @@ static std::optional<Refusal> collect_own(const FilePlan::TerminalPlace& place, 
   return std::nullopt;
 }
 
-// What was typed into a terminal whose master is elsewhere stays there.
-static void collect_given(const FilePlan::TerminalPlace& place, TerminalState& state) {
+static bool is_master_of(int master, const UniqueFd& slave) {
+  struct stat peer {
+  }, seen{};
+  return ::fstat(open_pty_peer(master).get(), &peer) == 0 && ::fstat(slave.get(), &seen) == 0 &&
+         (major(seen.st_rdev) != 136 || (peer.st_dev == seen.st_dev && peer.st_ino == seen.st_ino));
+}
+
+// What was typed into a terminal whose master is elsewhere stays there, unless whoever dumps holds that.
+static std::optional<Refusal> collect_given(const FilePlan::TerminalPlace& place, TerminalState& state, int master) {
   const UniqueFd slave = open_slave(place, state);
   state.mode = 0620;
   read_pty_modes(slave.get(), state);
+  if (master < 0) return std::nullopt;
+  if (!is_master_of(master, slave))
+    return Refusal{fmt::format("holds a terminal of somebody else, /dev/pts/{}", state.number)};
+  look_inside(master, slave.get(), state);
+  return std::nullopt;
 }
 
-std::optional<Refusal> collect_terminals(FilePlan& plan) {
+std::optional<Refusal> collect_terminals(FilePlan& plan, int given_master) {
   for (std::size_t i = 0; i < plan.state.terminals.size(); ++i) {
     TerminalState& state = plan.state.terminals[i];
     if (state.hung_up) continue;
-    if (state.given)
-      collect_given(plan.terminals[i], state);
-    else if (auto refusal = collect_own(plan.terminals[i], state))
-      return refusal;
+    auto refusal =
+        state.given ? collect_given(plan.terminals[i], state, given_master) : collect_own(plan.terminals[i], state);
+    if (refusal) return refusal;
   }
   return std::nullopt;
 }

@@ -64,17 +64,6 @@ void print_logs(Client client, long job, const LogsOptions& options) {
   }
 }
 
-// Which single job is meant.
-long the_job(const Context& context, const JobSelector& selector) {
-  if (selector.empty()) throw UsageError("logs: no job given; write its id, or last; see drover ps --all");
-  const std::vector<long> jobs = selected_ids(context, selector, Scope::Everything);
-  if (jobs.empty()) throw_no_job(selector);
-  if (jobs.size() > 1)
-    throw UsageError(
-        fmt::format("logs: {} means {} jobs ({}); give one", selector.text(), jobs.size(), fmt::join(jobs, ", ")));
-  return jobs.front();
-}
-
 }  // namespace
 
 void add_logs(CLI::App& app, Context& context) {
@@ -86,7 +75,7 @@ void add_logs(CLI::App& app, Context& context) {
   command->add_option("--from", options->from, "Skip the first BYTES")->type_name("BYTES");
   command->footer("Examples: drover logs -f last;  drover logs -e 7");
   command->callback([&context, options] {
-    const long job = the_job(context, options->selector.selector());
+    const long job = single_job(context, options->selector.selector(), "logs");
     print_logs(context.connect(), job, *options);
   });
 }

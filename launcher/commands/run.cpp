@@ -6,31 +6,30 @@
 
 #include "launcher/commands/commands.h"
 #include "launcher/job_spec.h"
-#include "launcher/run/session.h"
+#include "launcher/run/run_options.h"
 
 namespace drover {
 
 namespace {
 
-constexpr int kOurFailure = 125;  // as env(1) and timeout(1): not the program's own code
-
 struct RunOptions : JobOptions {
-  int give_up_after = 300;
+  SessionOptions session;
+  bool terminal = false, detached = false;
 };
 
-int run(const Context& context, const RunOptions& options, const std::vector<std::string>& argv) {
-  Json spec = options.spec(argv);
-  try {
-    RunSession session(instance_paths(),
-                       {.at = context.at, .give_up_after = std::chrono::seconds(options.give_up_after)});
-    return session.run(std::move(spec));
-  } catch (const RequestError& error) {
-    fmt::print(stderr, "drover: {}\n", error.what());
-    return error.exit_code(kOurFailure);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "drover: {}\n", error.what());
-    return kOurFailure;
-  }
+int run(const Context& context, const RunOptions& options) {
+  if (options.detached && !options.terminal)
+    throw UsageError("run: --detached goes with --terminal; without a terminal there is: drover submit");
+  if (options.terminal && !options.detached) LocalTerminal::require("run: --terminal");
+  Json spec = options.spec(context.program);
+  spec["terminal"] = options.terminal;
+  if (!options.detached)
+    return options.session.follow(context, options.terminal,
+                                  [&](RunSession& session) { return session.run(std::move(spec)); });
+  spec["rows"] = 24, spec["columns"] = 80;  // until somebody looks
+  const Json reply = context.connect().request({{"op", "submit"}, {"spec", std::move(spec)}});
+  fmt::print("{}\n", reply.at("job").get<long>());
+  return 0;
 }
 
 }  // namespace
@@ -40,17 +39,16 @@ void add_run(CLI::App& app, Context& context) {
   CLI::App* command =
       app.add_subcommand("run", "Run a job in the foreground: streams, signals and exit code are its own");
   options->add_to(*command);
-  command
-      ->add_option("--give-up-after", options->give_up_after, "Seconds to wait for a new droverd when ours goes away")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0, 7 * 24 * 3600))
-      ->envname("DROVER_GIVE_UP_AFTER")
-      ->capture_default_str();
+  command->add_flag("-t,--terminal", options->terminal, "Give the job this terminal: for editors, shells, screens");
+  command->add_flag("-d,--detached", options->detached,
+                    "Only start it, with a terminal for drover attach; print its id");
+  options->session.add_keys_to(*command);
+  options->session.add_to(*command);
   command->footer(
-      "Example: tar c dir | drover run -- xz -9e > dir.tar.xz\n"
+      "Examples: tar c dir | drover run -- xz -9e > dir.tar.xz;  drover run -t -- vim notes\n"
       "Exit code: the program's; 128+n if signal n ended it; 127 not found; 126 not executable; 125 Drover's own "
       "failure.");
-  command->callback([&context, options] { context.exit_code = run(context, *options, context.program); });
+  command->callback([&context, options] { context.exit_code = run(context, *options); });
 }
 
 }  // namespace drover

@@ -73,6 +73,7 @@ void print_job(const Json& job) {
   line("node", job.value("node", ""));
   line("why there", job.value("why", ""));
   line("pinned", job.value("pinned", "").empty() ? "no" : job.value("pinned", ""));
+  if (job.value("terminal", false)) line("terminal", fmt::format("yes, {} looking at it", job.value("viewers", 0)));
   line("submitted", time("submitted_ns"));
   line("started", time("started_ns"));
   line("ended", time("ended_ns"));

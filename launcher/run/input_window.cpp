@@ -34,6 +34,11 @@ void InputWindow::rewind(std::uint64_t offset) {
   end_sent_ = false;
 }
 
+void InputWindow::restart(std::uint64_t offset) {
+  bytes_.clear();
+  base_ = sent_ = offset;
+}
+
 bool InputWindow::has_outgoing() const { return !closed_ && (sent_ < end_offset() || (ended_ && !end_sent_)); }
 
 std::optional<InputWindow::Outgoing> InputWindow::take_outgoing() {

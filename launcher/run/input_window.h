@@ -24,6 +24,10 @@ class InputWindow {
   // The peer wants to go on at `offset` (a new droverd). Throws ProtocolError if that is gone or not yet read.
   void rewind(std::uint64_t offset);
 
+  // Goes on at `offset`, wherever that is: of what was not acknowledged nothing is sent again.
+  void restart(std::uint64_t offset);
+  bool can_rewind(std::uint64_t offset) const { return offset >= base_ && offset <= end_offset(); }
+
   struct Outgoing {
     ClientMessage type;
     StreamMessage message;  // valid until the window changes

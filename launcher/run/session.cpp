@@ -30,17 +30,20 @@ RunSession::RunSession(InstancePaths paths, Options options)
       wake_(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   outputs_[0].emplace(STDOUT_FILENO, wake_.get());
   outputs_[1].emplace(STDERR_FILENO, wake_.get());
+  if (options_.detach_keys) terminal_.emplace(*options_.detach_keys);
 }
 
 int RunSession::run(Json spec) {
   client_ = Client::connect(paths_, options_.at);
   spec["attached"] = true;
+  if (terminal_) spec.update(LocalTerminal::size());
   client_->send_request({{"op", "run"}, {"spec", std::move(spec)}});
   return follow();
 }
 
 int RunSession::attach(long job) {
   job_ = job;
+  new_viewer_ = true;
   client_ = Client::connect(paths_, options_.at);
   client_->send_request(attach_request());
   return follow();
@@ -51,6 +54,8 @@ int RunSession::follow() {
     return std::all_of(outputs_.begin(), outputs_.end(), [](const auto& o) { return o->settled() == o->pushed(); });
   };
   while (!exit_ || !settled()) step();
+  if (terminal_) terminal_->leave();
+  if (leave_ && !leave_->hang_up) fmt::print(stderr, "drover: detached; drover attach {}\n", job_);
   return *exit_;
 }
 
@@ -65,7 +70,8 @@ void RunSession::step() {
                                pollfd{may_read ? STDIN_FILENO : -1, POLLIN, 0}};
   if (take_more) fds[2].events |= POLLIN;
   if (attached_ && input_.has_outgoing()) fds[2].events |= POLLOUT;
-  const int timeout = read_input && !may_read ? static_cast<int>(kTerminalRecheck.count()) : -1;
+  const bool look_again = (read_input && !may_read) || (terminal_ && terminal_->keys().is_waiting());
+  const int timeout = look_again ? static_cast<int>(kTerminalRecheck.count()) : -1;
   if (::poll(fds.data(), fds.size(), timeout) < 0) {
     if (errno == EINTR) return;
     throw SystemError("poll", "", errno);
@@ -83,6 +89,7 @@ void RunSession::step() {
       send_signals();
       send_acks();
       if ((fds[2].revents & POLLOUT) != 0) send_stdin();
+      if (terminal_) send_terminal_words();
     }
   } catch (const NoDroverd&) {
     reconnect();
@@ -99,6 +106,7 @@ void RunSession::read_stdin() {
   std::array<char, kMaxStreamBytes> bytes;
   const ssize_t n = ::read(STDIN_FILENO, bytes.data(), std::min(bytes.size(), input_.room()));
   if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (terminal_) return take_keys({bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0))});
   if (n <= 0) return input_.end();  // closed, or a descriptor that can't be read
   input_.append({bytes.data(), static_cast<std::size_t>(n)});
 }
@@ -158,19 +166,25 @@ void RunSession::on_reply(const Frame& frame) {
   }
   attached_ = true;
   job_ = reply.value("job", job_);
+  if (terminal_) return on_terminal_reply(reply);
   if (reply.contains("stdin")) input_.rewind(reply.at("stdin").get<std::uint64_t>());
 }
 
 void RunSession::on_output(const StreamMessage& data) {
   if (data.stream == Stream::Stdin) throw ProtocolError("data for stdin from droverd");
-  OutputWriter& output = *outputs_[index_of(data.stream)];
-  if (data.offset > output.pushed())
-    throw ProtocolError(fmt::format("output from {} to {} is missing", output.pushed(), data.offset));
-  const std::uint64_t known = output.pushed() - data.offset;
-  if (known < data.bytes.size()) output.push(data.bytes.substr(known));
+  const std::size_t index = index_of(data.stream);
+  if (data.offset > position(index)) {
+    if (!terminal_) throw ProtocolError(fmt::format("output from {} to {} is missing", position(index), data.offset));
+    base_[index] += data.offset - position(index);  // of somebody who looks on; the program draws it again
+  }
+  const std::uint64_t known = position(index) - data.offset;
+  if (known >= data.bytes.size()) return;
+  if (terminal_) terminal_->shows(data.bytes.substr(known));
+  outputs_[index]->push(data.bytes.substr(known));
 }
 
 void RunSession::on_signal(int signal) {
+  if (terminal_ ? on_terminal_signal(signal) : signal == SIGWINCH) return;
   if (exit_) ::_exit(128 + signal);  // the job has ended and somebody does not read our output
   if (signal != SIGTSTP && signal != SIGCONT && pending_signals_.size() >= 3) {
     fmt::print(stderr, "drover: job {}: no droverd takes the signal; the job is left alone\n", job_);
@@ -204,7 +218,7 @@ void RunSession::send_signals() {
 
 void RunSession::send_acks() {
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    const std::uint64_t settled = outputs_[i]->settled();
+    const std::uint64_t settled = base_[i] + outputs_[i]->settled();
     if (settled == acked_[i]) continue;
     acked_[i] = settled;
     send(ClientMessage::Ack, encode_stream_message({static_cast<Stream>(i + 1), settled, {}}));
@@ -216,7 +230,10 @@ void RunSession::send_stdin() {
 }
 
 Json RunSession::attach_request() const {
-  return {{"op", "attach"}, {"job", job_}, {"received", {outputs_[0]->pushed(), outputs_[1]->pushed()}}};
+  Json request = {{"op", "attach"}, {"job", job_}};
+  if (!new_viewer_) request["received"] = {position(0), position(1)};
+  if (terminal_) request.update(LocalTerminal::size());
+  return request;
 }
 
 // The world was replaced, or is being: finds the new droverd and takes the streams up where they were.
@@ -235,9 +252,11 @@ void RunSession::reconnect() {
     if (waited > options_.give_up_after)
       throw NoDroverd(fmt::format("job {}: no droverd on this host for {} s; when one is up again: drover ps", job_,
                                   options_.give_up_after.count()));
-    if (waited > kSilentFor && !std::exchange(told, true))
+    if (waited > kSilentFor && !std::exchange(told, true)) {
+      if (terminal_) terminal_->leave();  // nobody takes the keys: they are signals again
       fmt::print(stderr, "drover: job {}: droverd of {} went away; waiting for a new one (at most {} s)\n", job_, node,
                  options_.give_up_after.count());
+    }
     pause_for_signals(kRetryInterval);
   }
 }

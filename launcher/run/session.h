@@ -14,6 +14,7 @@
 
 #include "launcher/client.h"
 #include "launcher/run/input_window.h"
+#include "launcher/run/local_terminal.h"
 #include "launcher/run/output_writer.h"
 #include "launcher/run/signals.h"
 
@@ -22,16 +23,17 @@ namespace drover {
 class RunSession {
  public:
   struct Options {
-    std::string at;                              // as Client::connect takes it
-    std::chrono::seconds give_up_after{300};     // without a droverd
-    std::chrono::seconds unknown_job_grace{30};  // how long a new world may not know the job
+    std::string at;                               // as Client::connect takes it
+    std::chrono::seconds give_up_after{300};      // without a droverd
+    std::chrono::seconds unknown_job_grace{30};   // how long a new world may not know the job
+    std::optional<std::string> detach_keys = {};  // set: our terminal is lent to the job
   };
 
   RunSession(InstancePaths paths, Options options);
 
   // Starts the job and returns its exit status. Throws RequestError (refused), NoDroverd, ProtocolError.
   int run(Json spec);
-  // The same for a job that runs already.
+  // The same for a job that runs already, and has a terminal.
   int attach(long job);
 
  private:
@@ -55,6 +57,18 @@ class RunSession {
   bool try_attach(Clock::time_point broken_at);
   void pause_for_signals(std::chrono::milliseconds longest);
   Json attach_request() const;
+  std::uint64_t position(std::size_t output) const { return base_[output] + outputs_[output]->pushed(); }
+
+  // session_terminal.cpp
+  struct Leave {
+    int exit_code;
+    bool hang_up;
+  };
+  bool on_terminal_signal(int signal);  // false: it is like any other
+  void on_terminal_reply(const Json& reply);
+  void take_keys(std::string_view typed);
+  void give_up_waiting_keys();
+  void send_terminal_words();
 
   InstancePaths paths_;
   Options options_;
@@ -62,6 +76,7 @@ class RunSession {
   UniqueFd wake_;
   std::array<std::optional<OutputWriter>, 2> outputs_;  // stdout, stderr
   std::array<std::uint64_t, 2> acked_{};
+  std::array<std::uint64_t, 2> base_{};  // where what is shown of a terminal's output begins
   InputWindow input_;
   std::optional<Client> client_;
   std::deque<int> pending_signals_;
@@ -71,6 +86,10 @@ class RunSession {
   int last_signal_ = 0;    // sent
   bool sent_sigpipe_ = false;
   std::optional<int> exit_;
+  std::optional<LocalTerminal> terminal_;
+  bool new_viewer_ = false, resized_ = false;
+  Clock::time_point keys_wait_since_;
+  std::optional<Leave> leave_;
 };
 
 }  // namespace drover

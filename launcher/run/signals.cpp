@@ -10,7 +10,7 @@ namespace drover {
 ForwardedSignals::ForwardedSignals() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGTSTP})
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGTSTP, SIGWINCH})
     ::sigaddset(&set, signal);
   ::pthread_sigmask(SIG_BLOCK, &set, &old_);
   std::signal(SIGPIPE, SIG_IGN);

@@ -22,11 +22,29 @@ Connection Connection::connect(const std::string& path) {
   return Connection(std::move(fd));
 }
 
-void Connection::send(std::uint16_t type, std::string_view payload) {
+static ssize_t send_with_fd(int socket, std::string_view bytes, int fd) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+  iovec io{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &io;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  }
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+void Connection::send(std::uint16_t type, std::string_view payload, int fd) {
   const std::string bytes = encode_frame(type, payload);
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t n = ::send(fd_.get(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+    const ssize_t n = send_with_fd(fd_.get(), std::string_view(bytes).substr(done), done == 0 ? fd : -1);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
       pollfd wait{fd_.get(), POLLOUT, 0};

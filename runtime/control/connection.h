@@ -17,8 +17,9 @@ class Connection {
   explicit Connection(UniqueFd fd) : fd_(std::move(fd)) {}
 
   int fd() const { return fd_.get(); }
-  // Sends one frame, waiting as long as it takes. Throws SystemError.
-  void send(std::uint16_t type, std::string_view payload);
+  // Sends one frame, waiting as long as it takes, and a copy of `fd` with it unless that is negative. Throws
+  // SystemError.
+  void send(std::uint16_t type, std::string_view payload, int fd = -1);
   // The next frame; empty at the end of the stream. Throws SystemError, ProtocolError.
   std::optional<Frame> receive();
   // A frame that has already arrived whole, without waiting.

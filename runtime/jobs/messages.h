@@ -33,6 +33,7 @@ enum class Msg : std::uint16_t {
   JobEnded,        // P → O
   JobEndedAck,     // O → P
   JobMoving,       // S → O: a move has begun, is in doubt, or came to nothing (JobNotice)
+  JobWindow,       // O → P: the size of its terminal
   // moves
   MoveAsk = 40,  // anyone → S: move this job there (MoveRequest)
   MoveReport,    // S → who asked, and O: how it went
@@ -142,6 +143,15 @@ struct JobSignal {
   template <class A>
   void serialize(A& a, unsigned) {
     a& job& signo;
+  }
+};
+
+struct JobWindow {
+  std::int64_t job = 0;
+  shepherd::WindowSize size;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& size;
   }
 };
 

@@ -83,7 +83,9 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"why", job.state == JobState::Queued && job.why.empty() ? "waits for its turn" : job.why},
           {"cpus", job.spec.cpus},
           {"priority", job.spec.priority},
-          {"pinned", job.pinned}};
+          {"pinned", job.pinned},
+          {"terminal", job.spec.terminal},
+          {"viewers", job.desk.viewers.size()}};
 }
 
 void OriginJobs::replay(const std::vector<std::string>& lines) {
@@ -115,6 +117,8 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->frozen_ns = event.value("frozen_ns", std::uint64_t{0});
       job->epoch = event.value("epoch", std::int64_t{0});
       job->place = cluster_.rank_of(event.value("place", ""));
+    } else if (name == "detached" || name == "attached") {
+      job->desk.kept = name == "detached";
     } else if (name == "ended") {
       job->state = JobState::Ended;
       job->wait_status = event.value("wait_status", 0);
@@ -129,7 +133,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
   }
   for (auto& [id, job] : jobs_) {
     if (over(job)) continue;
-    job.detached_ns = job.spec.attached ? monotonic_ns() : 0;
+    job.detached_ns = job.spec.attached && !job.desk.kept ? monotonic_ns() : 0;
     if (job.state == JobState::Queued) {
       wait_again(job);
       continue;
@@ -223,6 +227,7 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
          {"moves", job->moves},
          {"frozen_ns", job->frozen_ns}});
   tell_placed(*job);
+  if (job->spec.terminal) adopt_terminal(*job, welcome);
   for (int stream = 1; stream <= 2; ++stream) ack_output(*job, stream);
   // What was sent to the former place and did not travel is sent again from where the present one stands.
   job->input.sent = std::max(job->input.base, welcome.streams.input_received);
@@ -274,6 +279,10 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     for (int stream = 1; stream <= 2; ++stream) attachment->output_end(stream, job.output[stream - 1].received);
     attachment->ended(describe(job));
   }
+  for (const Viewer& viewer : std::exchange(job.desk, {}).viewers) {
+    viewer.attachment->output_end(1, job.output[0].received);
+    viewer.attachment->ended(describe(job));
+  }
   for (auto [watcher, end_of] = watchers_.equal_range(job.id); watcher != end_of; watcher = watchers_.erase(watcher))
     watcher->second(job);
 }
@@ -309,6 +318,10 @@ void OriginJobs::tick() {
     job.detached_ns = 0;
     spdlog::info("job {}: its launcher is gone, hanging up", id);
     signal(job, SIGHUP);
+    if (job.spec.terminal) {
+      keep(job, "its launcher is gone, hung up");
+      continue;
+    }
     // Nobody will ever read it: what it still writes is dropped, so that it can end.
     for (int stream = 1; stream <= 2; ++stream) {
       auto& output = job.output[stream - 1];

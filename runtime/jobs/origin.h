@@ -6,6 +6,7 @@
 // which of the two starts it.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,6 +19,7 @@
 
 #include "ckpt/sys/unique_fd.h"
 #include "runtime/jobs/cluster.h"
+#include "runtime/jobs/scrollback.h"
 
 namespace drover {
 
@@ -30,6 +32,7 @@ class Attachment {
   virtual void output_end(int stream, std::uint64_t offset) = 0;
   virtual void input_ack(std::uint64_t offset) = 0;
   virtual void ended(const nlohmann::json& job) = 0;
+  virtual void dropped(const std::string& why) = 0;  // it is told nothing more
 };
 
 enum class JobState { Queued, Starting, Running, Moving, InDoubt, Ended, Failed, Lost };
@@ -51,6 +54,26 @@ struct InputFeed {
   bool ended = false, end_sent = false;
   std::shared_ptr<UniqueFd> file;  // read at the origin; empty: the launcher's, or nothing
   bool reading = false;
+};
+
+// A launcher that shows a job's terminal.
+struct Viewer {
+  Attachment* attachment = nullptr;
+  shepherd::WindowSize size;
+  std::uint64_t seen = 0;   // of the output, absolute
+  std::uint64_t typed = 0;  // offset in its own input that comes next
+};
+
+// A job's terminal and those who look at it: the first viewer has been there longest, and the job waits for it.
+struct TerminalDesk {
+  struct Typed {  // bytes of somebody's input whose end is at `job_end` of the job's
+    Attachment* by;
+    std::uint64_t own_end, job_end;
+  };
+  std::vector<Viewer> viewers;
+  std::deque<Typed> unacknowledged;
+  Scrollback scrollback;
+  bool kept = false;  // goes on with nobody looking: detached in order, or hung up on already
 };
 
 struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means its own __i0, in the copy of an array
@@ -79,7 +102,8 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string doubt;
   OutputSink output[2];
   InputFeed input;
-  Attachment* attachment = nullptr;
+  Attachment* attachment = nullptr;  // not of a job with a terminal
+  TerminalDesk desk;
   std::uint64_t detached_ns = 0;  // CLOCK_MONOTONIC when an attached launcher went away
   // Tells the submitter when it is started or has failed, and before, if it has to wait.
   std::function<void(const OriginJob&)> placed;
@@ -125,6 +149,22 @@ class OriginJobs {
   void input_end(OriginJob& job, std::uint64_t offset);
   void output_ack(OriginJob& job, int stream, std::uint64_t offset);
   void signal(OriginJob& job, int signo);
+
+  // Those who look at a job's terminal, and type (origin_terminal.cpp).
+  struct View {
+    std::uint64_t stdin_at = 0;   // where the viewer's own input begins
+    std::uint64_t stdout_at = 0;  // of the first byte that show() sends
+    std::string modes;            // to be written before that
+  };
+  // `seen`: how much of the output a viewer has that comes back; empty for a new one, which gets the scrollback.
+  View add_viewer(OriginJob& job, Attachment* viewer, shepherd::WindowSize size, std::optional<std::uint64_t> seen);
+  void show(OriginJob& job, Attachment* viewer);  // what is there already, after add_viewer()
+  void resize(OriginJob& job, Attachment* viewer, shepherd::WindowSize size);
+  void type(OriginJob& job, Attachment* viewer, std::uint64_t offset, std::string_view bytes);
+  void seen(OriginJob& job, Attachment* viewer, std::uint64_t offset);
+  // In order: without anybody the job goes on, or is hung up on at once.
+  void leave(OriginJob& job, Attachment* viewer, bool hang_up);
+  void keep(OriginJob& job, const char* why);  // with nobody looking, also over a new world
   // Calls back when the job is over (at once if it is).
   void when_over(std::int64_t id, std::function<void(const OriginJob&)> tell);
 
@@ -168,6 +208,13 @@ class OriginJobs {
   void on_input_ack(const JobMark& mark);
   void send_input(OriginJob& job);
   void read_input_file(OriginJob& job);
+  // origin_terminal.cpp
+  bool remove_viewer(OriginJob& job, Attachment* viewer);  // true: it was the last
+  void show_output(OriginJob& job, std::uint64_t offset, const std::string& bytes);
+  void drop_output(OriginJob& job);
+  void acknowledge_typed(OriginJob& job, std::uint64_t offset);
+  void tell_window(OriginJob& job, bool redraw = false);
+  void adopt_terminal(OriginJob& job, const shepherd::Welcome& welcome);
   // origin.cpp
   void on_place_is(int from, const shepherd::Welcome& welcome);
   void on_ended(int from, const JobEnded& ended);

@@ -87,6 +87,7 @@ void OriginJobs::write_output(OriginJob& job, int stream, std::string bytes) {
   output.received += bytes.size();
   if (!output.file) {
     output.tail += bytes;
+    if (job.spec.terminal && stream == 1) return show_output(job, offset, bytes);
     if (job.attachment != nullptr) job.attachment->output(stream, offset, bytes);
     return;
   }
@@ -152,7 +153,9 @@ void OriginJobs::attach(OriginJob& job, Attachment* attachment, std::uint64_t st
 
 void OriginJobs::detach(std::int64_t id, Attachment* attachment) {
   OriginJob* job = find(id);
-  if (job == nullptr || job->attachment != attachment) return;
+  if (job == nullptr) return;
+  const bool shows = job->spec.terminal && job->state != JobState::Queued;
+  if (shows ? !remove_viewer(*job, attachment) : !job->spec.terminal && job->attachment != attachment) return;
   job->attachment = nullptr;
   if (!over(*job)) job->detached_ns = monotonic_ns();
 }
@@ -223,6 +226,7 @@ void OriginJobs::on_input_ack(const JobMark& mark) {
     feed.sent = std::max(feed.sent, offset);
   }
   if (job->attachment != nullptr) job->attachment->input_ack(offset);
+  acknowledge_typed(*job, offset);
   send_input(*job);
 }
 

@@ -101,6 +101,7 @@ void PlacedJobs::place(int from, PlaceOrder order) {
   else if (order.spec.pinned)
     job.facts.pinned = "submitted with --pin";
   job.facts.pinned_here = !job.facts.pinned.empty();
+  job.facts.terminal = order.spec.terminal;
   order.facts = job.facts;
   const bool namespaces = order.spec.namespaces;
   job.order = std::move(order);
@@ -384,6 +385,11 @@ void PlacedJobs::handle(int from, Msg type, const std::string& payload) {
         job->held_signals.push_back(signal.signo);
       else
         tell(*job, Type::Signal, pack(signal.signo));
+      return;
+    }
+    case Msg::JobWindow: {
+      const auto window = unpack<JobWindow>(payload);
+      if (PlacedJob* job = find(window.job)) tell(*job, Type::Window, pack(window.size));
       return;
     }
     case Msg::JobEndedAck: {

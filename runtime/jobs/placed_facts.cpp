@@ -77,6 +77,7 @@ void PlacedJobs::look_at(PlacedJob& job) {
   DumpOptions options;
   options.namespaces_of = job.init_pid;
   options.own_ipc = true;
+  options.terminal = job.facts.terminal;
   const char* keys[] = {"stdin", "stdout", "stderr"};
   for (std::size_t i = 0; i < 3; ++i) options.external.push_back({job.pipe_device, job.pipe_inodes[i], keys[i]});
   const auto obstacle = find_obstacle(root, options);

@@ -36,10 +36,12 @@ struct JobSpec {
   std::uint64_t memory_kib = 0;      // available where it starts
   std::int32_t priority = 0;         // a higher one starts first
   std::vector<std::string> exclude;  // nodes where it must not start
+  bool terminal = false;             // the streams are a terminal's, of this size
+  std::uint16_t rows = 0, columns = 0;
   template <class A>
   void serialize(A& a, unsigned) {
     a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
-    a& cpus& memory_kib& priority& exclude;
+    a& cpus& memory_kib& priority& exclude& terminal& rows& columns;
   }
 };
 

@@ -87,7 +87,10 @@ json spec_to_json(const JobSpec& spec) {
           {"cpus", spec.cpus},
           {"memory_kib", spec.memory_kib},
           {"priority", spec.priority},
-          {"exclude", spec.exclude}};
+          {"exclude", spec.exclude},
+          {"terminal", spec.terminal},
+          {"rows", spec.rows},
+          {"columns", spec.columns}};
 }
 
 JobSpec spec_from_json(const json& value) try {
@@ -115,6 +118,11 @@ JobSpec spec_from_json(const json& value) try {
   spec.memory_kib = value.value("memory_kib", std::uint64_t{0});
   spec.priority = value.value("priority", 0);
   spec.exclude = value.value("exclude", std::vector<std::string>{});
+  spec.terminal = value.value("terminal", false);
+  spec.rows = value.value("rows", std::uint16_t{0});
+  spec.columns = value.value("columns", std::uint16_t{0});
+  if (spec.terminal && !(spec.stdin_path + spec.stdout_path + spec.stderr_path).empty())
+    throw std::invalid_argument("a job with a terminal has no files for its streams");
   return spec;
 } catch (const json::exception& error) {
   throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));

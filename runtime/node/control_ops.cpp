@@ -54,33 +54,40 @@ std::string ControlServer::place_of(const OriginJob& job) const {
 
 void ControlServer::submit(ClientConnection& client, const json& request) {
   JobSpec spec = spec_from_json(request.at("spec"));
-  spec.attached = request.at("op") == "run";
+  const bool follows = request.at("op") == "run";
+  spec.attached = follows || spec.terminal;
   auto named = spec.exclude;
   if (!spec.node.empty()) named.push_back(spec.node);
   for (const std::string& node : named) {
     if (cluster_.rank_of(node) < 0)
       return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", node));
   }
-  const bool attached = spec.attached;
-  origin_.submit(std::move(spec), attached ? &client : nullptr,
-                 [this, alive = client.alive(), &client, attached](const OriginJob& job) {
-                   if (const auto held = alive.lock(); !held || !*held) return origin_.detach(job.id, &client);
-                   if (job.state == JobState::Failed) {
-                     client.attached_job = 0;
-                     return client.refuse(job.error_code, job.error);
-                   }
-                   if (attached) client.attached_job = job.id;
-                   const json reply = {{"job", job.id}, {"node", place_of(job)}, {"why", job.why}};
-                   if (attached && job.state == JobState::Queued) return client.item(reply);
-                   client.reply(reply);
-                 });
+  const bool terminal = spec.terminal;
+  origin_.submit(
+      std::move(spec), follows && !terminal ? &client : nullptr,
+      [this, alive = client.alive(), &client, follows, terminal, waits = false](const OriginJob& job) mutable {
+        const auto held = alive.lock();
+        const bool here = held && *held, failed = job.state == JobState::Failed;
+        const bool replied = std::exchange(waits, job.state == JobState::Queued) && !follows;
+        if (here && failed) client.attached_job = 0;
+        if (here && failed && !replied) return client.refuse(job.error_code, job.error);
+        if (terminal && !failed && !waits) begin_terminal(client, job.id, follows);
+        if (!here && follows) origin_.detach(job.id, &client);  // its launcher went away meanwhile
+        if (!here) return;
+        if (follows && !failed) client.attached_job = job.id;
+        const json reply = {{"job", job.id}, {"node", place_of(job)}, {"why", job.why}};
+        if (follows && waits) return client.item(reply);
+        if (!replied) client.reply(reply);
+        if (OriginJob* shown = terminal && !waits ? origin_.find(job.id) : nullptr) origin_.show(*shown, &client);
+      });
 }
 
 void ControlServer::attach(ClientConnection& client, const json& request) {
   const auto id = request.at("job").get<std::int64_t>();
   const auto received = request.value("received", std::vector<std::uint64_t>{0, 0});
   if (received.size() != 2) return client.refuse("bad-request", "'received' is a list of two offsets");
-  at_origin(client, request, id, [this, received](ClientConnection& c, OriginJob& job) {
+  at_origin(client, request, id, [this, received, request](ClientConnection& c, OriginJob& job) {
+    if (job.spec.terminal || request.contains("rows")) return attach_viewer(c, job, request);
     if (!job.spec.attached)
       return c.refuse("refused", fmt::format("job {} was submitted, not run; see drover logs", job.id));
     if (OriginJobs::over(job)) {

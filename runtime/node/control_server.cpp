@@ -57,6 +57,11 @@ void ClientConnection::ended(const json& job) {
   refuse("failed", fmt::format("job {}: {}", job.at("job").get<std::int64_t>(), job.value("error", "lost")));
 }
 
+void ClientConnection::dropped(const std::string& why) {
+  attached_job = 0;
+  refuse("failed", why);
+}
+
 void ClientConnection::receive(Frame&& frame) {
   if (relayed_to >= 0) return server_.relay(*this, frame);
   if (frame.type != static_cast<std::uint16_t>(ClientMessage::Request)) return server_.stream(*this, frame);
@@ -181,7 +186,13 @@ void ControlServer::stream(ClientConnection& client, const Frame& frame) {
   OriginJob* job = origin_.find(client.attached_job);
   if (job == nullptr) return;
   const StreamMessage message = decode_stream_message(frame.payload);
-  switch (static_cast<ClientMessage>(frame.type)) {
+  const auto type = static_cast<ClientMessage>(frame.type);
+  if (job->spec.terminal) {
+    if (type == ClientMessage::Data) origin_.type(*job, &client, message.offset, message.bytes);
+    if (type == ClientMessage::Ack) origin_.seen(*job, &client, message.offset);
+    return;  // the end of one viewer's input is not the terminal's
+  }
+  switch (type) {
     case ClientMessage::Data:
       return origin_.input(*job, message.offset, message.bytes);
     case ClientMessage::End:
@@ -200,7 +211,7 @@ void ControlServer::request(ClientConnection& client, const json& request) {
       {"logs", &ControlServer::logs},     {"wait", &ControlServer::wait},       {"kill", &ControlServer::kill},
       {"signal", &ControlServer::signal}, {"migrate", &ControlServer::migrate}, {"events", &ControlServer::events},
       {"down", &ControlServer::down},     {"ping", &ControlServer::ping},       {"drain", &ControlServer::drain},
-      {"doctor", &ControlServer::doctor}};
+      {"doctor", &ControlServer::doctor}, {"window", &ControlServer::window},   {"leave", &ControlServer::leave}};
   const std::string op = request.at("op");
   const std::string version = request.value("version", DROVER_VERSION);
   if (version != DROVER_VERSION)

@@ -34,6 +34,7 @@ class ClientConnection : public Attachment {
   void output_end(int stream, std::uint64_t offset) override;
   void input_ack(std::uint64_t offset) override;
   void ended(const nlohmann::json& job) override;
+  void dropped(const std::string& why) override;
 
   std::int64_t attached_job = 0;
   std::uint64_t id = 0;  // of a relayed one, or of this server's for relaying on
@@ -86,6 +87,10 @@ class ControlServer {
   std::string place_of(const OriginJob& job) const;  // "" while it has none
   void submit(ClientConnection&, const nlohmann::json&);
   void attach(ClientConnection&, const nlohmann::json&);
+  void begin_terminal(ClientConnection&, std::int64_t job, bool follows);
+  void attach_viewer(ClientConnection&, OriginJob&, const nlohmann::json&);
+  void window(ClientConnection&, const nlohmann::json&);
+  void leave(ClientConnection&, const nlohmann::json&);
   void ps(ClientConnection&, const nlohmann::json&);
   void nodes(ClientConnection&, const nlohmann::json&);
   void status(ClientConnection&, const nlohmann::json&);

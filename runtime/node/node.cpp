@@ -225,6 +225,7 @@ void Node::dispatch(int from, Msg type, const std::string& payload) {
     case Msg::JobInput:
     case Msg::JobInputEnd:
     case Msg::JobSignal:
+    case Msg::JobWindow:
     case Msg::JobEndedAck:
       return placed_->handle(from, type, payload);
     case Msg::MoveReport:

@@ -57,6 +57,7 @@ void DestinationWorker::restore_image() {
   options.node_cpus.assign(task_.cpus.begin(), task_.cpus.end());
   options.child_of_parent = true;
   options.time_namespace = task_.namespaces;
+  options.terminal = true;  // if the image has one
   fault_point("destination.restore");
   RingSource source(rank_, RingMemory(std::move(task_.ring), task_.order.ring), [](const Frame& frame) {
     if (frame.type == static_cast<std::uint16_t>(Type::Verdict))
@@ -78,7 +79,7 @@ bool DestinationWorker::commit() {
   Stopwatch watch;
   const auto& context = tree_->context();
   const std::string_view packed(reinterpret_cast<const char*>(context.data()), context.size());
-  init_.send(static_cast<std::uint16_t>(Channel::ReadySent), packed);
+  init_.send(static_cast<std::uint16_t>(Channel::ReadySent), packed, tree_->take_terminal().get());
   tell_rank(rank_, Type::Ready, pack(Text{}));
   fault_point("destination.ready-sent");
   const Owner me{task_.order.destination, "destination " + task_.order.destination};

@@ -142,7 +142,7 @@ Welcome Init::describe() const {
   const int pipes[] = {input_->job_end(), output_[0]->own_end(), output_[1]->own_end()};
   for (std::size_t i = 0; i < 3; ++i) {
     struct stat status {};
-    if (::fstat(pipes[i], &status) < 0) continue;
+    if (::fstat(pipes[i], &status) < 0 || !S_ISFIFO(status.st_mode)) continue;
     welcome.pipe_device = status.st_dev;
     welcome.pipe_inodes[i] = status.st_ino;
   }
@@ -180,6 +180,10 @@ void Init::obey(Frame&& frame) {
       return dump(unpack<Dump>(payload));
     case Type::Restore:
       return restore(unpack<Restore>(payload));
+    case Type::Window:
+      // Where it can't be heard now the origin tells it again, when this shepherd says that the job is here.
+      if (terminal_ && !frozen_) terminal_->resize(unpack<WindowSize>(payload));
+      return;
     case Type::EndedAck:
       if (stage_ == Stage::Ended) done_ = true;
       return;

@@ -17,6 +17,7 @@
 #include "runtime/shepherd/messages.h"
 #include "runtime/shepherd/spawner.h"
 #include "runtime/shepherd/streams.h"
+#include "runtime/shepherd/terminal.h"
 #include "runtime/shepherd/worker.h"
 
 namespace drover::shepherd {
@@ -56,7 +57,9 @@ class Init {
   void feed_input();
   void drain_output(int stream);
   void send_output(int stream);
-  void stop_streams();
+  void use_pipes();
+  void use_terminal(JobTerminal terminal);
+  void stop_terminal();
 
   // init_moves.cpp: dumping and restoring
   void dump(const Dump& order);
@@ -71,7 +74,7 @@ class Init {
   void source_worker_gone();
   void destination_worker_gone();
   void go_on_here(const std::string& why);
-  void adopt(const JobContext& context);
+  void adopt(const JobContext& context, UniqueFd terminal);
   void running_here(const ResumedHere& resumed);
   void fork_settler(void (*child)(const Init&));
 
@@ -98,6 +101,7 @@ class Init {
   std::optional<Ended> ended_;
   bool end_told_ = false;
 
+  std::optional<JobTerminal> terminal_;
   std::unique_ptr<InputStream> input_;
   std::array<std::unique_ptr<OutputStream>, 2> output_;
   std::array<std::uint64_t, 2> sent_{};  // absolute offset up to which output went over the present link

@@ -76,8 +76,8 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
   worker_ = fork_aside(namespaces_);
   if (worker_ == 0) {
     ::close(ours.release());
-    keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.stream_fds[0], task.stream_fds[1],
-               task.stream_fds[2]});
+    keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.terminal.get(), task.stream_fds[0],
+               task.stream_fds[1], task.stream_fds[2]});
     default_signals();
     work(std::move(task));
   }
@@ -114,6 +114,7 @@ void Init::describe_source(WorkerTask& task) const {
   task.pipe_device = welcome.pipe_device;
   task.pipe_inodes = welcome.pipe_inodes;
   task.known = known_waits_;
+  if (terminal_) task.terminal = terminal_->copy_of_master();
 }
 
 void Init::dump_by_lingering_worker() {
@@ -125,6 +126,7 @@ void Init::dump_by_lingering_worker() {
   std::vector<UniqueFd> fds;
   fds.push_back(std::move(task->socket));
   fds.push_back(std::move(task->ring));
+  if (task->terminal) fds.push_back(std::move(task->terminal));
   channel_->send(static_cast<std::uint16_t>(Channel::DumpAgain), pack(*task), std::move(fds));
 }
 
@@ -132,8 +134,7 @@ void Init::restore(const Restore& order) {
   WorkerTask task = prepare_task(order);
   if (stage_ != Stage::Empty || !task.socket || !task.ring) return;
   stage_ = Stage::Restoring;
-  input_ = std::make_unique<InputStream>();
-  for (auto& stream : output_) stream = std::make_unique<OutputStream>();
+  use_pipes();  // whether it has a terminal is only known when that is made again
   task.stream_fds = {input_->job_end(), output_[0]->job_end(), output_[1]->job_end()};
   fork_worker(std::move(task), [](WorkerTask t) { run_destination_worker(std::move(t)); });
 }
@@ -142,6 +143,9 @@ void Init::on_channel(Frame&& frame) {
   switch (static_cast<Channel>(frame.type)) {
     case Channel::Snapshot: {
       frozen_ = true;
+      // Whatever the worker finds in a terminal it puts back: that must not wake us again and again.
+      if (terminal_ && std::exchange(output_watched_[0], false)) loop_.forget(output_[0]->own_end());
+      if (terminal_ && input_->own_end() >= 0) loop_.change(input_->own_end(), 0);
       JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, 0};
       context.facts.cpu_ns += cpu_time_of(root_);
       channel_->send(static_cast<std::uint16_t>(Channel::SnapshotIs), pack(context));
@@ -160,7 +164,7 @@ void Init::on_channel(Frame&& frame) {
       return;
     case Channel::ReadySent:
       past_end_ = true;
-      return adopt(unpack<JobContext>(frame.payload));
+      return adopt(unpack<JobContext>(frame.payload), channel_->take_fd());
     case Channel::Resumed:
       return running_here(unpack<ResumedHere>(frame.payload));
     case Channel::Lingering:
@@ -186,7 +190,7 @@ void Init::go_on_here(const std::string& why) {
   if (root_dead_) on_root_exit(root_status_);
 }
 
-void Init::adopt(const JobContext& context) {
+void Init::adopt(const JobContext& context, UniqueFd terminal) {
   const std::int64_t job = facts_.job;
   facts_ = context.facts;
   facts_.job = job;
@@ -194,6 +198,10 @@ void Init::adopt(const JobContext& context) {
   facts_.moves += 1;
   const std::uint64_t now = realtime_ns();
   if (now > context.frozen_realtime_ns) facts_.frozen_ns += now - context.frozen_realtime_ns;
+  if (terminal)
+    use_terminal(JobTerminal(std::move(terminal)));
+  else if (facts_.terminal)  // its session has let go of it: what it writes elsewhere is not ours
+    use_terminal(JobTerminal(WindowSize{}));
   input_->adopt(context.input);
   for (const std::size_t stream : {0U, 1U}) {
     output_[stream]->adopt(context.output[stream]);

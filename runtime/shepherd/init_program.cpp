@@ -23,20 +23,42 @@ constexpr std::size_t kChunkBytes = 60 * 1024;        // fits one control messag
 constexpr std::size_t kMaxLinkBacklog = 1024 * 1024;  // beyond it output waits here instead of in the socket's queue
 }  // namespace
 
+void Init::use_pipes() {
+  input_ = std::make_unique<InputStream>();
+  for (auto& stream : output_) stream = std::make_unique<OutputStream>();
+}
+
+// Both of the program's outputs are one, and the second stream has ended before it began.
+void Init::use_terminal(JobTerminal terminal) {
+  terminal_.emplace(std::move(terminal));
+  input_ = std::make_unique<InputStream>(terminal_->copy_of_master());
+  output_[0] = std::make_unique<OutputStream>(terminal_->copy_of_master(), terminal_->open_slave());
+  output_[1] = std::make_unique<OutputStream>();
+  output_[1]->close_job_end();
+}
+
 void Init::start(Start&& order) {
   if (stage_ != Stage::Empty) return;
   facts_ = order.facts;
   stage_ = Stage::Starting;
-  input_ = std::make_unique<InputStream>();
-  for (auto& stream : output_) stream = std::make_unique<OutputStream>();
+  try {
+    if (facts_.terminal)
+      use_terminal(JobTerminal(WindowSize{order.spec.rows, order.spec.columns}));
+    else
+      use_pipes();
+  } catch (const SystemError& error) {
+    stage_ = Stage::Ended;  // droverd answers with EndedAck
+    return tell(Type::StartFailed, StartFailed{error.error(), "make", "its terminal", false});
+  }
+  ProgramStreams streams{input_->job_end(), output_[0]->job_end(), output_[1]->job_end()};
+  if (terminal_) streams.in = streams.err = streams.out;
   std::function<void()> before = [] {};
   if (order.claim)
     before = [this] {
       const Owner owner = claim_ownership(job_dir(), facts_.epoch, {hello_.node, "start at " + hello_.node});
       if (owner.node != hello_.node) throw LostRegister{owner.node};
     };
-  const auto started =
-      start_program(order.spec, {input_->job_end(), output_[0]->job_end(), output_[1]->job_end()}, hello_.cpus, before);
+  const auto started = start_program(order.spec, streams, hello_.cpus, before);
   root_ = started.pid;
   start_report_.reset(started.report);
   loop_.watch(start_report_.get(), EPOLLIN, [this](std::uint32_t) { on_start_report(); });
@@ -80,6 +102,13 @@ void Init::deliver(int signo) {
     return;
   }
   if (root_ <= 0 || root_dead_) return;
+  // What the keys of a terminal send goes to its foreground; a hang-up to everyone who matters.
+  const pid_t foreground = terminal_ ? terminal_->foreground_group() : 0;
+  const bool from_keys = signo == SIGINT || signo == SIGQUIT || signo == SIGTSTP;
+  if (foreground != 0 && foreground != root_ && (from_keys || signo == SIGHUP)) {
+    ::kill(-foreground, signo);
+    if (from_keys) return;
+  }
   // A job leads a session of its own, so that its group is orphaned and the kernel ignores the default action of TSTP
   // (POSIX, 2.4.3): a program that has no handler for it is stopped in the plain way.
   if (signo == SIGTSTP && !catches(root_, SIGTSTP)) signo = SIGSTOP;
@@ -146,8 +175,17 @@ void Init::on_root_exit(int wait_status) {
                  static_cast<std::uint64_t>(usage.ru_maxrss), realtime_ns()};
   // A job is its first process's tree: what it leaves behind ends with it, as a batch system's step does.
   kill_all();
+  if (terminal_) stop_terminal();
   for (const int stream : {0, 1}) drain_output(stream);
   report_end_if_drained();
+}
+
+// From here on whatever still has the slave is about to end, and then the master says so. It says so for ever: the
+// input must not be watched.
+void Init::stop_terminal() {
+  if (streams_watched_ && input_->own_end() >= 0) loop_.forget(input_->own_end());
+  input_->close();
+  output_[0]->close_slave();
 }
 
 // The end is reported after the last byte of output, so that the origin has everything when it hears of it.

@@ -29,6 +29,7 @@ enum class Type : std::uint16_t {
   Restore,  // + 2 descriptors: the same
   EndedAck,
   Quit,
+  Window,  // WindowSize
   // init → droverd
   Welcome = 120,
   Started,
@@ -85,10 +86,11 @@ struct JobFacts {
   std::string pinned;            // why it can't be moved by request or namespace; empty: nothing known
   bool pinned_here = false;      // started without namespaces or with --pin
   std::int32_t cpus = 1;         // PUs that it has asked for
+  bool terminal = false;         // its streams are a terminal's, whose master the shepherd holds
   template <class A>
   void serialize(A& a, unsigned) {
     a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& cpu_ns& arrived_ns& pinned&
-        pinned_here& cpus;
+        pinned_here& cpus& terminal;
   }
 };
 
@@ -162,6 +164,14 @@ struct Mark {  // acks and ends
   template <class A>
   void serialize(A& a, unsigned) {
     a& stream& offset;
+  }
+};
+
+struct WindowSize {
+  std::uint16_t rows = 0, columns = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& rows& columns;
   }
 };
 

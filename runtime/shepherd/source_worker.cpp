@@ -109,6 +109,8 @@ bool SourceWorker::dump_image(bool last_attempt) {
   options.compress = task_.order.compress;
   options.own_ipc = task_.namespaces;
   options.carry = task_.order.carry;
+  options.terminal = static_cast<bool>(task_.terminal);
+  options.terminal_master = task_.terminal.get();
 
   // Of a dump that is refused nothing is written: the next attempt uses the same ring.
   if (!sink_)

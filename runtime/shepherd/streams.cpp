@@ -22,8 +22,9 @@ Pipe make_pipe() {
   return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-// The two ends of a pipe are two open file descriptions: only our own may be non-blocking, the job's must not change.
-void set_nonblocking(int fd) { check(::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK), "fcntl", "pipe"); }
+// The two ends of a pipe or terminal are two open file descriptions: only our own may be non-blocking, the job's must
+// not change.
+void set_nonblocking(int fd) { check(::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK), "fcntl", "stream"); }
 
 }  // namespace
 
@@ -34,6 +35,8 @@ InputStream::InputStream() {
   set_nonblocking(write_end_.get());
 }
 
+InputStream::InputStream(UniqueFd master) : write_end_(std::move(master)) { set_nonblocking(write_end_.get()); }
+
 bool InputStream::receive(std::uint64_t offset, std::string_view bytes) {
   const std::uint64_t have = received();
   if (offset > have) return false;
@@ -42,6 +45,7 @@ bool InputStream::receive(std::uint64_t offset, std::string_view bytes) {
 }
 
 void InputStream::end(std::uint64_t offset) {
+  if (is_terminal()) return;
   if (offset == received()) ended_ = true;
   close_if_done();
 }
@@ -52,8 +56,12 @@ bool InputStream::pump() {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return true;
     if (n < 0) break;  // nobody reads any more: the rest is kept, and dropped with the job
-    tail_.append(pending_, 0, static_cast<std::size_t>(n));
     written_ += static_cast<std::uint64_t>(n);
+    if (is_terminal()) {
+      pending_.erase(0, static_cast<std::size_t>(n));
+      continue;
+    }
+    tail_.append(pending_, 0, static_cast<std::size_t>(n));
     pending_.erase(0, static_cast<std::size_t>(n));
     // The job may have made the pipe larger than the default of 64 KiB (F_SETPIPE_SZ).
     const int size = ::fcntl(write_end_.get(), F_GETPIPE_SZ);
@@ -96,13 +104,19 @@ OutputStream::OutputStream() {
   set_nonblocking(read_end_.get());
 }
 
+OutputStream::OutputStream(UniqueFd master, UniqueFd slave)
+    : read_end_(std::move(master)), write_end_(std::move(slave)), terminal_(true) {
+  set_nonblocking(read_end_.get());
+}
+
 bool OutputStream::pump(bool all) {
   while (!ended_ && (all || !full())) {
     char bytes[65536];
     const ssize_t n = ::read(read_end_.get(), bytes, sizeof bytes);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) break;  // EAGAIN: nothing more now
-    if (n == 0)
+    const bool closed = n < 0 && errno == EIO && terminal_ && !write_end_;  // by all who had the slave (pty(7))
+    if (n < 0 && !closed) break;                                            // EAGAIN: nothing more now
+    if (n == 0 || closed)
       ended_ = true;
     else
       buffer_.append(bytes, static_cast<std::size_t>(n));

@@ -1,4 +1,5 @@
-// A job's three standard streams, held by its shepherd: pipes on the job's side, absolute byte offsets on the other.
+// A job's three standard streams, held by its shepherd: pipes or a terminal on the job's side, absolute byte offsets on
+// the other.
 //
 // What makes output exactly-once over any number of moves: a byte is forgotten here only after the origin has said that
 // it has it, and what is not yet acknowledged travels in the image with its offset. Input is the mirror image: the
@@ -30,14 +31,16 @@ inline constexpr std::size_t kStreamWindow = 256 * 1024;
 class InputStream {
  public:
   InputStream();  // makes the pipe
+  // Types into a terminal. What is in that travels with it, so that whatever it has taken counts as consumed.
+  explicit InputStream(UniqueFd master);
 
-  int job_end() const { return read_end_.get(); }
+  int job_end() const { return read_end_.get(); }   // -1: a terminal's
   int own_end() const { return write_end_.get(); }  // -1 once everything has been passed on and the stream has ended
 
   // Takes bytes that begin at absolute `offset`; what was received before is passed over. Bytes beyond a gap are
   // refused (false): the sender starts again from received().
   bool receive(std::uint64_t offset, std::string_view bytes);
-  void end(std::uint64_t offset);
+  void end(std::uint64_t offset);  // of a terminal's input: means nothing, others may type later
   // Writes to the pipe what it takes. True if there is more to write later.
   bool pump();
 
@@ -48,8 +51,10 @@ class InputStream {
 
   StreamState snapshot() const;  // the job must be frozen
   void adopt(const StreamState&);
+  void close() { write_end_.reset(); }
 
  private:
+  bool is_terminal() const { return !read_end_; }
   void close_if_done();
   UniqueFd read_end_, write_end_;
   std::uint64_t written_ = 0;  // absolute: bytes given to the pipe
@@ -61,11 +66,17 @@ class InputStream {
 class OutputStream {
  public:
   OutputStream();
+  // Of a terminal. While we hold its slave, too, it is not at its end because the job has closed it for a moment.
+  OutputStream(UniqueFd master, UniqueFd slave);
 
   int job_end() const { return write_end_.get(); }
   int own_end() const { return read_end_.get(); }
   // The job holds the only writing end from here on, so that its exit shows as the end of the stream.
-  void close_job_end() { write_end_.reset(); }
+  void close_job_end() {
+    if (!terminal_) write_end_.reset();
+  }
+  // Whoever else has a terminal's slave is the last.
+  void close_slave() { write_end_.reset(); }
 
   // Reads what is there, up to the window (`all`: beyond it, for a snapshot or after the job's end). False at the end.
   bool pump(bool all = false);
@@ -85,6 +96,7 @@ class OutputStream {
   std::uint64_t acked_ = 0;
   std::string buffer_;
   bool ended_ = false;
+  bool terminal_ = false;
 };
 
 }  // namespace drover::shepherd

@@ -24,6 +24,7 @@ StillWaiting dump_again(const Frame& frame, Connection& init, StillWaiting still
   auto task = unpack<WorkerTask>(frame.payload);
   task.socket = init.take_fd();
   task.ring = init.take_fd();
+  task.terminal = init.take_fd();
   ::prctl(PR_SET_NAME, "drover-dump");
   return dump_job(std::move(task), init, std::move(still));
 }

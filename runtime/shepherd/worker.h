@@ -26,12 +26,12 @@ enum class Channel : std::uint16_t {
   EndSent,         // source worker → init: from here on my death is the copy's death
   Thawed,          // source worker → init: ThawedHere
   Moved,           // source worker → init: the copy here is about to be ended, for good reason
-  ReadySent,       // destination worker → init: JobContext; from here on the register decides
-  Resumed,         // destination worker → init: ResumedHere
+  ReadySent,  // destination worker → init: JobContext, + its terminal's master; from here on the register decides
+  Resumed,    // destination worker → init: ResumedHere
   // A worker that lives on because threads of the job must stay traced (ckpt/freeze/still_waiting.h):
   Wanted,     // init → worker: the job is to be dumped again
   Lingering,  // worker → init: I am still here, and wait for one of the two that follow
-  DumpAgain,  // init → worker: WorkerTask, + 2 descriptors, its socket and its ring
+  DumpAgain,  // init → worker: WorkerTask, + 2 or 3 descriptors: its socket, its ring, its terminal's master
   NoDump,     // init → worker: it was not wanted any longer
 };
 
@@ -80,6 +80,7 @@ struct WorkerTask {
   // Destination: the job's ends of its streams.
   std::array<int, 3> stream_fds{-1, -1, -1};
   UniqueFd socket, ring, channel;
+  UniqueFd terminal;  // source: the master of the job's terminal, if it has one
   template <class A>
   void serialize(A& a, unsigned) {  // without descriptors
     a& order& root& job_dir& node_dir& cpus& namespaces& pipe_device& pipe_inodes& known;

@@ -1,0 +1,92 @@
+// What a session does for a job that has our terminal.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "launcher/run/session.h"
+
+namespace drover {
+
+// Without anything else typed the first of several detach keys is the program's.
+static constexpr auto kKeysWait = std::chrono::seconds(1);
+
+// In raw mode the keys of a terminal send none: these are meant for us.
+bool RunSession::on_terminal_signal(int signal) {
+  switch (signal) {
+    case SIGWINCH:
+      resized_ = true;
+      return true;
+    case SIGTSTP:
+      terminal_->leave();
+      ::kill(::getpid(), SIGSTOP);
+      return true;
+    case SIGCONT:  // whoever stopped us may have changed it
+      resized_ = true;
+      if (attached_ && !exit_) terminal_->enter();
+      return true;
+    case SIGTERM:
+    case SIGHUP:
+      if (attached_ && !exit_) {
+        leave_ = Leave{128 + signal, true};
+        return true;
+      }
+      [[fallthrough]];
+    case SIGINT:
+    case SIGQUIT:
+      if (attached_ && !exit_) return false;
+      terminal_->leave();
+      ::_exit(128 + signal);
+    default:
+      return false;
+  }
+}
+
+void RunSession::on_terminal_reply(const Json& reply) {
+  if (reply.value("over", false)) {
+    fmt::print(stderr, "drover: job {} has ended already; its exit code is ours\n", job_);
+    return;
+  }
+  if (reply.contains("stdin")) {
+    const auto offset = reply.at("stdin").get<std::uint64_t>();
+    // After a new world: what others typed meanwhile has moved the offsets. Keys are lost rather than typed twice.
+    if (new_viewer_ || !input_.can_rewind(offset))
+      input_.restart(offset);
+    else
+      input_.rewind(offset);
+  }
+  if (std::exchange(new_viewer_, false)) {
+    base_[0] = reply.at("stdout").get<std::uint64_t>();
+    terminal_->write(reply.at("modes").get<std::string>());
+  }
+  terminal_->enter();
+}
+
+void RunSession::take_keys(std::string_view typed) {
+  if (typed.empty()) {  // the terminal is gone
+    leave_ = Leave{128 + SIGHUP, true};
+    return;
+  }
+  std::string passed;
+  if (terminal_->keys().take(typed, passed)) leave_ = Leave{0, false};
+  keys_wait_since_ = Clock::now();
+  input_.append(passed);
+}
+
+void RunSession::give_up_waiting_keys() {
+  if (terminal_->keys().is_waiting() && Clock::now() - keys_wait_since_ >= kKeysWait)
+    input_.append(terminal_->keys().give_up());
+}
+
+void RunSession::send_terminal_words() {
+  give_up_waiting_keys();
+  if (std::exchange(resized_, false)) {
+    Json request = {{"op", "window"}};
+    request.update(LocalTerminal::size());
+    client_->send_request(std::move(request));
+  }
+  if (!leave_) return;
+  while (input_.has_outgoing()) send_stdin();
+  client_->send_request({{"op", "leave"}, {"hang_up", leave_->hang_up}});
+  exit_ = leave_->exit_code;
+}
+
+}  // namespace drover
