@@ -32,7 +32,7 @@ bool RunSession::on_terminal_signal(int signal) {
       [[fallthrough]];
     case SIGINT:
     case SIGQUIT:
-      if (attached_ && !exit_) return false;
+      if ((attached_ || waiting_) && !exit_) return false;
       terminal_->leave();
       ::_exit(128 + signal);
     default:

@@ -58,6 +58,7 @@ void OriginJobs::start_waiting() {
       continue;
     }
     wait(job, obstacle);
+    if (job.detached_ns != 0) continue;
     if (asks_least(job)) break;
     if (job.passed_since_ns == 0) job.passed_since_ns = now;
     if (now - job.passed_since_ns > kMayBePassedNs) break;
@@ -82,6 +83,7 @@ bool OriginJobs::may_start_at(const OriginJob& job, int rank, const NodeView& no
 
 // Why it can't start anywhere now; empty: perhaps it can.
 std::string OriginJobs::find_shortage(const OriginJob& job, const std::vector<NodeView>& table) const {
+  if (job.detached_ns != 0) return "its launcher went away, and may come back";
   const Need need = need_of(job);
   int most = -1, where = -1;
   bool enough_pus = false;

@@ -71,7 +71,7 @@ void ControlServer::submit(ClientConnection& client, const json& request) {
         const bool replied = std::exchange(waits, job.state == JobState::Queued) && !follows;
         if (here && failed) client.attached_job = 0;
         if (here && failed && !replied) return client.refuse(job.error_code, job.error);
-        if (terminal && !failed && !waits) begin_terminal(client, job.id, follows);
+        if (terminal && !failed && !(waits && follows)) begin_terminal(client, job.id, follows);
         if (!here && follows) origin_.detach(job.id, &client);  // its launcher went away meanwhile
         if (!here) return;
         if (follows && !failed) client.attached_job = job.id;

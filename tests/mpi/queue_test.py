@@ -4,6 +4,7 @@ import signal
 import subprocess
 import unittest
 
+from terminals import Terminal
 from world import DEADLINE, USER, WorldTest, wait_for
 
 
@@ -98,6 +99,29 @@ class Queue(WorldTest):
         run.kill()
         run.communicate(timeout=DEADLINE)
         self.assertIn("cancelled", self.wait_state(job, "failed")["error"])
+
+    def test_a_terminal_waits_as_others_do(self):
+        first, second = self.fill()
+        env = dict(self.env, TERM="xterm")
+        shown = []
+        for _ in range(2):
+            shown.append(Terminal([*self.prefix, self.bin / "drover", "run", "-t", "--", "sh", "-c", "echo ready; read x; echo got $x"],
+                                  env=env, cwd=self.directory))
+            self.addCleanup(shown[-1].clean_up)
+            shown[-1].wait("waits: no PU is free")
+        kept = int(self.drover("run", "-t", "-d", "--", "sleep", "1000", check=0).stdout.split()[-1])
+        refused = Terminal([*self.prefix, self.bin / "drover", "attach", str(kept)], env=env, cwd=self.directory)
+        self.addCleanup(refused.clean_up)
+        refused.wait(f"job {kept} has not started")
+        shown[0].type("\x03")
+        self.assertEqual(shown[0].wait_end(), 130)
+        self.end(first, second)
+        shown[1].wait("ready")
+        shown[1].type("it\r")
+        shown[1].wait("got it")
+        self.assertEqual(shown[1].wait_end(), 0)
+        self.wait_state(kept, "running")
+        self.assertEqual(self.job(kept)["viewers"], 0)
 
     def test_waits_on_in_a_new_world(self):
         first, _ = self.fill()

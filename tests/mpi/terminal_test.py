@@ -7,7 +7,7 @@ import time
 import unittest
 
 from terminals import Terminal
-from world import PYTHON, WorldTest, children, command_name, wait_for
+from world import PYTHON, USER, WorldTest, children, command_name, wait_for
 
 DETACH = "\x1cd"  # ctrl-\ d
 
@@ -229,10 +229,7 @@ class TerminalTest(WorldTest):
         self.assertEqual(again.wait_end(), 0)
 
     def test_whoever_ends_the_launcher_hangs_up(self):
-        killed = self.run_in_terminal("sleep", "1000")
-        wait_for(killed.is_raw, "raw mode here")
-        silent = self.newest_job()
-        killed.process.kill()  # without a word: it may come back, for a while
+        silent = self.begin_silent()
         for signo in (signal.SIGTERM, signal.SIGHUP):
             terminal = self.run_in_terminal("sleep", "1000")
             wait_for(terminal.is_raw, "raw mode here")
@@ -241,13 +238,22 @@ class TerminalTest(WorldTest):
             self.assertEqual(terminal.wait_end(), 128 + signo)
             self.assertTrue(terminal.is_as_before())
             self.assertEqual(self.wait_state(number, "ended")["signal"], signal.SIGHUP)
-        self.assertEqual(self.job(silent)["state"], "running")
         terminal = self.run_in_terminal("sleep", "1000")
         wait_for(terminal.is_raw, "raw mode here")
         terminal.type("\x03")
         self.assertEqual(terminal.wait_end(), 128 + signal.SIGINT)
         self.assertTrue(terminal.is_as_before())
-        self.assertEqual(self.wait_state(silent, "ended")["signal"], signal.SIGHUP)
+        if silent:
+            self.assertEqual(self.wait_state(silent, "ended")["signal"], signal.SIGHUP)
+
+    def begin_silent(self):
+        """A launcher that ends without a word: it may come back for 15 s, which is waited for once, as the caller."""
+        if USER:
+            return None
+        killed = self.run_in_terminal("sleep", "1000")
+        wait_for(killed.is_raw, "raw mode here")
+        killed.process.kill()
+        return self.newest_job()
 
     def test_what_can_not_be(self):
         self.assertIn(b"stdin is not a terminal", self.drover("run", "-t", "true", check=2).stderr)
