@@ -73,7 +73,9 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"ended_ns", job.ended_ns},
           {"exit", job.state == JobState::Ended ? json(status) : json(nullptr)},
           {"signal", by_signal ? WTERMSIG(job.wait_status) : 0},
-          {"error", job.error.empty() ? job.doubt : job.error},
+          {"error", !job.error.empty()   ? job.error
+                    : !job.doubt.empty() ? job.doubt
+                                         : time_limit_text(job)},
           {"pid", job.pid},
           {"cpu_seconds", job.cpu_seconds},
           {"memory_kib", over(job) ? job.max_rss_kib : 0},
@@ -81,7 +83,11 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"frozen_ms", static_cast<double>(job.frozen_ns) / 1e6},
           {"epoch", job.epoch},
           {"why", job.why},
-          {"pinned", job.pinned}};
+          {"pinned", job.pinned},
+          {"time_limit_s", job.spec.time_limit_s},
+          {"stdin", job.stdin_path},
+          {"stdout", job.output[0].path},
+          {"stderr", job.output[1].path}};
 }
 
 void OriginJobs::replay(const std::vector<std::string>& lines) {
@@ -111,6 +117,8 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->frozen_ns = event.value("frozen_ns", std::uint64_t{0});
       job->epoch = event.value("epoch", std::int64_t{0});
       job->place = cluster_.rank_of(event.value("place", ""));
+    } else if (name == "time-limit") {
+      job->time_limit_ns = event.value("time_ns", std::uint64_t{0});
     } else if (name == "ended") {
       job->state = JobState::Ended;
       job->wait_status = event.value("wait_status", 0);
@@ -124,7 +132,14 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     }
   }
   for (auto& [id, job] : jobs_) {
-    if (over(job)) continue;
+    if (over(job)) {
+      try {
+        name_streams(job);  // for who asks what it wrote
+      } catch (const std::invalid_argument& error) {
+        spdlog::error("job {}: {}", id, error.what());
+      }
+      continue;
+    }
     std::string error;
     job.doubt = "waiting for its shepherd";
     job.detached_ns = job.spec.attached ? monotonic_ns() : 0;
@@ -244,6 +259,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     job.state = JobState::Ended;
     job.wait_status = how.wait_status;
     job.ended_ns = how.ended_ns;
+    job.doubt.clear();
     job.cpu_seconds = static_cast<double>(how.cpu_ns) / 1e9;
     job.max_rss_kib = how.max_rss_kib;
     log(job, "ended",
@@ -251,7 +267,8 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
          {"cpu_seconds", job.cpu_seconds},
          {"memory_kib", how.max_rss_kib},
          {"moves", job.moves},
-         {"place", cluster_.node_name(job.place)}});
+         {"place", cluster_.node_name(job.place)},
+         {"reason", time_limit_text(job)}});
     cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, {}});
     ends_.erase(end);
   }
@@ -291,8 +308,9 @@ void OriginJobs::moved(const std::string& event_json) {
 }
 
 void OriginJobs::tick() {
-  const std::uint64_t now = monotonic_ns();
+  const std::uint64_t now = monotonic_ns(), time_of_day = realtime_ns();
   for (auto& [id, job] : jobs_) {
+    if (!over(job)) enforce_time_limit(job, time_of_day);
     if (over(job) || job.detached_ns == 0 || now - job.detached_ns < kReattachNs) continue;
     job.detached_ns = 0;
     spdlog::info("job {}: its launcher is gone, hanging up", id);

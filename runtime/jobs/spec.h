@@ -26,13 +26,16 @@ struct JobSpec {
   std::vector<ResourceLimit> limits;
   // Absolute paths opened at the origin; empty: see PROTOCOL.md.
   std::string stdin_path, stdout_path, stderr_path;
-  bool attached = false;   // a launcher holds the streams
-  std::string node;        // exactly there; empty: the policy chooses
-  bool namespaces = true;  // false: no namespaces of its own, and pinned
-  bool pinned = false;     // never to be moved
+  bool attached = false;           // a launcher holds the streams
+  std::string node;                // exactly there; empty: the policy chooses
+  bool namespaces = true;          // false: no namespaces of its own, and pinned
+  bool pinned = false;             // never to be moved
+  std::string script;              // its text, until the origin has made a file of it, which is then argv[0]
+  std::uint64_t time_limit_s = 0;  // 0: none
   template <class A>
   void serialize(A& a, unsigned) {
-    a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
+    a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned&
+        script& time_limit_s;
   }
 };
 

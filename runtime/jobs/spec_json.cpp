@@ -83,7 +83,9 @@ json spec_to_json(const JobSpec& spec) {
           {"attached", spec.attached},
           {"node", spec.node},
           {"namespaces", spec.namespaces},
-          {"pinned", spec.pinned}};
+          {"pinned", spec.pinned},
+          {"script", string_to_json(spec.script)},
+          {"time_limit_s", spec.time_limit_s}};
 }
 
 JobSpec spec_from_json(const json& value) try {
@@ -106,6 +108,8 @@ JobSpec spec_from_json(const json& value) try {
   spec.node = value.value("node", "");
   spec.namespaces = value.value("namespaces", true);
   spec.pinned = value.value("pinned", false);
+  spec.script = text_field(value, "script");
+  spec.time_limit_s = value.value("time_limit_s", std::uint64_t{0});
   return spec;
 } catch (const json::exception& error) {
   throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));

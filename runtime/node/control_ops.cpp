@@ -10,6 +10,7 @@
 
 #include "ckpt/sys/error.h"
 #include "runtime/doctor/findings.h"
+#include "runtime/jobs/script.h"
 #include "runtime/jobs/spec_json.h"
 #include "runtime/node/control_server.h"
 
@@ -50,6 +51,7 @@ void ControlServer::nodes(ClientConnection& client, const json& request) {
 
 void ControlServer::submit(ClientConnection& client, const json& request) {
   JobSpec spec = spec_from_json(request.at("spec"));
+  check_script(spec);
   spec.attached = request.at("op") == "run";
   if (!spec.node.empty() && cluster_.rank_of(spec.node) < 0)
     return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", spec.node));
