@@ -51,6 +51,7 @@ int RunSession::follow() {
     return std::all_of(outputs_.begin(), outputs_.end(), [](const auto& o) { return o->settled() == o->pushed(); });
   };
   while (!exit_ || !settled()) step();
+  if (!reason_.empty()) fmt::print(stderr, "drover: job {}: {}\n", job_, reason_);
   return *exit_;
 }
 
@@ -135,6 +136,7 @@ void RunSession::on_reply(const Frame& frame) {
   const Json reply = Client::parse_reply(frame);
   if (attached_) {
     exit_ = reply.at("exit").get<int>();
+    reason_ = reply.value("reason", "");
     return;
   }
   attached_ = true;

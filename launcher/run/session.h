@@ -68,6 +68,7 @@ class RunSession {
   bool attached_ = false;  // the first reply is here
   bool sent_sigpipe_ = false;
   std::optional<int> exit_;
+  std::string reason_;  // why it ended, if it was made to
 };
 
 }  // namespace drover
