@@ -8,6 +8,8 @@
 #include <filesystem>
 
 #include "launcher/commands/commands.h"
+#include "runtime/control/duration.h"
+#include "runtime/control/path_pattern.h"
 
 extern char** environ;  // NOLINT: POSIX declares it nowhere
 
@@ -39,6 +41,19 @@ std::string absolute_path(const std::string& path) {
   return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
 
+std::string absolute_pattern(const std::string& option, const std::string& pattern, const std::string& job_name) {
+  if (pattern.empty()) return pattern;
+  try {
+    (void)expand_path_pattern(pattern, {.name = job_name});
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(fmt::format("{} {}", option, error.what()));
+  }
+  // This directory's own name holds no patterns.
+  const std::filesystem::path here =
+      pattern[0] == '/' ? "" : escape_path_pattern(std::filesystem::current_path().string());
+  return (here / pattern).lexically_normal().string();
+}
+
 void JobOptions::add_to(CLI::App& command) {
   command.add_option("PROGRAM", program_for_help, "The program and its arguments, after -- if it is to be clear")
       ->type_name("[ARGUMENT]");
@@ -48,6 +63,17 @@ void JobOptions::add_to(CLI::App& command) {
       ->type_name("NAME=VALUE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command
+      .add_option("--time-limit", time_limit,
+                  "End the job after 90 (seconds), 15m, 2h, 1h30m, 1d, 1:30:00 or 1-12 (days-hours); 0: never")
+      ->type_name("TIME")
+      ->check([](const std::string& text) {
+        if (parse_duration_seconds(text)) return std::string();
+        return fmt::format(
+            "'{}' is no length of time; write 90 (seconds), 90s, 15m, 2h, 1h30m, 1d, 1:30:00 or 1-12 "
+            "(days-hours), at most ten years",
+            text);
+      });
   command.add_option("--node", node, "Start exactly there (default: the policy chooses)")->type_name("NODE");
   command.add_option("--exclude-node", exclude, "Don't start there (repeatable, or a list with commas)")
       ->type_name("NODE")
@@ -71,7 +97,9 @@ void JobOptions::add_to(CLI::App& command) {
 
 nlohmann::json JobOptions::spec(const std::vector<std::string>& argv) const {
   if (argv.empty() || argv[0].empty())
-    throw UsageError("no program given; write it after the options: drover run -- PROGRAM ARGUMENTS");
+    throw UsageError(
+        "no program given; write it after the options: drover run -- PROGRAM ARGUMENTS, or submit a script: "
+        "drover submit < script.sh");
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
   for (const std::string& assignment : env) {
@@ -102,7 +130,8 @@ nlohmann::json JobOptions::spec(const std::vector<std::string>& argv) const {
           {"cpus", cpus},
           {"memory_kib", memory_bytes / 1024},
           {"priority", priority},
-          {"exclude", exclude}};
+          {"exclude", exclude},
+          {"time_limit_s", parse_duration_seconds(time_limit).value_or(0)}};
 }
 
 }  // namespace drover

@@ -11,7 +11,7 @@
 namespace drover {
 
 struct JobOptions {
-  std::string name, cwd, node;
+  std::string name, cwd, node, time_limit;
   std::vector<std::string> exclude;
   int cpus = 1, priority = 0;
   std::uint64_t memory_bytes = 0;
@@ -26,5 +26,7 @@ struct JobOptions {
 
 // `path` made absolute; "" stays "".
 std::string absolute_path(const std::string& path);
+// The same of a pattern of runtime/control/path_pattern.h for a job of that name. Throws UsageError if it is none.
+std::string absolute_pattern(const std::string& option, const std::string& pattern, const std::string& job_name);
 
 }  // namespace drover

@@ -14,6 +14,7 @@
 #include "launcher/table.h"
 #include "launcher/terminal_text.h"
 #include "runtime/control/client_message.h"
+#include "runtime/control/duration.h"
 
 namespace drover {
 
@@ -69,6 +70,7 @@ void print_job(const Json& job) {
   line("state", long_state_text(job));
   if (const auto error = job.value("error", ""); !error.empty()) line("error", error);
   line("command", command_text(job));
+  for (const char* stream : {"stdin", "stdout", "stderr"}) line(stream, job.value(stream, ""));
   line("origin", job.value("origin", ""));
   line("node", job.value("node", ""));
   line("why there", job.value("why", ""));
@@ -77,6 +79,8 @@ void print_job(const Json& job) {
   line("submitted", time("submitted_ns"));
   line("started", time("started_ns"));
   line("ended", time("ended_ns"));
+  if (const auto limit_s = job.value("time_limit_s", std::uint64_t{0}); limit_s != 0)
+    line("time limit", duration_text(limit_s));
   line("time run", format_seconds(run_seconds(job)));
   line("cpu", format_seconds(job.value("cpu_seconds", 0.0)));
   line("memory", format_kib(job.value("memory_kib", 0.0)) + (is_final_state(job.value("state", "")) ? " at most" : ""));

@@ -1,39 +1,124 @@
 // drover submit: starts a job in the background and prints its id.
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 
 #include "launcher/commands/commands.h"
+#include "launcher/dry_run.h"
 #include "launcher/job_spec.h"
+#include "launcher/script.h"
 
 namespace drover {
 
 namespace {
 
+// What a script's directives may set, too.
 struct SubmitOptions : JobOptions {
   std::string stdin_path, stdout_path, stderr_path;
+
+  void add_to(CLI::App& command);
+  Json spec(const std::vector<std::string>& argv) const;
 };
+
+void SubmitOptions::add_to(CLI::App& command) {
+  JobOptions::add_to(command);
+  command.add_option("-i,--stdin", stdin_path, "File to read from (default: nothing to read)")->type_name("FILE");
+  command
+      .add_option("-O,--stdout", stdout_path,
+                  "File to write to, %j in it being the job's id and %n its name (default: kept for drover logs)")
+      ->type_name("FILE");
+  command.add_option("-e,--stderr", stderr_path, "File for errors, in the same way (default: kept for drover logs)")
+      ->type_name("FILE");
+}
+
+Json SubmitOptions::spec(const std::vector<std::string>& argv) const {
+  Json spec = JobOptions::spec(argv);
+  const auto job_name = spec.at("name").get<std::string>();
+  spec["stdin"] = absolute_pattern("--stdin", stdin_path, job_name);
+  spec["stdout"] = absolute_pattern("--stdout", stdout_path, job_name);
+  spec["stderr"] = absolute_pattern("--stderr", stderr_path, job_name);
+  return spec;
+}
+
+// The options of directives, as a command of their own.
+struct DirectiveParser {
+  CLI::App app{"", "submit"};
+  SubmitOptions options;
+
+  DirectiveParser() {
+    app.set_help_flag();
+    options.add_to(app);
+    for (CLI::Option* option : app.get_options())
+      if (option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw)
+        option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  }
+
+  void parse(std::vector<std::string> words) {
+    std::reverse(words.begin(), words.end());  // as CLI11 wants it
+    app.parse(std::move(words));
+    if (!options.program_for_help.empty())
+      throw UsageError(
+          fmt::format("'{}' is no option; the program is the script itself", options.program_for_help.front()));
+  }
+};
+
+// What was typed comes last, and wins; of what adds up (--env) it is added.
+void apply_typed(const CLI::App& typed, CLI::App& directives) {
+  for (CLI::Option* option : directives.get_options()) {
+    const CLI::Option* given = typed.get_option_no_throw(option->get_name());
+    if (given == nullptr || given->count() == 0) continue;
+    if (option->get_multi_option_policy() != CLI::MultiOptionPolicy::TakeAll) option->clear();
+    for (const std::string& result : given->results()) option->add_result(result);
+    option->run_callback();
+  }
+}
+
+Json script_spec(const CLI::App& typed, std::vector<std::string> argv, const std::string& script) {
+  std::vector<std::string> words;
+  argv[0] = "script";  // its name unless it gets another
+  for (const Directive& directive : script_directives(script)) try {
+      DirectiveParser alone;  // so that an error has its line
+      alone.parse(directive.words);
+      (void)alone.options.spec(argv);
+      words.insert(words.end(), directive.words.begin(), directive.words.end());
+    } catch (const CLI::ParseError& error) {
+      throw UsageError(at_line(directive.line, error.what()));
+    } catch (const UsageError& error) {
+      throw UsageError(at_line(directive.line, error.what()));
+    }
+  DirectiveParser parser;
+  parser.parse(words);
+  apply_typed(typed, parser.app);
+  Json spec = parser.options.spec(argv);
+  spec["script"] = script_to_json(script);
+  return spec;
+}
+
+Json spec_of(const CLI::App& typed, const SubmitOptions& options, const std::vector<std::string>& program) {
+  const bool dash = !program.empty() && program[0] == "-";
+  if (!dash && (!program.empty() || ::isatty(STDIN_FILENO) == 1)) return options.spec(program);
+  const std::string script = read_script();
+  if (script.empty() && !dash) return options.spec(program);  // which says that there is no program
+  return script_spec(typed, dash ? program : std::vector<std::string>{"-"}, script);
+}
 
 }  // namespace
 
 void add_submit(CLI::App& app, Context& context) {
   auto options = std::make_shared<SubmitOptions>();
   auto output = std::make_shared<Output>();
+  auto dry_run = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("submit", "Start a job in the background and print its id");
   options->add_to(*command);
-  command->add_option("-i,--stdin", options->stdin_path, "File to read from (default: nothing to read)")
-      ->type_name("FILE");
-  command->add_option("-O,--stdout", options->stdout_path, "File to write to (default: kept for drover logs)")
-      ->type_name("FILE");
-  command->add_option("-e,--stderr", options->stderr_path, "File for errors (default: kept for drover logs)")
-      ->type_name("FILE");
+  command->add_flag("--dry-run", *dry_run, "Print what would be submitted, and submit nothing");
   output->add_to(*command, Output::Prints::List);
-  command->footer("Example: drover submit -O big.xz -- xz -9e -c big.tar");
-  command->callback([&context, options, output] {
-    Json spec = options->spec(context.program);
-    spec["stdin"] = absolute_path(options->stdin_path);
-    spec["stdout"] = absolute_path(options->stdout_path);
-    spec["stderr"] = absolute_path(options->stderr_path);
+  command->footer("Examples: drover submit -O big.xz -- xz -9e -c big.tar;  drover submit --time-limit 2h < script.sh");
+  command->callback([&context, command, options, output, dry_run] {
+    Json spec = spec_of(*command, *options, context.program);
+    if (*dry_run) return print_dry_run(std::move(spec), *output);
     const Json reply = context.connect().request({{"op", "submit"}, {"spec", std::move(spec)}});
     if (output->json()) return Output::print_json(reply);
     fmt::print("{}\n", reply.at("job").get<long>());

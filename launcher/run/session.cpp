@@ -56,6 +56,7 @@ int RunSession::follow() {
   while (!exit_ || !settled()) step();
   if (terminal_) terminal_->leave();
   if (leave_ && !leave_->hang_up) fmt::print(stderr, "drover: detached; drover attach {}\n", job_);
+  if (!reason_.empty()) fmt::print(stderr, "drover: job {}: {}\n", job_, reason_);
   return *exit_;
 }
 
@@ -162,6 +163,7 @@ void RunSession::on_reply(const Frame& frame) {
   waiting_ = false;
   if (attached_) {
     exit_ = reply.at("exit").get<int>();
+    reason_ = reply.value("reason", "");
     return;
   }
   attached_ = true;

@@ -90,6 +90,7 @@ class RunSession {
   bool new_viewer_ = false, resized_ = false;
   Clock::time_point keys_wait_since_;
   std::optional<Leave> leave_;
+  std::string reason_;  // why it ended, if it was made to
 };
 
 }  // namespace drover

@@ -13,6 +13,8 @@ enum class Stream : std::uint8_t { Stdin = 0, Stdout = 1, Stderr = 2 };
 
 inline constexpr std::size_t kMaxStreamBytes = 64 * 1024;   // of one Data message
 inline constexpr std::uint64_t kStreamWindow = 256 * 1024;  // at most this much beyond the last ack
+// Of a spec's `script`. As hexadecimal digits, and with an environment of 2 MiB, it still fits into a frame.
+inline constexpr std::size_t kMaxScriptBytes = 2 * 1024 * 1024;
 
 // The payload of Data, Ack and End. `bytes` is empty but for Data.
 struct StreamMessage {

@@ -73,7 +73,9 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"ended_ns", job.ended_ns},
           {"exit", job.state == JobState::Ended ? json(status) : json(nullptr)},
           {"signal", by_signal ? WTERMSIG(job.wait_status) : 0},
-          {"error", job.error.empty() ? job.doubt : job.error},
+          {"error", !job.error.empty()   ? job.error
+                    : !job.doubt.empty() ? job.doubt
+                                         : time_limit_text(job)},
           {"pid", job.pid},
           {"cpu_seconds", job.cpu_seconds},
           {"memory_kib", over(job) ? job.max_rss_kib : 0},
@@ -85,7 +87,11 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"priority", job.spec.priority},
           {"pinned", job.pinned},
           {"terminal", job.spec.terminal},
-          {"viewers", job.desk.viewers.size()}};
+          {"viewers", job.desk.viewers.size()},
+          {"time_limit_s", job.spec.time_limit_s},
+          {"stdin", job.stdin_path},
+          {"stdout", job.output[0].path},
+          {"stderr", job.output[1].path}};
 }
 
 void OriginJobs::replay(const std::vector<std::string>& lines) {
@@ -119,6 +125,8 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->place = cluster_.rank_of(event.value("place", ""));
     } else if (name == "detached" || name == "attached") {
       job->desk.kept = name == "detached";
+    } else if (name == "time-limit") {
+      job->time_limit_ns = event.value("time_ns", std::uint64_t{0});
     } else if (name == "ended") {
       job->state = JobState::Ended;
       job->wait_status = event.value("wait_status", 0);
@@ -132,7 +140,14 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     }
   }
   for (auto& [id, job] : jobs_) {
-    if (over(job)) continue;
+    if (over(job)) {
+      try {
+        name_streams(job);  // for who asks what it wrote
+      } catch (const std::invalid_argument& error) {
+        spdlog::error("job {}: {}", id, error.what());
+      }
+      continue;
+    }
     job.detached_ns = job.spec.attached && !job.desk.kept ? monotonic_ns() : 0;
     if (job.state == JobState::Queued) {
       wait_again(job);
@@ -260,6 +275,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     job.state = JobState::Ended;
     job.wait_status = how.wait_status;
     job.ended_ns = how.ended_ns;
+    job.doubt.clear();
     job.cpu_seconds = static_cast<double>(how.cpu_ns) / 1e9;
     job.max_rss_kib = how.max_rss_kib;
     log(job, "ended",
@@ -267,7 +283,8 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
          {"cpu_seconds", job.cpu_seconds},
          {"memory_kib", how.max_rss_kib},
          {"moves", job.moves},
-         {"place", cluster_.node_name(job.place)}});
+         {"place", cluster_.node_name(job.place)},
+         {"reason", time_limit_text(job)}});
     cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, {}});
     ends_.erase(end);
   }
@@ -312,8 +329,9 @@ void OriginJobs::moved(const std::string& event_json) {
 
 void OriginJobs::tick() {
   start_waiting();
-  const std::uint64_t now = monotonic_ns();
+  const std::uint64_t now = monotonic_ns(), time_of_day = realtime_ns();
   for (auto& [id, job] : jobs_) {
+    if (!over(job)) enforce_time_limit(job, time_of_day);
     if (over(job) || job.detached_ns == 0 || now - job.detached_ns < kReattachNs) continue;
     job.detached_ns = 0;
     spdlog::info("job {}: its launcher is gone, hanging up", id);

@@ -100,6 +100,8 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string error, error_code;
   std::string pinned;
   std::string doubt;
+  std::uint64_t time_limit_ns = 0;  // CLOCK_REALTIME when its time limit was over and it was told to end; 0: not yet
+  std::string stdin_path;           // with its patterns expanded; those of the output are in `output`
   OutputSink output[2];
   InputFeed input;
   Attachment* attachment = nullptr;  // not of a job with a terminal
@@ -139,7 +141,7 @@ class OriginJobs {
   void handle(int from, Msg type, const std::string& payload);
   void rank_lost(int rank);
   void moved(const std::string& event_json);  // a MoveReport
-  void tick();                                // once a second: launchers that did not come back
+  void tick();                                // once a second: time limits, launchers that did not come back
   void cancel_waiting();                      // all that have not started
 
   // The launcher's side of an attached job.
@@ -200,6 +202,7 @@ class OriginJobs {
   void tell_placed(OriginJob& job);
   void fail(OriginJob& job, std::string code, std::string error);
   // origin_streams.cpp
+  void name_streams(OriginJob& job) const;  // throws std::invalid_argument
   bool open_streams(OriginJob& job, std::string& error);
   void on_output(int from, const JobChunk& chunk);
   void on_output_end(int from, const JobMark& mark);
@@ -215,6 +218,9 @@ class OriginJobs {
   void acknowledge_typed(OriginJob& job, std::uint64_t offset);
   void tell_window(OriginJob& job, bool redraw = false);
   void adopt_terminal(OriginJob& job, const shepherd::Welcome& welcome);
+  // origin_time_limit.cpp
+  void enforce_time_limit(OriginJob& job, std::uint64_t now_ns);
+  static std::string time_limit_text(const OriginJob& job);  // empty: it is not the reason of anything
   // origin.cpp
   void on_place_is(int from, const shepherd::Welcome& welcome);
   void on_ended(int from, const JobEnded& ended);

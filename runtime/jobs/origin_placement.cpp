@@ -9,7 +9,9 @@
 #include <algorithm>
 
 #include "ckpt/sys/error.h"
+#include "runtime/jobs/job_environment.h"
 #include "runtime/jobs/origin.h"
+#include "runtime/jobs/script.h"
 #include "runtime/jobs/spec_json.h"
 #include "runtime/migrate/register.h"
 
@@ -40,26 +42,30 @@ void write_spec(const std::string& path, const std::string& text) {
 void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void(const OriginJob&)> placed) {
   struct Made {
     std::int64_t id = 0;
+    JobSpec spec;
     std::string error;
   };
   auto made = std::make_shared<Made>();
+  made->spec = std::move(spec);
   const std::string jobs_dir = cluster_.paths().state + "/jobs";
   auto job = std::make_shared<OriginJob>();
-  job->spec = std::move(spec);
   job->attachment = attachment;
   job->placed = std::move(placed);
   job->submitted_ns = realtime_ns();
   cluster_.in_background(
-      [made, jobs_dir, from = next_id_, spec = spec_to_json(job->spec).dump()] {
+      [made, jobs_dir, from = next_id_] {
         try {
           made->id = make_job_dir(jobs_dir, from);
-          write_spec(fmt::format("{}/{}/spec.json", jobs_dir, made->id), spec);
+          const std::string dir = fmt::format("{}/{}", jobs_dir, made->id);
+          keep_script(made->spec, dir);
+          write_spec(dir + "/spec.json", spec_to_json(made->spec).dump());
         } catch (const std::exception& error) {
           made->error = error.what();
         }
       },
       [this, made, job] {
         job->id = made->id;
+        job->spec = std::move(made->spec);
         if (made->id == 0) return fail(*job, "failed", made->error + "; is the state directory there and writable?");
         next_id_ = std::max(next_id_, made->id + 1);
         OriginJob& kept = jobs_[job->id] = std::move(*job);
@@ -69,6 +75,12 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
         brief["env"] = json::array();
         brief.erase("limits");
         log(kept, "submitted", {{"spec", brief}});
+        if (!made->error.empty()) return fail(kept, "failed", made->error);
+        try {
+          name_streams(kept);
+        } catch (const std::invalid_argument& error) {
+          return fail(kept, "failed", error.what());
+        }
         view_.arrived();
         enqueue(kept);
       });
@@ -166,6 +178,7 @@ void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
   order.facts.submitted_ns = job.submitted_ns;
   order.facts.cpus = job.spec.cpus;
   order.spec = job.spec;
+  set_job_environment(order.spec, job.id, order.facts.origin);
   order.claim = elsewhere;
   cluster_.send(rank, Msg::Place, order);
   if (!elsewhere) return;
@@ -236,6 +249,9 @@ void OriginJobs::on_place_failed(int from, const PlaceFailed& failed) {
   job->place = from;
   const std::string node = cluster_.node_name(from);
   const std::string& subject = failure.subject;
+  if (failure.step == "exec" && failure.error == ENOENT && subject == script_path(cluster_.paths().job_dir(job->id)))
+    return fail(*job, "not-found",
+                fmt::format("the interpreter that the script's first line names is not on {}", node));
   if (failure.step == "exec" && failure.error == ENOENT)
     return fail(*job, "not-found", fmt::format("{}: no such program on {}", subject, node));
   if (failure.step == "exec")

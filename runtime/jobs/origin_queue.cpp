@@ -143,6 +143,7 @@ void OriginJobs::wait_again(OriginJob& job) {
   const std::string path = cluster_.paths().job_dir(job.id) + "/spec.json";
   try {
     job.spec = spec_from_json(nlohmann::json::parse(read_text(path)));
+    name_streams(job);
   } catch (const std::exception& error) {
     return fail(job, "failed", fmt::format("it had not started, and {} can't be read: {}", path, error.what()));
   }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ckpt/sys/error.h"
+#include "runtime/control/path_pattern.h"
 #include "runtime/jobs/origin.h"
 
 namespace drover {
@@ -36,17 +37,26 @@ void write_fully(int fd, std::string_view bytes, const std::string& path) {
 
 }  // namespace
 
-bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
-  const bool fresh = job.state == JobState::Queued && job.place < 0 && job.started_ns == 0;
-  const std::string dir = cluster_.paths().job_dir(job.id);
+// The paths that the streams have, whether or not the job still needs them open.
+void OriginJobs::name_streams(OriginJob& job) const {
+  const PatternValues values{job.id, job.spec.name};
   const std::string* asked[] = {&job.spec.stdout_path, &job.spec.stderr_path};
   const char* names[] = {"stdout", "stderr"};
+  for (int i = 0; i < 2; ++i) {
+    auto& path = job.output[i].path;
+    path = expand_path_pattern(*asked[i], values);
+    if (path.empty() && !job.spec.attached) path = fmt::format("{}/{}", cluster_.paths().job_dir(job.id), names[i]);
+  }
+  job.stdin_path = expand_path_pattern(job.spec.stdin_path, values);
+}
+
+bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
+  const bool fresh = job.state == JobState::Queued && job.place < 0 && job.started_ns == 0;
   try {
+    name_streams(job);
     for (int i = 0; i < 2; ++i) {
       auto& output = job.output[i];
-      output.path = *asked[i];
-      if (output.path.empty() && job.spec.attached) continue;
-      if (output.path.empty()) output.path = fmt::format("{}/{}", dir, names[i]);
+      if (output.path.empty()) continue;
       if (i == 1 && output.path == job.output[0].path) {
         output.file = job.output[0].file;  // 2>&1: one description, so that the two interleave
         continue;
@@ -55,13 +65,13 @@ bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
       output.file = open_output(output.path, fresh, length);
       output.received = output.safe = length;
     }
-    if (!job.spec.stdin_path.empty())
+    if (!job.stdin_path.empty())
       job.input.file = std::make_shared<UniqueFd>(
-          check(::open(job.spec.stdin_path.c_str(), O_RDONLY | O_CLOEXEC), "open", job.spec.stdin_path));
+          check(::open(job.stdin_path.c_str(), O_RDONLY | O_CLOEXEC), "open", job.stdin_path));
     else if (!job.spec.attached)
       job.input.ended = true;
     return true;
-  } catch (const SystemError& failure) {
+  } catch (const std::exception& failure) {
     error = failure.what();
     return false;
   }
@@ -194,7 +204,7 @@ void OriginJobs::read_input_file(OriginJob& job) {
   auto bytes = std::make_shared<std::string>(4 * kInputChunk, '\0');
   const std::uint64_t offset = job.input.base + job.input.held.size();
   cluster_.in_background(
-      [file = job.input.file, bytes, offset, path = job.spec.stdin_path] {
+      [file = job.input.file, bytes, offset, path = job.stdin_path] {
         ssize_t n = ::pread(file->get(), bytes->data(), bytes->size(), static_cast<off_t>(offset));
         // A FIFO or a terminal has no offsets; it can't be read again after a new world, which is all that is lost.
         if (n < 0 && errno == ESPIPE) n = ::read(file->get(), bytes->data(), bytes->size());

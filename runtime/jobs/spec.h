@@ -38,10 +38,12 @@ struct JobSpec {
   std::vector<std::string> exclude;  // nodes where it must not start
   bool terminal = false;             // the streams are a terminal's, of this size
   std::uint16_t rows = 0, columns = 0;
+  std::string script;              // its text, until the origin has made a file of it, which is then argv[0]
+  std::uint64_t time_limit_s = 0;  // 0: none
   template <class A>
   void serialize(A& a, unsigned) {
     a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
-    a& cpus& memory_kib& priority& exclude& terminal& rows& columns;
+    a& cpus& memory_kib& priority& exclude& terminal& rows& columns& script& time_limit_s;
   }
 };
 

@@ -90,7 +90,9 @@ json spec_to_json(const JobSpec& spec) {
           {"exclude", spec.exclude},
           {"terminal", spec.terminal},
           {"rows", spec.rows},
-          {"columns", spec.columns}};
+          {"columns", spec.columns},
+          {"script", string_to_json(spec.script)},
+          {"time_limit_s", spec.time_limit_s}};
 }
 
 JobSpec spec_from_json(const json& value) try {
@@ -123,6 +125,8 @@ JobSpec spec_from_json(const json& value) try {
   spec.columns = value.value("columns", std::uint16_t{0});
   if (spec.terminal && !(spec.stdin_path + spec.stdout_path + spec.stderr_path).empty())
     throw std::invalid_argument("a job with a terminal has no files for its streams");
+  spec.script = text_field(value, "script");
+  spec.time_limit_s = value.value("time_limit_s", std::uint64_t{0});
   return spec;
 } catch (const json::exception& error) {
   throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));

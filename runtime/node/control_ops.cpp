@@ -10,6 +10,7 @@
 
 #include "ckpt/sys/error.h"
 #include "runtime/doctor/findings.h"
+#include "runtime/jobs/script.h"
 #include "runtime/jobs/spec_json.h"
 #include "runtime/node/control_server.h"
 
@@ -54,6 +55,7 @@ std::string ControlServer::place_of(const OriginJob& job) const {
 
 void ControlServer::submit(ClientConnection& client, const json& request) {
   JobSpec spec = spec_from_json(request.at("spec"));
+  check_script(spec);
   const bool follows = request.at("op") == "run";
   spec.attached = follows || spec.terminal;
   auto named = spec.exclude;

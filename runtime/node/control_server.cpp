@@ -53,7 +53,8 @@ void ClientConnection::input_ack(std::uint64_t offset) {
 void ClientConnection::ended(const json& job) {
   attached_job = 0;
   if (job.at("state") == "ended")
-    return reply({{"job", job.at("job")}, {"exit", job.at("exit")}, {"signal", job.at("signal")}});
+    return reply(
+        {{"job", job.at("job")}, {"exit", job.at("exit")}, {"signal", job.at("signal")}, {"reason", job.at("error")}});
   refuse("failed", fmt::format("job {}: {}", job.at("job").get<std::int64_t>(), job.value("error", "lost")));
 }
 

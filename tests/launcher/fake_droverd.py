@@ -188,6 +188,8 @@ class Droverd:
         return [Job(d) for d in sorted(self.jobs.iterdir(), key=lambda d: int(d.name))]
 
     def start(self, spec):
+        if spec.get("script"):
+            return self.start_script(spec)
         program = spec["argv"][0]
         if "/" not in program:
             paths = dict(e.split("=", 1) for e in spec["env"]).get("PATH", "").split(":")
@@ -198,14 +200,25 @@ class Droverd:
             raise Refused("not-executable", f"{program}: not executable on {self.node}; chmod +x it")
         if not os.path.isdir(spec["cwd"]):
             raise Refused("failed", f"{spec['cwd']}: no such directory on {self.node}; use --cwd")
-        directory = None
+        return self.start_in(self.new_directory(), spec)
+
+    def start_script(self, spec):
+        directory = self.new_directory()
+        text = spec["script"]
+        (directory / "script").write_bytes(bytes.fromhex(text["hex"]) if isinstance(text, dict) else text.encode())
+        (directory / "script").chmod(0o700)
+        return self.start_in(directory, {**spec, "argv": [str(directory / "script"), *spec["argv"][1:]]})
+
+    def new_directory(self):
         for number in range(1, 10**6):
             directory = self.jobs / str(number)
             try:
                 directory.mkdir()
-                break
+                return directory
             except FileExistsError:
                 pass
+
+    def start_in(self, directory, spec):
         (directory / "spec").write_text(json.dumps(spec))
         (directory / "in").write_bytes(open(spec["stdin"], "rb").read() if spec["stdin"] else b"")
         if not spec["attached"] or spec["stdin"]:

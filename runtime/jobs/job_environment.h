@@ -1,0 +1,16 @@
+// What every job finds in its environment besides what it was submitted with.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace drover {
+
+struct JobSpec;
+
+// DROVER_JOB_ID, DROVER_JOB_NAME and DROVER_ORIGIN in `spec.env`, in place of those that are there: a job may have been
+// submitted by another.
+void set_job_environment(JobSpec& spec, std::int64_t id, const std::string& origin);
+
+}  // namespace drover
