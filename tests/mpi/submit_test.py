@@ -2,7 +2,9 @@
 waits (a time limit's grace) can go on meanwhile."""
 import json
 import os
+import os
 import pathlib
+import signal
 import socket
 import stat
 import struct
@@ -10,7 +12,7 @@ import subprocess
 import time
 import unittest
 
-from world import DEADLINE, PYTHON, WorldTest, wait_for
+from world import DEADLINE, PYTHON, WorldTest, children, command_name, wait_for
 
 HEADER = struct.Struct("<IHHII")
 GRACE_S = 10
@@ -50,7 +52,8 @@ class SubmitTest(WorldTest):
     def new_world(self):
         generation = self.json("status")["generation"]
         supervisor = (self.runtime / "up.pid").read_text().split()[0]
-        subprocess.run(["pkill", "-KILL", "-P", supervisor, "mpirun"], check=True)
+        mpirun, = [pid for pid in children(supervisor) if command_name(pid) == "mpirun"]
+        os.kill(mpirun, signal.SIGKILL)
         self.wait_new_world(generation)
 
     def test_submission(self):
