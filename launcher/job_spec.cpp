@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "launcher/commands/commands.h"
@@ -33,6 +34,21 @@ Json current_limits() {
     limits.push_back({resource, value(limit.rlim_cur), value(limit.rlim_max)});
   }
   return limits;
+}
+
+// "7", "7:ok" or "7:any"
+Json after_to_json(const std::vector<std::string>& after) {
+  Json list = Json::array();
+  for (const std::string& text : after) {
+    const auto colon = text.find(':');
+    const std::string job = text.substr(0, colon), how = colon == std::string::npos ? "ok" : text.substr(colon + 1);
+    std::int64_t id = 0;
+    const auto end = std::from_chars(job.data(), job.data() + job.size(), id);
+    if (job.empty() || end.ptr != job.data() + job.size() || id < 1 || (how != "ok" && how != "any"))
+      throw UsageError(fmt::format("--after {}: must be a job's id, or that with :ok or :any", text));
+    list.push_back({id, how});
+  }
+  return list;
 }
 
 }  // namespace
@@ -91,6 +107,15 @@ void JobOptions::add_to(CLI::App& command) {
       ->type_name("N")
       ->check(CLI::Range(-1000000, 1000000))
       ->capture_default_str();
+  command
+      .add_option(
+          "--after", after,
+          "Start when that job has ended with exit code 0, or with :any however it ended (repeatable, or a list "
+          "with commas)")
+      ->type_name("JOB[:ok|:any]")
+      ->expected(1)
+      ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_flag("--pin", pin, "Never move the job");
   command.add_flag("--no-namespace", no_namespace, "Without namespaces of its own; such a job can't be moved");
 }
@@ -131,6 +156,7 @@ nlohmann::json JobOptions::spec(const std::vector<std::string>& argv) const {
           {"memory_kib", memory_bytes / 1024},
           {"priority", priority},
           {"exclude", exclude},
+          {"after", after_to_json(after)},
           {"time_limit_s", parse_duration_seconds(time_limit).value_or(0)}};
 }
 

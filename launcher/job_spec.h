@@ -12,7 +12,7 @@ namespace drover {
 
 struct JobOptions {
   std::string name, cwd, node, time_limit;
-  std::vector<std::string> exclude;
+  std::vector<std::string> exclude, after;
   int cpus = 1, priority = 0;
   std::uint64_t memory_bytes = 0;
   std::vector<std::string> env;

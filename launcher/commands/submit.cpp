@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "launcher/command_lines.h"
 #include "launcher/commands/commands.h"
 #include "launcher/dry_run.h"
 #include "launcher/job_spec.h"
@@ -105,6 +106,38 @@ Json spec_of(const CLI::App& typed, const SubmitOptions& options, const std::vec
   return script_spec(typed, dash ? program : std::vector<std::string>{"-"}, script);
 }
 
+// A job for each line, by sh(1).
+std::vector<Json> specs_of_lines(const SubmitOptions& options, const std::string& path) {
+  std::vector<Json> specs;
+  const auto lines = read_command_lines(path);
+  for (const std::string* file : {&options.stdout_path, &options.stderr_path}) {
+    if (!file->empty() && file->find("%j") == std::string::npos && lines.size() > 1 && *file != "/dev/null")
+      throw UsageError(
+          fmt::format("{}: {} jobs would write over each other; put %j, the job's id, into it", *file, lines.size()));
+  }
+  for (const CommandLine& line : lines) {
+    SubmitOptions own = options;
+    if (own.name.empty()) {
+      const auto first = line.text.find_first_not_of(" \t");
+      own.name = line.text.substr(first, line.text.find_first_of(" \t", first) - first);
+    }
+    specs.push_back(own.spec({"/bin/sh", "-c", line.text}));
+  }
+  return specs;
+}
+
+void submit_all(const Context& context, std::vector<Json> specs, const Output& output) {
+  Json replies = Json::array();
+  for (Json& spec : specs) {
+    const Json reply = context.connect().request({{"op", "submit"}, {"spec", std::move(spec)}});
+    if (output.json())
+      replies.push_back(reply);
+    else
+      fmt::print("{}\n", reply.at("job").get<long>());
+  }
+  if (output.json()) Output::print_json(replies);
+}
+
 }  // namespace
 
 void add_submit(CLI::App& app, Context& context) {
@@ -113,10 +146,23 @@ void add_submit(CLI::App& app, Context& context) {
   auto dry_run = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("submit", "Start a job in the background and print its id");
   options->add_to(*command);
+  auto lines = std::make_shared<std::string>();
+  command
+      ->add_option("--lines", *lines,
+                   "Submit each line of that file (- for standard input) as a job of its own, run by sh")
+      ->type_name("FILE");
   command->add_flag("--dry-run", *dry_run, "Print what would be submitted, and submit nothing");
   output->add_to(*command, Output::Prints::List);
   command->footer("Examples: drover submit -O big.xz -- xz -9e -c big.tar;  drover submit --time-limit 2h < script.sh");
-  command->callback([&context, command, options, output, dry_run] {
+  command->callback([&context, command, options, output, dry_run, lines] {
+    if (!lines->empty()) {
+      if (!context.program.empty())
+        throw UsageError("--lines: the programs are in the file; leave out the one after it");
+      std::vector<Json> specs = specs_of_lines(*options, *lines);
+      if (!*dry_run) return submit_all(context, std::move(specs), *output);
+      for (Json& spec : specs) print_dry_run(std::move(spec), *output);
+      return;
+    }
     Json spec = spec_of(*command, *options, context.program);
     if (*dry_run) return print_dry_run(std::move(spec), *output);
     const Json reply = context.connect().request({{"op", "submit"}, {"spec", std::move(spec)}});

@@ -95,6 +95,7 @@ json OriginJobs::describe(const OriginJob& job) const {
 }
 
 void OriginJobs::replay(const std::vector<std::string>& lines) {
+  starting_ = true;  // nothing does before this node knows which jobs it has
   for (const auto& line : lines) {
     const json event = json::parse(line, nullptr, false);
     if (!event.is_object()) continue;
@@ -168,6 +169,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       finish_if_drained(*late);
     });
   }
+  starting_ = false;
 }
 
 void OriginJobs::handle(int from, Msg type, const std::string& payload) {
@@ -300,8 +302,12 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     viewer.attachment->output_end(1, job.output[0].received);
     viewer.attachment->ended(describe(job));
   }
-  for (auto [watcher, end_of] = watchers_.equal_range(job.id); watcher != end_of; watcher = watchers_.erase(watcher))
-    watcher->second(job);
+  // Taken out first: what they do can end other jobs, whose watchers go, too.
+  std::vector<std::function<void(const OriginJob&)>> watchers;
+  const auto [first, last] = watchers_.equal_range(job.id);
+  for (auto watcher = first; watcher != last; ++watcher) watchers.push_back(std::move(watcher->second));
+  watchers_.erase(first, last);
+  for (const auto& watcher : watchers) watcher(job);
 }
 
 void OriginJobs::when_over(std::int64_t id, std::function<void(const OriginJob&)> tell) {

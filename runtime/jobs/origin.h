@@ -87,6 +87,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::vector<Answer> answers;  // of those who would not
   std::string why;
   bool opened = false;                // its streams
+  std::size_t unmet = 0;              // of those that it is to start after: that are not over
   bool told_waiting = false;          // that it waits
   std::uint64_t not_before_ns = 0;    // CLOCK_MONOTONIC: nobody has taken it just now
   std::uint64_t passed_since_ns = 0;  // CLOCK_MONOTONIC when it was found to wait while others need less
@@ -175,6 +176,8 @@ class OriginJobs {
  private:
   // origin_queue.cpp
   static Need need_of(const OriginJob& job);
+  void admit(OriginJob& job);  // to the queue, or first to wait for other jobs
+  void before_is_over(std::int64_t id, const After& after, const OriginJob& before);
   void enqueue(OriginJob& job);
   void start_waiting();  // those that find room
   std::vector<NodeView> asked_table() const;

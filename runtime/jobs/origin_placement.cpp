@@ -82,7 +82,7 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
           return fail(kept, "failed", error.what());
         }
         view_.arrived();
-        enqueue(kept);
+        admit(kept);
       });
 }
 

@@ -32,6 +32,34 @@ static bool asks_least(const OriginJob& job) {
   return job.spec.cpus == 1 && job.spec.memory_kib == 0 && job.spec.node.empty() && job.spec.exclude.empty();
 }
 
+void OriginJobs::admit(OriginJob& job) {
+  if (job.spec.after.empty()) return enqueue(job);
+  for (const After& after : job.spec.after) {
+    if (find(after.job) == nullptr || after.job == job.id)
+      return fail(job, "no-such-job", fmt::format("there is no job {} to start after at this origin", after.job));
+  }
+  job.unmet = job.spec.after.size();
+  const std::int64_t id = job.id;
+  for (const After& after : job.spec.after)
+    when_over(after.job, [this, id, after](const OriginJob& before) { before_is_over(id, after, before); });
+  if (job.state != JobState::Queued || job.unmet == 0) return;
+  const auto first = std::find_if(job.spec.after.begin(), job.spec.after.end(),
+                                  [this](const After& after) { return !over(*find(after.job)); });
+  wait(job, fmt::format("for the end of job {}{}", first->job,
+                        job.unmet > 1 ? fmt::format(" and {} more", job.unmet - 1) : ""));
+}
+
+void OriginJobs::before_is_over(std::int64_t id, const After& after, const OriginJob& before) {
+  OriginJob* job = find(id);
+  if (job == nullptr || job->state != JobState::Queued) return;
+  const bool ok = before.state == JobState::Ended && before.wait_status == 0;
+  if (!ok && !after.any)
+    return fail(*job, "dependency",
+                fmt::format("was to start after job {} had succeeded, which it has not; see drover show {}", after.job,
+                            after.job));
+  if (--job->unmet == 0) enqueue(*job);
+}
+
 void OriginJobs::enqueue(OriginJob& job) {
   if (const std::string never = find_impossible(job); !never.empty()) return fail(job, "refused", never);
   queue_.insert({-static_cast<std::int64_t>(job.spec.priority), job.id});
@@ -148,7 +176,11 @@ void OriginJobs::wait_again(OriginJob& job) {
     return fail(job, "failed", fmt::format("it had not started, and {} can't be read: {}", path, error.what()));
   }
   job.told_waiting = true;
-  queue_.insert({-static_cast<std::int64_t>(job.spec.priority), job.id});
+  if (job.spec.after.empty())
+    queue_.insert(
+        {-static_cast<std::int64_t>(job.spec.priority), job.id});  // looked at when nodes have told of themselves
+  else
+    admit(job);
 }
 
 // Nobody has taken it, and it may not start here.
@@ -168,8 +200,7 @@ void OriginJobs::place_freed(int rank, int cpus) {
 }
 
 void OriginJobs::cancel_waiting() {
-  const auto waiting = queue_;
-  for (const Waiting& one : waiting) cancel(jobs_.at(one.second), SIGKILL);
+  for (auto& [id, job] : jobs_) cancel(job, SIGKILL);
 }
 
 void OriginJobs::ask(OriginJob& job, int rank) {

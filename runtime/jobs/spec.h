@@ -19,6 +19,16 @@ struct ResourceLimit {
 
 inline constexpr std::int32_t kMostCpus = 65535;
 
+// A job that has to be over before another starts.
+struct After {
+  std::int64_t job = 0;
+  bool any = false;  // however it ended; else with exit status 0
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& any;
+  }
+};
+
 struct JobSpec {
   std::vector<std::string> argv;  // at least one; argv[0] is looked up in PATH of `env`
   std::vector<std::string> env;   // NAME=value
@@ -40,10 +50,11 @@ struct JobSpec {
   std::uint16_t rows = 0, columns = 0;
   std::string script;              // its text, until the origin has made a file of it, which is then argv[0]
   std::uint64_t time_limit_s = 0;  // 0: none
+  std::vector<After> after;        // of the same origin
   template <class A>
   void serialize(A& a, unsigned) {
     a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
-    a& cpus& memory_kib& priority& exclude& terminal& rows& columns& script& time_limit_s;
+    a& cpus& memory_kib& priority& exclude& terminal& rows& columns& script& time_limit_s& after;
   }
 };
 

@@ -68,6 +68,8 @@ std::string string_from_json(const json& value) {
 }
 
 json spec_to_json(const JobSpec& spec) {
+  json after = json::array();
+  for (const After& one : spec.after) after.push_back(json::array({one.job, one.any ? "any" : "ok"}));
   json limits = json::array();
   for (const auto& limit : spec.limits)
     limits.push_back(json::array({limit.resource, limit_value(limit.soft), limit_value(limit.hard)}));
@@ -92,7 +94,8 @@ json spec_to_json(const JobSpec& spec) {
           {"rows", spec.rows},
           {"columns", spec.columns},
           {"script", string_to_json(spec.script)},
-          {"time_limit_s", spec.time_limit_s}};
+          {"time_limit_s", spec.time_limit_s},
+          {"after", after}};
 }
 
 JobSpec spec_from_json(const json& value) try {
@@ -127,6 +130,11 @@ JobSpec spec_from_json(const json& value) try {
     throw std::invalid_argument("a job with a terminal has no files for its streams");
   spec.script = text_field(value, "script");
   spec.time_limit_s = value.value("time_limit_s", std::uint64_t{0});
+  for (const auto& one : value.value("after", json::array())) {
+    const auto how = one.at(1).get<std::string>();
+    if (how != "ok" && how != "any") throw std::invalid_argument("'after' must say ok or any");
+    spec.after.push_back({one.at(0).get<std::int64_t>(), how == "any"});
+  }
   return spec;
 } catch (const json::exception& error) {
   throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));

@@ -53,6 +53,22 @@ std::string ControlServer::place_of(const OriginJob& job) const {
   return job.place >= 0 ? cluster_.node_name(job.place) : "";
 }
 
+// Who waits for a job must have its origin, which hears of its end.
+void ControlServer::refuse_after(ClientConnection& client, std::int64_t id) {
+  actions_.gather({{"what", "origin"}, {"job", id}}, [this, alive = client.alive(), &client,
+                                                      id](const std::vector<json>& answers) {
+    if (const auto held = alive.lock(); !held || !*held) return;
+    for (std::size_t rank = 0; rank < answers.size(); ++rank) {
+      if (!answers[rank].is_object() || !answers[rank].value("yes", false)) continue;
+      const std::string& node = cluster_.node_name(static_cast<int>(rank));
+      return client.refuse("refused", fmt::format("job {} was submitted at {}; what is to start after it must be, too: "
+                                                  "drover --at {} submit",
+                                                  id, node, node));
+    }
+    client.refuse("no-such-job", fmt::format("there is no job {}; see drover ps --all", id));
+  });
+}
+
 void ControlServer::submit(ClientConnection& client, const json& request) {
   JobSpec spec = spec_from_json(request.at("spec"));
   check_script(spec);
@@ -63,6 +79,9 @@ void ControlServer::submit(ClientConnection& client, const json& request) {
   for (const std::string& node : named) {
     if (cluster_.rank_of(node) < 0)
       return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", node));
+  }
+  for (const After& after : spec.after) {
+    if (origin_.find(after.job) == nullptr) return refuse_after(client, after.job);
   }
   const bool terminal = spec.terminal;
   origin_.submit(

@@ -85,6 +85,7 @@ class ControlServer {
   void accept();
   void closed(std::uint64_t id);
   std::string place_of(const OriginJob& job) const;  // "" while it has none
+  void refuse_after(ClientConnection&, std::int64_t id);
   void submit(ClientConnection&, const nlohmann::json&);
   void attach(ClientConnection&, const nlohmann::json&);
   void begin_terminal(ClientConnection&, std::int64_t job, bool follows);

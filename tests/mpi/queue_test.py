@@ -148,6 +148,50 @@ class Queue(WorldTest):
         self.end(full)
         self.assertEqual(self.wait_state(job, "running")["node"], "node1")
 
+    def test_after_others(self):
+        first = self.submit("sleep", "1000")
+        ok = self.submit("true", options=["--after", first])
+        fails = self.submit("true", options=["--after", f"{first}:ok"])
+        whatever = self.submit("echo", "went on", options=["--after", f"{first}:any,{fails}:any"])
+        chained = self.submit("true", options=["--after", fails])
+        self.waiting(ok, f"for the end of job {first}")
+        self.waiting(whatever, f"for the end of job {first} and 1 more")
+        self.end(first)
+        for job in ok, fails, chained:
+            self.assertIn("which it has not", self.wait_state(job, "failed")["error"])
+        self.wait_state(whatever, "ended")
+        self.assertEqual(self.log_of(whatever), "went on\n")
+        self.drover("wait", self.submit("true", options=["--after", whatever]), check=0)
+        self.assertIn("no job 999", self.drover("submit", "--after", "999", "--", "true", check=1).stderr.decode())
+        elsewhere = self.drover("--at", "node1", "submit", "--after", whatever, "--", "true", check=1).stderr.decode()
+        self.assertIn("was submitted at node0", elsewhere)
+        self.assertIn("--after 7:maybe", self.drover("submit", "--after", "7:maybe", "--", "true", check=2).stderr.decode())
+
+    def test_after_others_in_a_new_world(self):
+        first, _ = self.fill()
+        job = self.submit("echo", "then", options=["--after", f"{first}:any", "--node", "node0"])
+        self.waiting(job, f"for the end of job {first}")
+        before = self.json("status")["generation"]
+        os.kill(self.mpirun(), signal.SIGKILL)
+        self.wait_new_world(before)
+        self.wait_state(first, "running")
+        self.assertEqual(self.job(job)["state"], "queued")
+        self.end(first)
+        self.wait_state(job, "ended")
+        self.assertEqual(self.log_of(job), "then\n")
+
+    def test_lines(self):
+        (self.directory / "lines").write_text("# two commands\necho one; echo two\n\n  exit 3\n")
+        jobs = [int(line) for line in self.drover("submit", "--lines", "lines", check=0).stdout.split()]
+        self.assertEqual(len(jobs), 2)
+        self.drover("wait", *jobs)
+        self.assertEqual(self.log_of(jobs[0]), "one\ntwo\n")
+        self.assertEqual([self.job(job)["exit"] for job in jobs], [0, 3])
+        self.assertEqual([self.job(job)["name"] for job in jobs], ["echo", "exit"])
+        for text, words in ("", ["--lines", "lines", "--", "true"]), ("no command", ["--lines", "/dev/null"]), \
+                ("No such file", ["--lines", "missing"]), ("%j", ["--lines", "lines", "-O", "out"]):
+            self.assertIn(text, self.drover("submit", *words, check=2).stderr.decode())
+
     def test_more_than_there_is_room_for(self):
         jobs = [self.submit("true") for _ in range(20)]
         self.drover("wait", *jobs, check=0)
