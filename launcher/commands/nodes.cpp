@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "launcher/commands/commands.h"
+#include "launcher/metrics.h"
 #include "launcher/table.h"
 
 namespace drover {
@@ -157,7 +158,7 @@ void print_names(const Json& list, const char* name) {
 }
 
 struct Shown {
-  bool factors = false, watermarks = false, detail = false, groups = false;
+  bool factors = false, watermarks = false, detail = false, groups = false, metrics = false;
 };
 
 }  // namespace
@@ -172,9 +173,11 @@ void add_nodes(CLI::App& app, Context& context) {
   auto* detail = command->add_flag("--detail", shown->detail, "CPU time by kind, paging, pressure, cgroup limits");
   auto* groups =
       command->add_flag("--groups", shown->groups, "What is known of each group, where nodes share in groups");
-  factors->excludes(marks)->excludes(detail)->excludes(groups);
-  marks->excludes(detail)->excludes(groups);
-  detail->excludes(groups);
+  auto* metrics = command->add_flag("--metrics", shown->metrics, "Figures for Prometheus, in its text format");
+  factors->excludes(marks)->excludes(detail)->excludes(groups)->excludes(metrics);
+  marks->excludes(detail)->excludes(groups)->excludes(metrics);
+  detail->excludes(groups)->excludes(metrics);
+  groups->excludes(metrics);
   output->add_to(*command, Output::Prints::List);
   command->footer(
       "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.\n"
@@ -192,6 +195,7 @@ void add_nodes(CLI::App& app, Context& context) {
       return output->json() ? Output::print_json(sums) : print_groups(sums);
     }
     const Json& nodes = reply.at("nodes");
+    if (shown->metrics) return fmt::print("{}", metrics_text(nodes));
     if (output->json()) return Output::print_json(nodes);
     if (output->quiet()) return print_names(nodes, "node");
     if (shown->factors) return print_factors(nodes);
