@@ -145,7 +145,9 @@ static std::string why_not(const std::string& name, const NodeView& now, const N
 
 void Node::on_reserve(int from, const Reserve& reserve) {
   const NodeView now = own_view();
-  const bool accepted = !leaving_ && admits(now, reserve.terms);
+  const PlacedJob* held = placed_->find(reserve.job);
+  const bool already = held != nullptr && held->reserved;  // the first answer came too late
+  const bool accepted = !leaving_ && (already || admits(now, reserve.terms));
   if (accepted) placed_->reserve(reserve.job, reserve.terms.need.cpus);
   send(from, Msg::ReserveReply,
        ReserveReply{reserve.job, accepted, accepted ? "" : why_not(self_name(), now, reserve.terms.need), own_view()});

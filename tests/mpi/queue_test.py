@@ -127,6 +127,11 @@ class Queue(WorldTest):
         first, _ = self.fill()
         job = self.submit("sh", "-c", 'echo "$KEPT"', options=["--env", "KEPT=as it was"])
         self.waiting(job, "no PU is free")
+        self.wait_through_a_new_world(job, first)
+        self.assertEqual(self.log_of(job), "as it was\n")
+
+    def wait_through_a_new_world(self, job, first):
+        """`job` waits for room that `first` has, in an old world and a new one."""
         before = self.json("status")["generation"]
         os.kill(self.mpirun(), signal.SIGKILL)
         self.wait_new_world(before)
@@ -134,7 +139,6 @@ class Queue(WorldTest):
         self.assertEqual(self.job(job)["state"], "queued")
         self.end(first)
         self.wait_state(job, "ended")
-        self.assertEqual(self.log_of(job), "as it was\n")
 
     def mpirun(self):
         pid = self.droverd_pid("node0")
@@ -171,13 +175,7 @@ class Queue(WorldTest):
         first, _ = self.fill()
         job = self.submit("echo", "then", options=["--after", f"{first}:any", "--node", "node0"])
         self.waiting(job, f"for the end of job {first}")
-        before = self.json("status")["generation"]
-        os.kill(self.mpirun(), signal.SIGKILL)
-        self.wait_new_world(before)
-        self.wait_state(first, "running")
-        self.assertEqual(self.job(job)["state"], "queued")
-        self.end(first)
-        self.wait_state(job, "ended")
+        self.wait_through_a_new_world(job, first)
         self.assertEqual(self.log_of(job), "then\n")
 
     def test_lines(self):
