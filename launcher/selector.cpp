@@ -87,11 +87,6 @@ bool needs_ended(const JobSelector& selector, Scope scope) {
 
 }  // namespace
 
-long job_number(const std::string& text) {
-  if (const auto number = parse_number(text)) return *number;
-  throw UsageError(fmt::format("'{}' is no job number; see drover ps", text));
-}
-
 long single_job(const Context& context, const JobSelector& selector, const char* command) {
   if (selector.empty())
     throw UsageError(fmt::format("{}: no job given; write its id, or last; see drover ps --all", command));

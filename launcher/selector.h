@@ -9,9 +9,6 @@
 
 namespace drover {
 
-// "7" → 7. A UsageError for anything else: CLI11's own words for it ("Could not convert: JOB = all") help nobody.
-long job_number(const std::string& text);
-
 struct JobSelector {
   enum class Kind { Number, Range, Last, All };
   struct Term {

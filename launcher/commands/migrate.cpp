@@ -1,8 +1,11 @@
-// drover migrate: moves a running job to a node, and reports what it cost.
+// drover migrate: moves running jobs to a node, one after the other, and reports what each cost.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "launcher/commands/commands.h"
 #include "launcher/selector.h"
@@ -13,8 +16,9 @@ namespace drover {
 namespace {
 
 struct MigrateOptions {
-  std::string job;
+  std::string jobs;  // as other commands take them, in one word
   std::string node;
+  Output output;
 };
 
 void print_report(const Json& report) {
@@ -28,26 +32,54 @@ void print_report(const Json& report) {
   if (!phases.empty()) fmt::print("phases in ms: {}\n", phases);
 }
 
+// What happened, for one of them. Throws RequestError if it was refused.
+Json move_job(const Context& context, const MigrateOptions& options, long job) {
+  const Json reply = context.connect().request({{"op", "migrate"}, {"job", job}, {"node", options.node}});
+  const Json& report = reply.at("report");
+  if (!options.output.json()) print_report(report);
+  if (!report.value("ok", true))
+    fmt::print(stderr, "drover: job {}: not moved: {}; it runs on where it was\n", job, report.value("error", ""));
+  return report;
+}
+
+bool means_one(const JobSelector& selector) {
+  using Kind = JobSelector::Kind;
+  return selector.terms.size() == 1 && (selector.terms[0].kind == Kind::Number || selector.terms[0].kind == Kind::Last);
+}
+
+int migrate(const Context& context, const MigrateOptions& options) {
+  SelectorOptions words;
+  words.words = {options.jobs};
+  const JobSelector selector = words.selector();
+  const std::vector<long> jobs = selected_ids(context, selector, Scope::Unfinished);
+  if (means_one(selector)) {
+    const Json report = move_job(context, options, jobs.at(0));
+    if (options.output.json()) Output::print_json(report);
+    return report.value("ok", true) ? 0 : 1;
+  }
+  int exit_code = 0;
+  Json reports = Json::array();
+  for (const long job : jobs) try {
+      reports.push_back(move_job(context, options, job));
+      if (!reports.back().value("ok", true)) exit_code = std::max(exit_code, 1);
+    } catch (const RequestError& error) {
+      print_error(error.what());
+      exit_code = std::max(exit_code, error.exit_code(1));
+    }
+  if (options.output.json()) Output::print_json(reports);
+  return exit_code;
+}
+
 }  // namespace
 
 void add_migrate(CLI::App& app, Context& context) {
   auto options = std::make_shared<MigrateOptions>();
-  auto output = std::make_shared<Output>();
-  CLI::App* command = app.add_subcommand("migrate", "Move a running job to a node");
-  command->add_option("JOB", options->job, "Its id")->required();
+  CLI::App* command = app.add_subcommand("migrate", "Move running jobs to a node");
+  command->add_option("JOB", options->jobs, "Which, one after the other: 7, 3-9,12, last, all")->required();
   command->add_option("NODE", options->node, "Where to")->required();
-  output->add_to(*command);
-  command->footer("Example: drover migrate 7 node2");
-  command->callback([&context, options, output] {
-    const long job = job_number(options->job);
-    const Json reply = context.connect().request({{"op", "migrate"}, {"job", job}, {"node", options->node}});
-    const Json& report = reply.at("report");
-    output->json() ? Output::print_json(report) : print_report(report);
-    if (!report.value("ok", true)) {
-      fmt::print(stderr, "drover: job {}: not moved: {}; it runs on where it was\n", job, report.value("error", ""));
-      context.exit_code = 1;
-    }
-  });
+  options->output.add_to(*command);
+  command->footer("Examples: drover migrate 7 node2;  drover migrate last node0");
+  command->callback([&context, options] { context.exit_code = migrate(context, *options); });
 }
 
 }  // namespace drover

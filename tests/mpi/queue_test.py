@@ -1,4 +1,5 @@
 """Jobs wait at their origin until a node has the PUs that they need: in which order they start, and what is said meanwhile."""
+import json
 import os
 import signal
 import subprocess
@@ -69,7 +70,13 @@ class Queue(WorldTest):
     def test_excluded_nodes(self):
         job = self.submit("sleep", "1000", options=["--exclude-node", "node0"])
         self.assertEqual(self.wait_state(job, "running")["node"], "node1")
-        self.assertEqual(self.wait_state(self.submit("sleep", "1000", options=["--exclude-node", "node1"]), "running")["node"], "node0")
+        other = self.submit("sleep", "1000", options=["--exclude-node", "node1"])
+        self.assertEqual(self.wait_state(other, "running")["node"], "node0")
+        # By hand they go where they are sent, several at a time.
+        self.drover("migrate", "last", "node1", check=0)
+        moved = json.loads(self.drover("migrate", f"{job},{other}", "node0", "-o", "json", check=0).stdout)
+        self.assertEqual([(one["job"], one["to"], one["ok"]) for one in moved], [(job, "node0", True), (other, "node0", True)])
+        self.drover("migrate", f"{job}-{other}", "node0", check=1)  # they are there
 
     def test_memory(self):
         job = self.submit("true", options=["--mem", "900T"])

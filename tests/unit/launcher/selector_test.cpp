@@ -101,7 +101,6 @@ TEST(Selector, RefusesWordsThatAreNone) {
               std::string::npos)
         << word;
   EXPECT_EQ(error_of<UsageError>([] { selector({"9-3"}); }), "'9-3' ends before it begins; write 3-9");
-  EXPECT_EQ(error_of<UsageError>([] { job_number("all"); }), "'all' is no job number; see drover ps");
 }
 
 TEST(Selector, TellsWhatWasTyped) {
