@@ -16,9 +16,9 @@ namespace drover::simulate {
 
 // Bytes on the wire of droverd; exchange/summary.h and a unit test keep them true.
 struct ExchangeSizes {
-  double vector = 112;    // LoadSample
-  double summary = 1024;  // GroupSummary
-  double beat = 1088;     // LeaderBeat
+  double vector = 120;    // LoadSample
+  double summary = 1088;  // GroupSummary
+  double beat = 1152;     // LeaderBeat
   double doorbell = 16;   // header of a datagram
 };
 
