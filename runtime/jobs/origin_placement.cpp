@@ -114,7 +114,9 @@ void OriginJobs::start_here(OriginJob& job, const std::string& why) {
   ask_over(job);
   const NodeView own = view_.own();
   if (!may_start_at(job, cluster_.self(), own) || !fits(own, need_of(job)))
-    return unplaced(job, "nobody asked has room for it");
+    return unplaced(job, job.spec.node.empty() || job.spec.node == cluster_.self_name()
+                             ? "nobody asked has room for it"
+                             : fmt::format("{} has not answered, or has no room any more", job.spec.node));
   job.why = why;
   view_.reserve_here(job.id, job.spec.cpus);
   order_start(job, cluster_.self(), false);

@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "ckpt/sys/error.h"
+#include "runtime/migrate/fault.h"
 
 namespace drover {
 
@@ -86,6 +87,7 @@ void PlacedJobs::release(std::int64_t id) {
 }
 
 void PlacedJobs::place(int from, PlaceOrder order) {
+  fault_point("place.ordered");
   const std::int64_t id = order.facts.job;
   if (const PlacedJob* known = find(id); known != nullptr && !known->reserved)
     return;  // a repeated order starts nothing

@@ -116,7 +116,7 @@ class PlacementTest(WorldTest):
         """The node that was to start the job stands still before it can: the register gives the job to its origin, the order comes too late."""
         trace = self.directory / "trace"
         pid = self.droverd_pid("node1")
-        os.kill(pid, signal.SIGSTOP)
+        self.arm("node1", "place.ordered", "stop")
         submit = self.popen("submit", "--node", "node1", "--", "sh", "-c", f"echo ran >> {trace}; sleep 1", stdout=subprocess.PIPE)
         number = int(submit.stdout.readline())
         submit.stdout.close()
