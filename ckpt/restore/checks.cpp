@@ -31,6 +31,7 @@
 namespace drover {
 
 static std::optional<Refusal> check_cpu(const ImageModel& model) {
+  if (is_this_boot(model.host.boot_id)) return std::nullopt;
   CpuFeatures needed;
   needed.xcr0 = model.host.xcr0;
   needed.instructions = model.host.instructions;
@@ -176,7 +177,7 @@ static std::optional<Refusal> check_pid(pid_t pid) {
 }
 
 std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const RestoreOptions& options) {
-  if (auto refusal = check_protection_keys(model, kernel_features().protection_keys)) return refusal;
+  if (auto refusal = check_protection_keys(model, [] { return kernel_features().protection_keys; })) return refusal;
   if (auto refusal = check_cpu(model)) return refusal;
   if (auto refusal = check_vdso(model, options)) return refusal;
   if (auto refusal = check_memory(model)) return refusal;

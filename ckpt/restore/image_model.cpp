@@ -269,7 +269,7 @@ static void read_one(ImageModel& model, const Record& record, ImageObjects* obje
       require(model.processes.empty(), "open files after a process");
       model.open_files = record.decode<OpenFilesState>();
       check_open_files(model.open_files);
-      if (objects != nullptr) objects->files.make_objects(model.open_files, model.host.boot_id == read_boot_id());
+      if (objects != nullptr) objects->files.make_objects(model.open_files, is_this_boot(model.host.boot_id));
       return;
     case RecordType::FileData:
       if (const auto piece = record.decode<FileDataState>(); objects != nullptr)

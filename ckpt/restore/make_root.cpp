@@ -24,7 +24,7 @@ namespace drover {
 void enter_time_namespace(const HostState& host, bool live) {
   const HostClocks now = read_host_clocks();
   const std::int64_t passed =
-      host.boot_id == read_boot_id() ? now.boottime_ns - host.host_boottime_ns : now.realtime_ns - host.realtime_ns;
+      is_this_boot(host.boot_id) ? now.boottime_ns - host.host_boottime_ns : now.realtime_ns - host.realtime_ns;
   const std::int64_t gap = std::max<std::int64_t>(0, passed);
   const std::int64_t monotonic = host.monotonic_ns + (live ? gap : 0) - now.monotonic_ns;
   const std::int64_t boottime = host.boottime_ns + gap - now.boottime_ns;

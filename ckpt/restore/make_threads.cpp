@@ -13,6 +13,7 @@
 
 #include "ckpt/restore/held_process.h"
 #include "ckpt/restore/protection_keys.h"
+#include "ckpt/sys/clocks.h"
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/protection_keys.h"
@@ -119,6 +120,7 @@ static void add_thread_calls(Batch& batch, const ThreadState& thread, const Thre
 }
 
 static bool is_laid_out_as_here(const HostState& host) {
+  if (is_this_boot(host.boot_id)) return true;
   if (host.xcr0 != cpu_features().xcr0) return false;
   for (unsigned i = 2; i < host.xsave_offsets.size(); ++i) {
     if (host.xsave_offsets[i] != 0 && host.xsave_offsets[i] != xsave_offset(i)) return false;

@@ -17,10 +17,9 @@ bool uses_keys(const MemoryState& memory) {
          std::any_of(memory.areas.begin(), memory.areas.end(), [](const AreaState& area) { return area.key != 0; });
 }
 
-std::optional<Refusal> check_protection_keys(const ImageModel& model, bool available) {
-  if (available) return std::nullopt;
+std::optional<Refusal> check_protection_keys(const ImageModel& model, bool (*available)()) {
   for (const ProcessImage& image : model.processes) {
-    if (uses_keys(image.memory))
+    if (uses_keys(image.memory) && !available())
       return Refusal{
           fmt::format("process {} uses memory protection keys, which there are none of here", image.process.pid)};
   }

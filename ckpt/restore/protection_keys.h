@@ -10,8 +10,8 @@
 
 namespace drover {
 
-// `available`: this machine has them.
-std::optional<Refusal> check_protection_keys(const ImageModel&, bool available);
+// `available`: whether this machine has them; asked if it matters.
+std::optional<Refusal> check_protection_keys(const ImageModel&, bool (*available)());
 
 bool uses_keys(const MemoryState&);
 // All of them, so that areas can be given whichever they had: the program may have freed a key that is still in use.

@@ -38,6 +38,8 @@ const std::string& read_boot_id() {
   return boot_id;
 }
 
+bool is_this_boot(const std::string& boot_id) { return !boot_id.empty() && boot_id == read_boot_id(); }
+
 HostClocks read_host_clocks() {
   // timens_offsets shows the namespace of one's children; after unshare(CLONE_NEWTIME) that is not one's own. Ask
   // before.

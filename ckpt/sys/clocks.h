@@ -18,6 +18,7 @@ TimeOffsets read_timens_offsets(pid_t pid);  // all zero where the kernel has no
 
 std::int64_t clock_ns(clockid_t);
 const std::string& read_boot_id();
+bool is_this_boot(const std::string& boot_id);  // of this machine, since it was started: its kernel and processor
 
 // The host's own clocks, whatever time namespace the caller is in.
 struct HostClocks {

@@ -13,15 +13,31 @@
 
 namespace drover {
 
-static bool receive_byte(int socket) {
+static bool send_byte(int socket, char byte) { return ::send(socket, &byte, 1, MSG_NOSIGNAL) == 1; }
+
+// 0: nobody sends any more.
+static char receive_byte(int socket) {
   char byte = 0;
   ssize_t n = 0;
   while ((n = ::recv(socket, &byte, 1, 0)) < 0 && errno == EINTR) {
   }
-  return n == 1;
+  return n == 1 ? byte : '\0';
 }
 
-bool Beside::done() { return ::send(socket_.get(), "d", 1, MSG_NOSIGNAL) == 1 && receive_byte(socket_.get()); }
+namespace {
+constexpr char kKeep = 'd', kKept = 'k';
+}
+
+// It is kept here if it can be: that saves the others two wakeups, which in a virtual machine take 0.1 ms, while the
+// tree stands still.
+bool Beside::done() {
+  if (inside_) return send_byte(socket_.get(), kKeep) && receive_byte(socket_.get()) == kKept;
+  char byte = 0;
+  if (::recv(socket_.get(), &byte, 1, MSG_DONTWAIT) == 0) return false;  // the command was killed
+  keep_();
+  send_byte(socket_.get(), kKept);
+  return true;
+}
 
 void Beside::leave() {
   std::fflush(nullptr);
@@ -43,7 +59,7 @@ bool run_beside(const std::function<void(Beside&)>& work, const std::function<vo
   if (check(::fork(), "fork") == 0) {
     ours.reset();
     try {
-      Beside beside(std::move(theirs));
+      Beside beside(std::move(theirs), keep);
       work(beside);
     } catch (const std::exception& error) {
       fmt::print(stderr, "drover-ckpt: {}\n", error.what());
@@ -52,9 +68,9 @@ bool run_beside(const std::function<void(Beside&)>& work, const std::function<vo
   }
   theirs.reset();
   bool kept = false;
-  while (receive_byte(ours.get())) {
-    keep();
-    kept = ::send(ours.get(), "k", 1, MSG_NOSIGNAL) == 1;
+  while (const char said = receive_byte(ours.get())) {
+    if (said == kKeep) keep();
+    kept = said == kKept || send_byte(ours.get(), kKept);
   }
   return kept;
 }

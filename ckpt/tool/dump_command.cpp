@@ -107,11 +107,12 @@ class Dumper {
 }  // namespace
 
 int run_dump(const DumpArguments& arguments) {
-  prepare_working_memory();
   ImageFile file(arguments.image);
   const auto work = [&](Beside& beside) {
+    prepare_working_memory();
     const auto inside = find_inside(arguments.pid);
     if (!inside) return Dumper(arguments, beside, arguments.pid, 0, arguments.own_ipc).run(file.fd());
+    beside.went_inside();
     run_inside(*inside, [&] { Dumper(arguments, beside, inside->pid, 1, inside->own_ipc).run(file.fd()); });
   };
   return run_beside(work, [&file] { file.keep(); }) ? 0 : 1;

@@ -5,15 +5,17 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
 #include "ckpt/image/fd_stream.h"
-#include "ckpt/image/reader.h"
+#include "ckpt/image/whole_file.h"
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/high_ids.h"
 #include "ckpt/sys/text.h"
@@ -26,19 +28,14 @@
 
 namespace drover {
 
+// A truncated file is refused before the first process is made. The rest of it is checked as it is read, which is once:
+// each record before its first byte is used, and all of them before the program runs.
 static UniqueFd open_image(const std::string& path) {
   if (path == "-") return UniqueFd(check(::dup(STDIN_FILENO), "dup", "standard input"));
-  return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open", path));
-}
-
-// A file can be read twice: a damaged or truncated image is refused before the first process is made.
-static void verify_first(int fd) {
-  if (::lseek(fd, 0, SEEK_CUR) < 0) return;
-  FdSource source(fd);
-  ImageReader reader(source);
-  while (reader.next().type != RecordType::End) {
-  }
-  check(::lseek(fd, 0, SEEK_SET), "lseek", "image");
+  UniqueFd fd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open", path));
+  struct stat file {};
+  if (::fstat(fd.get(), &file) == 0 && S_ISREG(file.st_mode)) expect_whole_file(fd.get());
+  return fd;
 }
 
 struct Restored {
@@ -74,6 +71,15 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   return {root, std::move(terminal), std::move(still)};
 }
 
+// What is made ready is waited for here. A restore needs a buffer and the state of threads, areas and files, which an
+// image holds in about as many bytes.
+static std::size_t working_memory_for(int fd) {
+  constexpr std::size_t kLeast = std::size_t{256} << 10, kMost = std::size_t{1} << 20;
+  struct stat file {};
+  if (::fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) return kMost;
+  return std::clamp(static_cast<std::size_t>(file.st_size), kLeast, kMost);
+}
+
 static pid_t fork_aside() {
   const HighIds ids;  // in a fresh namespace the next would be the second, which may be the program's
   return check(::fork(), "fork");
@@ -91,6 +97,7 @@ static Restored restore_beside(const RestoreArguments& arguments, int fd) {
     int code = 1;
     try {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      prepare_working_memory(working_memory_for(fd));
       Restored restored = restore_here(arguments, fd);
       code = send_terminal(theirs.get(), restored.root, restored.terminal.get()) && restored.root != 0 ? 0 : 1;
       const bool stays = static_cast<bool>(restored.terminal);
@@ -176,9 +183,7 @@ static bool may_restore_here() {
 }
 
 int run_restore(const RestoreArguments& arguments) {
-  prepare_working_memory();
   const UniqueFd image = open_image(arguments.image);
-  verify_first(image.get());
   block_signals();
   if (arguments.new_pid_namespace || !may_restore_here()) return restore_in_namespace(arguments, image.get());
   Restored restored = restore_beside(arguments, image.get());

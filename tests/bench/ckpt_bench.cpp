@@ -1,13 +1,11 @@
 // How long a program stands still for dump and restore, against what the same bytes cost at least: ckpt_bench
-// HEARTBEAT [CASE [RUNS]]. JSON on standard output, medians of RUNS (7). Needs room for two images of 1 GiB in
-// /dev/shm. Run it on a quiet machine.
+// HEARTBEAT DROVER-CKPT [CASE [RUNS]]. JSON on standard output, medians of RUNS (7). Needs room for two images of 1 GiB
+// in /dev/shm. Run it on a quiet machine.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,13 +13,14 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "byte_floors.h"
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/fd_stream.h"
 #include "ckpt/restore/restore.h"
@@ -29,6 +28,8 @@
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 #include "ckpt/sys/working_memory.h"
+#include "command_run.h"
+#include "heartbeat_program.h"
 #include "thread_floor.h"
 
 using namespace drover;
@@ -37,15 +38,6 @@ using nlohmann::json;
 namespace {
 
 constexpr int kRuns = 7;
-constexpr std::size_t kGib = std::size_t{1} << 30, kChunk = 256 * 1024;
-const std::string kImage = "/dev/shm/drover-bench-image", kGap = "/dev/shm/drover-bench-gap";
-
-struct Case {
-  const char* name;
-  int threads, mib;
-  const char* fill;
-  bool streamed;
-};
 
 enum Phase { kFreeze, kDump, kKill, kRestore, kResume, kPhases };
 constexpr const char* kPhaseNames[] = {"freeze", "dump", "kill", "restore", "resume"};
@@ -58,60 +50,9 @@ struct Outcome {
   long tool_kib = 0;  // the most that dumper or restorer had
 };
 
-double milliseconds(const std::function<void()>& work) {
-  const std::int64_t begin = clock_ns(CLOCK_MONOTONIC);
-  work();
-  return static_cast<double>(clock_ns(CLOCK_MONOTONIC) - begin) / 1e6;
-}
-
-void pause_ms(long ms) {
-  const timespec time{ms / 1000, ms % 1000 * 1'000'000};
-  ::nanosleep(&time, nullptr);
-}
-
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-std::string gap_line(int line) {
-  std::ifstream file(kGap);
-  std::string text;
-  for (int i = 0; i <= line; ++i) std::getline(file, text);
-  return file ? text : "";
-}
-
-// Takes as much memory as a run is about to and frees it, in a process of its own. A virtual machine may have given
-// free memory back to its host (free page reporting, Linux >= 5.7), and the host takes its time for each page that is
-// taken again, which is not what is measured here.
-void warm_memory() {
-  const pid_t pid = check(::fork(), "fork");
-  if (pid == 0) {
-    void* const memory = ::mmap(nullptr, 2 * kGib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ::_exit(memory == MAP_FAILED || ::madvise(memory, 2 * kGib, MADV_POPULATE_WRITE) != 0);
-  }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  if (status != 0) throw std::runtime_error("2 GiB of memory can't be had");
-}
-
-pid_t start(const char* heartbeat, const Case& what) {
-  ::unlink(kGap.c_str());
-  const pid_t pid = check(::fork(), "fork");
-  if (pid == 0) {
-    const UniqueFd null(::open("/dev/null", O_RDWR));
-    for (int fd = 0; fd < 3; ++fd) ::dup2(null.get(), fd);
-    ::close_range(3, ~0U, 0);
-    ::execl(heartbeat, heartbeat, kGap.c_str(), std::to_string(what.threads).c_str(), std::to_string(what.mib).c_str(),
-            what.fill, nullptr);
-    ::_exit(127);
-  }
-  while (gap_line(0) != "ready") pause_ms(5);
-  if (what.mib != 0) warm_memory();
-  pause_ms(50);
-  ::kill(pid, SIGUSR2);
-  pause_ms(50);
-  return pid;
 }
 
 // Adds what has gone by since the last one to `phase`.
@@ -214,7 +155,7 @@ void enter_pid_namespace() {
 // Image in /dev/shm: dump, then restore.
 void run_through_file(const char* heartbeat, const Case& what, int answer) {
   in_child(answer, [&](Outcome& outcome) {
-    const pid_t pid = start(heartbeat, what);
+    const pid_t pid = start_heartbeat(heartbeat, what);
     const UniqueFd file(check(::open(kImage.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", kImage));
     dump_to(file.get(), pid, outcome);
     check(::lseek(file.get(), 0, SEEK_SET), "lseek");
@@ -239,7 +180,7 @@ void run_streamed(const char* heartbeat, const Case& what, int answer) {
   in_child(answer, [&](Outcome& outcome) {
     ::close(ends[0]);
     enter_pid_namespace();
-    const pid_t pid = start(heartbeat, what);
+    const pid_t pid = start_heartbeat(heartbeat, what);
     char byte = 0;
     check(::read(go[0], &byte, 1), "read");
     dump_to(ends[1], pid, outcome);
@@ -247,61 +188,27 @@ void run_streamed(const char* heartbeat, const Case& what, int answer) {
   for (const int fd : {ends[0], ends[1], go[0], go[1]}) ::close(fd);
 }
 
-// What the bytes of 1 GiB cost without us: read from another process, written to /dev/shm, read into fresh memory.
-struct Floors {
-  double read_ms = 0, write_ms = 0, fill_ms = 0;
+struct Programs {
+  const char *heartbeat, *drover_ckpt;
 };
 
-Floors measure_floors() {
-  Floors floors;
-  std::vector<std::byte> buffer(kChunk, std::byte{1});
-  int ready[2];
-  check(::pipe2(ready, O_CLOEXEC), "pipe");
-  auto* const memory =
-      static_cast<std::byte*>(::mmap(nullptr, kGib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  const pid_t pid = check(::fork(), "fork");
-  if (pid == 0) {
-    for (std::size_t at = 0; at < kGib; at += 64) memory[at] = std::byte{7};
-    if (::write(ready[1], "x", 1) == 1) ::pause();
-    ::_exit(0);
-  }
-  char byte = 0;
-  check(::read(ready[0], &byte, 1), "read");
-  warm_memory();
-  floors.read_ms = milliseconds([&] {
-    for (std::size_t at = 0; at < kGib; at += kChunk) {
-      const iovec local{buffer.data(), kChunk}, remote{memory + at, kChunk};
-      check(::process_vm_readv(pid, &local, 1, &remote, 1, 0), "process_vm_readv");
-    }
-  });
-  ::kill(pid, SIGKILL);
-  ::waitpid(pid, nullptr, 0);
-  for (const int fd : ready) ::close(fd);
-  const UniqueFd file(check(::open(kImage.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", kImage));
-  floors.write_ms = milliseconds([&] {
-    for (std::size_t at = 0; at < kGib; at += kChunk) check(::write(file.get(), buffer.data(), kChunk), "write");
-  });
-  floors.fill_ms = milliseconds([&] {
-    check(::madvise(memory, kGib, MADV_POPULATE_WRITE), "MADV_POPULATE_WRITE");
-    for (std::size_t at = 0; at < kGib; at += kChunk)
-      check(::pread(file.get(), memory + at, kChunk, static_cast<off_t>(at)), "read");
-  });
-  ::munmap(memory, kGib);
-  ::unlink(kImage.c_str());
-  return floors;
-}
-
-Outcome run_once(const char* heartbeat, const Case& what) {
+Outcome run_once(const Programs& programs, const Case& what) {
   int answers[2];
   check(::pipe2(answers, O_CLOEXEC), "pipe");
-  if (what.streamed)
-    run_streamed(heartbeat, what, answers[1]);
+  const bool streamed = what.how == How::Streamed;
+  if (what.how == How::Commands)
+    in_child(answers[1], [&](Outcome& outcome) {
+      run_with_commands(programs.heartbeat, programs.drover_ckpt, what);
+      outcome.image_bytes = std::filesystem::file_size(kImage);
+    });
+  else if (streamed)
+    run_streamed(programs.heartbeat, what, answers[1]);
   else
-    run_through_file(heartbeat, what, answers[1]);
+    run_through_file(programs.heartbeat, what, answers[1]);
   ::close(answers[1]);
   while (::wait(nullptr) > 0) {
   }
-  const Outcome outcome = collect(answers[0], what.streamed ? 2 : 1);
+  const Outcome outcome = collect(answers[0], streamed ? 2 : 1);
   ::close(answers[0]);
   ::unlink(kImage.c_str());
   ::unlink(kGap.c_str());
@@ -309,13 +216,13 @@ Outcome run_once(const char* heartbeat, const Case& what) {
 }
 
 // Floors in turns with the runs: a virtual machine has slower minutes, which must not look like slower code.
-json measure(const char* heartbeat, const Case& what, int runs) {
+json measure(const Programs& programs, const Case& what, int runs) {
   const bool moves_a_gib = std::string_view(what.fill) == "random" && what.mib != 0;
   std::vector<double> downtimes, reads, writes, fills, stops, ends, makes, starts, phases[kPhases];
   Outcome last;
   for (int run = 0; run < runs; ++run) {
     if (moves_a_gib) {
-      const Floors floors = measure_floors();
+      const ByteFloors floors = measure_byte_floors();
       reads.push_back(floors.read_ms);
       writes.push_back(floors.write_ms);
       fills.push_back(floors.fill_ms);
@@ -327,16 +234,19 @@ json measure(const char* heartbeat, const Case& what, int runs) {
       makes.push_back(floor.make_ms);
       starts.push_back(floor.start_ms);
     }
-    last = run_once(heartbeat, what);
+    last = run_once(programs, what);
     downtimes.push_back(last.downtime_ms);
     for (std::size_t phase = 0; phase < kPhases; ++phase) phases[phase].push_back(last.phases[phase]);
   }
   json result{{"name", what.name},
               {"downtime_ms", median(downtimes)},
               {"runs_ms", downtimes},
-              {"image_mib", static_cast<double>(last.image_bytes) / (1 << 20)},
-              {"tool_peak_mib", static_cast<double>(last.tool_kib) / 1024}};
-  for (std::size_t phase = 0; phase < kPhases; ++phase) result["phases_ms"][kPhaseNames[phase]] = median(phases[phase]);
+              {"image_mib", static_cast<double>(last.image_bytes) / (1 << 20)}};
+  if (what.how != How::Commands) {  // these tell of themselves: drover-ckpt --timing
+    result["tool_peak_mib"] = static_cast<double>(last.tool_kib) / 1024;
+    for (std::size_t phase = 0; phase < kPhases; ++phase)
+      result["phases_ms"][kPhaseNames[phase]] = median(phases[phase]);
+  }
   if (moves_a_gib) {
     const double sum = median(reads) + median(writes) + median(fills);
     result["floors"] = {{"process_vm_readv_ms", median(reads)},
@@ -360,9 +270,9 @@ json measure(const char* heartbeat, const Case& what, int runs) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const int runs = argc == 4 ? std::atoi(argv[3]) : kRuns;
-  if (argc < 2 || argc > 4 || runs < 1) {
-    fmt::print(stderr, "usage: ckpt_bench HEARTBEAT-PROGRAM [CASE [RUNS]]\n");
+  const int runs = argc == 5 ? std::atoi(argv[4]) : kRuns;
+  if (argc < 3 || argc > 5 || runs < 1) {
+    fmt::print(stderr, "usage: ckpt_bench HEARTBEAT-PROGRAM DROVER-CKPT [CASE [RUNS]]\n");
     return 2;
   }
   if (::geteuid() != 0) {
@@ -370,23 +280,27 @@ int main(int argc, char** argv) try {
     return 2;
   }
   enter_pid_namespace();
-  const Case cases[] = {{"tiny", 1, 0, "random", false},
-                        {"100 threads", 100, 0, "random", false},
-                        {"1 GiB random", 1, 1024, "random", false},
-                        {"1 GiB random, streamed", 1, 1024, "random", true},
-                        {"1 GiB, 90 % zeros", 1, 1024, "zero90", false},
-                        {"1 GiB, 90 % untouched", 1, 1024, "untouched90", false}};
-  if (argc > 2) {
+  const Case cases[] = {{"tiny", 1, 0, "random", How::ThroughFile},
+                        {"100 threads", 100, 0, "random", How::ThroughFile},
+                        {"1 GiB random", 1, 1024, "random", How::ThroughFile},
+                        {"1 GiB random, streamed", 1, 1024, "random", How::Streamed},
+                        {"1 GiB, 90 % zeros", 1, 1024, "zero90", How::ThroughFile},
+                        {"1 GiB, 90 % untouched", 1, 1024, "untouched90", How::ThroughFile},
+                        {"tiny, by commands", 1, 0, "random", How::Commands},
+                        {"100 threads, by commands", 100, 0, "random", How::Commands},
+                        {"1 GiB random, by commands", 1, 1024, "random", How::Commands}};
+  const Programs programs{argv[1], argv[2]};
+  if (argc > 3) {
     for (const Case& one : cases)
-      if (std::string_view(one.name) == argv[2]) {
-        fmt::print("{}\n", measure(argv[1], one, runs).dump(2));
+      if (std::string_view(one.name) == argv[3]) {
+        fmt::print("{}\n", measure(programs, one, runs).dump(2));
         return 0;
       }
-    fmt::print(stderr, "ckpt_bench: no case \"{}\"\n", argv[2]);
+    fmt::print(stderr, "ckpt_bench: no case \"{}\"\n", argv[3]);
     return 2;
   }
   json all{{"kernel", try_read_text("/proc/sys/kernel/osrelease").value_or("")}};
-  for (const Case& one : cases) all["cases"].push_back(measure(argv[1], one, runs));
+  for (const Case& one : cases) all["cases"].push_back(measure(programs, one, runs));
   fmt::print("{}\n", all.dump(2));
   return 0;
 } catch (const std::exception& error) {

@@ -72,6 +72,11 @@ expect 0 '^$' "$ckpt" dump "$(cat pid)" image
 expect 0 'sound' "$ckpt" verify image
 expect 0 '"program": "/usr/bin/python3' "$ckpt" show image --output json
 expect 0 'fd 1 file .*/out' "$ckpt" show image
+for at in 3000 $(($(stat -c %s image) - 3000)); do # what the program is, and near the end the contents of its pages
+  cp image flipped && printf '\377' | dd of=flipped bs=1 seek=$at conv=notrunc status=none
+  expect 1 'checksum' "$ckpt" restore --new-pid-namespace flipped
+done
+grep -qx end out && { echo "FAILED: a damaged image has been run"; failures=$((failures + 1)); }
 expect 7 '^$' "$ckpt" restore --new-pid-namespace image
 grep -qx end out || { echo "FAILED: the restored program did not end its work"; failures=$((failures + 1)); }
 head -c 20000 image >short

@@ -36,21 +36,23 @@ TEST(ProtectionKeys, NothingIsSetWhereThereIsNoPkru) {
 }
 
 TEST(ProtectionKeys, AMachineWithoutThemRefusesWhoUsesThem) {
+  const auto none = [] { return false; };
+  const auto all = [] { return true; };
   ImageModel model;
   model.processes.emplace_back().process.pid = 7;
   MemoryState& memory = model.processes.front().memory;
   memory.areas.emplace_back();
-  EXPECT_FALSE(check_protection_keys(model, false));
+  EXPECT_FALSE(check_protection_keys(model, none));
   memory.areas.front().key = 3;  // freed since
-  ASSERT_TRUE(check_protection_keys(model, false));
-  EXPECT_EQ(check_protection_keys(model, false)->reason,
+  ASSERT_TRUE(check_protection_keys(model, none));
+  EXPECT_EQ(check_protection_keys(model, none)->reason,
             "process 7 uses memory protection keys, which there are none of here");
-  EXPECT_FALSE(check_protection_keys(model, true));
+  EXPECT_FALSE(check_protection_keys(model, all));
   memory.areas.front().key = 0;
   memory.keys.allocated = 3;
-  EXPECT_TRUE(check_protection_keys(model, false));
+  EXPECT_TRUE(check_protection_keys(model, none));
   memory.keys = {1, 1};
-  EXPECT_TRUE(check_protection_keys(model, false));
+  EXPECT_TRUE(check_protection_keys(model, none));
 }
 
 }  // namespace drover
