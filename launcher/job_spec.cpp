@@ -57,10 +57,13 @@ std::string absolute_path(const std::string& path) {
   return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
 
-std::string absolute_pattern(const std::string& option, const std::string& pattern, const std::string& job_name) {
+std::string absolute_pattern(const std::string& option, const std::string& pattern, const std::string& job_name,
+                             bool task) {
   if (pattern.empty()) return pattern;
   try {
-    (void)expand_path_pattern(pattern, {.name = job_name});
+    PatternValues values{.name = job_name};
+    if (task) values.array_index = 0;
+    (void)expand_path_pattern(pattern, values);
   } catch (const std::invalid_argument& error) {
     throw UsageError(fmt::format("{} {}", option, error.what()));
   }

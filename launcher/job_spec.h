@@ -27,6 +27,8 @@ struct JobOptions {
 // `path` made absolute; "" stays "".
 std::string absolute_path(const std::string& path);
 // The same of a pattern of runtime/control/path_pattern.h for a job of that name. Throws UsageError if it is none.
-std::string absolute_pattern(const std::string& option, const std::string& pattern, const std::string& job_name);
+// `task`: of an array, which has %a, too.
+std::string absolute_pattern(const std::string& option, const std::string& pattern, const std::string& job_name,
+                             bool task = false);
 
 }  // namespace drover

@@ -59,6 +59,11 @@ Table::Colour state_colour(const std::string& state_text) {
   return Table::Colour::None;
 }
 
+std::string name_text(const Json& job) {
+  const std::string name = job.value("name", "");
+  return job.value("array", 0L) == 0 ? name : fmt::format("{}[{}]", name, job.value("index", 0L));
+}
+
 std::string why_text(const Json& job) {
   if (auto error = job.value("error", ""); !error.empty()) return error;
   if (const auto pinned = job.value("pinned", ""); !pinned.empty()) return "pinned: " + pinned;

@@ -18,6 +18,9 @@ bool is_final_state(std::string_view state);
 std::string state_text(const nlohmann::json& job);
 Table::Colour state_colour(const std::string& state_text);
 
+// Of a task of an array with its index.
+std::string name_text(const nlohmann::json& job);
+
 // Why it sits where it sits, the most telling reason first.
 std::string why_text(const nlohmann::json& job);
 

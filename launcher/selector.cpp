@@ -49,7 +49,9 @@ bool matches_options(const JobSelector& selector, const Json& job) {
 std::vector<Json> last_job(const Json& jobs, const std::string& node) {
   const Json* last = nullptr;
   for (const Json& job : jobs)
-    if (job.value("origin", "") == node && (last == nullptr || job_id(job) > job_id(*last))) last = &job;
+    if (job.value("origin", "") == node && job.value("array", 0L) == 0 &&
+        (last == nullptr || job_id(job) > job_id(*last)))
+      last = &job;
   if (last == nullptr)
     throw std::runtime_error(fmt::format("last: no job was submitted at {}; see drover ps --all, or try --at", node));
   return {*last};

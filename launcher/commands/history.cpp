@@ -63,7 +63,7 @@ void print_table(const std::vector<Json>& jobs) {
                local_time_text(job.value("started_ns", std::uint64_t{0})), local_time_text(ended_ns(job)),
                format_seconds(run_seconds(job)), format_seconds(job.value("cpu_seconds", 0.0)),
                format_kib(job.value("memory_kib", 0.0)), fmt::format("{}", job.value("moves", 0)),
-               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), job.value("name", ""), job.value("error", ""),
+               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), name_text(job), job.value("error", ""),
                command_text(job)});
   table.print();
 }

@@ -38,7 +38,7 @@ void print_table(const std::vector<Json>& jobs) {
     table.add({fmt::format("{}", job_id(job)), state_text(job), job.value("node", ""), job.value("origin", ""),
                format_seconds(run_seconds(job)), format_seconds(job.value("cpu_seconds", 0.0)),
                format_kib(job.value("memory_kib", 0.0)), fmt::format("{}", job.value("moves", 0)),
-               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), job.value("name", ""), why_text(job),
+               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), name_text(job), why_text(job),
                command_text(job)});
   table.print();
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "launcher/array_option.h"
 #include "launcher/command_lines.h"
 #include "launcher/commands/commands.h"
 #include "launcher/dry_run.h"
@@ -19,6 +20,8 @@ namespace {
 // What a script's directives may set, too.
 struct SubmitOptions : JobOptions {
   std::string stdin_path, stdout_path, stderr_path;
+  ArrayOption array;
+  bool one_of_several = false;  // directives: only together do they say all
 
   void add_to(CLI::App& command);
   Json spec(const std::vector<std::string>& argv) const;
@@ -29,18 +32,48 @@ void SubmitOptions::add_to(CLI::App& command) {
   command.add_option("-i,--stdin", stdin_path, "File to read from (default: nothing to read)")->type_name("FILE");
   command
       .add_option("-O,--stdout", stdout_path,
-                  "File to write to, %j in it being the job's id and %n its name (default: kept for drover logs)")
+                  "File to write to, %j in it being the job's id, %n its name and %a its index in an array (default: "
+                  "kept for drover "
+                  "logs)")
       ->type_name("FILE");
   command.add_option("-e,--stderr", stderr_path, "File for errors, in the same way (default: kept for drover logs)")
       ->type_name("FILE");
+  command
+      .add_option(
+          "--array", array.indices,
+          "A task for each of these indices, which it finds in DROVER_ARRAY_INDEX; with %20 at most 20 at a time")
+      ->type_name("1-1000%20");
+  command
+      .add_option("--each-line", array.lines_file,
+                  "A task for each line of that file (- for standard input), which it finds in DROVER_ARRAY_ITEM")
+      ->type_name("FILE");
+  command.add_option("--each-json", array.json_file, "The same for each element of a list in JSON")->type_name("FILE");
+  command.add_option("--at-most", array.at_most, "Of an array's tasks, so many at a time")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000000));
+}
+
+// Tasks of one array must not write over each other.
+void check_array_output(const std::string& option, const std::string& pattern) {
+  const bool differs = pattern.find("%a") != std::string::npos || pattern.find("%j") != std::string::npos;
+  if (!pattern.empty() && !differs && pattern != "/dev/null")
+    throw UsageError(fmt::format("{} {}: all tasks would write over each other; put %a, the task's index, into it",
+                                 option, pattern));
 }
 
 Json SubmitOptions::spec(const std::vector<std::string>& argv) const {
   Json spec = JobOptions::spec(argv);
   const auto job_name = spec.at("name").get<std::string>();
-  spec["stdin"] = absolute_pattern("--stdin", stdin_path, job_name);
-  spec["stdout"] = absolute_pattern("--stdout", stdout_path, job_name);
-  spec["stderr"] = absolute_pattern("--stderr", stderr_path, job_name);
+  const bool task = array.given() || one_of_several;
+  spec["stdin"] = absolute_pattern("--stdin", stdin_path, job_name, task);
+  spec["stdout"] = absolute_pattern("--stdout", stdout_path, job_name, task);
+  spec["stderr"] = absolute_pattern("--stderr", stderr_path, job_name, task);
+  if (one_of_several) return spec;
+  if (task) {
+    check_array_output("--stdout", stdout_path);
+    check_array_output("--stderr", stderr_path);
+  }
+  array.add_to(spec);
   return spec;
 }
 
@@ -83,6 +116,7 @@ Json script_spec(const CLI::App& typed, std::vector<std::string> argv, const std
   for (const Directive& directive : script_directives(script)) try {
       DirectiveParser alone;  // so that an error has its line
       alone.parse(directive.words);
+      alone.options.one_of_several = true;
       (void)alone.options.spec(argv);
       words.insert(words.end(), directive.words.begin(), directive.words.end());
     } catch (const CLI::ParseError& error) {
@@ -156,6 +190,8 @@ void add_submit(CLI::App& app, Context& context) {
   command->footer("Examples: drover submit -O big.xz -- xz -9e -c big.tar;  drover submit --time-limit 2h < script.sh");
   command->callback([&context, command, options, output, dry_run, lines] {
     if (!lines->empty()) {
+      if (options->array.given())
+        throw UsageError("--lines: makes jobs of their own; for an array's tasks see --each-line");
       if (!context.program.empty())
         throw UsageError("--lines: the programs are in the file; leave out the one after it");
       std::vector<Json> specs = specs_of_lines(*options, *lines);

@@ -60,6 +60,13 @@ void OriginJobs::log(const OriginJob& job, const char* event, json more) {
 }
 
 json OriginJobs::describe(const OriginJob& job) const {
+  json tasks = nullptr;
+  if (job.tasks)
+    tasks = {{"count", job.tasks->count},
+             {"begun", job.tasks->made},
+             {"succeeded", job.tasks->succeeded},
+             {"failed", job.tasks->failed},
+             {"limit", job.spec.array_limit}};
   const bool by_signal = over(job) && WIFSIGNALED(job.wait_status);
   const int status = by_signal ? 128 + WTERMSIG(job.wait_status) : WEXITSTATUS(job.wait_status);
   return {{"job", job.id},
@@ -82,7 +89,12 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"moves", job.moves},
           {"frozen_ms", static_cast<double>(job.frozen_ns) / 1e6},
           {"epoch", job.epoch},
-          {"why", job.state == JobState::Queued && job.why.empty() ? "waits for its turn" : job.why},
+          {"why", job.tasks                                          ? array_text(job)
+                  : job.state == JobState::Queued && job.why.empty() ? "waits for its turn"
+                                                                     : job.why},
+          {"array", job.array},
+          {"index", job.array_index},
+          {"tasks", tasks},
           {"cpus", job.spec.cpus},
           {"priority", job.spec.priority},
           {"pinned", job.pinned},
@@ -104,7 +116,11 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     if (name == "submitted") {
       OriginJob& job = jobs_[id];
       job.id = id;
-      job.spec = spec_from_json(event.at("spec"));
+      if (event.contains("array"))
+        replay_task(job, event);
+      else
+        job.spec = spec_from_json(event.at("spec"));
+      if (!job.spec.array.empty()) job.tasks = {.count = count_tasks(job.spec)};
       job.submitted_ns = event.value("time_ns", std::uint64_t{0});
       next_id_ = std::max(next_id_, id + 1);
       continue;
@@ -119,6 +135,10 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->started_ns = event.value("time_ns", std::uint64_t{0});
       job->why = event.value("why", "");
       job->place = cluster_.rank_of(event.value("place", ""));
+      task_started(*job);
+    } else if (name == "cancelled") {
+      job->error = event.value("reason", "");
+      if (job->tasks) job->tasks->cancelled = true;
     } else if (name == "moved") {
       job->moves = event.value("moves", 0U);
       job->frozen_ns = event.value("frozen_ns", std::uint64_t{0});
@@ -134,6 +154,9 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->ended_ns = event.value("time_ns", std::uint64_t{0});
       job->cpu_seconds = event.value("cpu_seconds", 0.0);
       job->max_rss_kib = event.value("memory_kib", std::uint64_t{0});
+      job->moves = event.value("moves", job->moves);
+      if (job->tasks) job->tasks->succeeded = event.value("succeeded", std::uint64_t{0});
+      if (job->tasks) job->tasks->failed = event.value("failed", std::uint64_t{0});
     } else if (name == "failed" || name == "lost") {
       job->state = name == "failed" ? JobState::Failed : JobState::Lost;
       job->error = event.value("error", "");
@@ -141,6 +164,8 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     }
   }
   for (auto& [id, job] : jobs_) {
+    if (over(job)) count_task(job);
+    if (over(job) && job.tasks) continue;
     if (over(job)) {
       try {
         name_streams(job);  // for who asks what it wrote
@@ -150,8 +175,9 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       continue;
     }
     job.detached_ns = job.spec.attached && !job.desk.kept ? monotonic_ns() : 0;
-    if (job.state == JobState::Queued) {
+    if (job.state == JobState::Queued || job.tasks) {
       wait_again(job);
+      if (job.tasks && job.tasks->is_over() && !over(job)) end_array(job);
       continue;
     }
     std::string error;
@@ -225,6 +251,7 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
                  cluster_.node_name(from));
     std::string error;
     job->error.clear();
+    uncount_task(*job);
     open_streams(*job, error);
   }
   const bool moved = job->place != from && job->place >= 0;
@@ -291,6 +318,9 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     ends_.erase(end);
   }
   if (!over(job)) return;
+  job.spec.env = {};  // of many jobs the most of what is kept
+  job.spec.limits = {};
+  job.spec.array_items = {};
   for (auto& output : job.output) output.file.reset();
   job.input = {};
   if (job.attachment != nullptr) {
@@ -308,6 +338,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
   for (auto watcher = first; watcher != last; ++watcher) watchers.push_back(std::move(watcher->second));
   watchers_.erase(first, last);
   for (const auto& watcher : watchers) watcher(job);
+  count_task(job);
 }
 
 void OriginJobs::when_over(std::int64_t id, std::function<void(const OriginJob&)> tell) {
@@ -317,7 +348,9 @@ void OriginJobs::when_over(std::int64_t id, std::function<void(const OriginJob&)
 }
 
 void OriginJobs::signal(OriginJob& job, int signo) {
-  if (over(job) || cancel(job, signo)) return;
+  if (over(job)) return;
+  if (job.tasks) return signal_array(job, signo);
+  if (cancel(job, signo)) return;
   if (job.place >= 0) cluster_.send(job.place, Msg::JobSignal, JobSignal{job.id, signo});
 }
 
@@ -337,7 +370,7 @@ void OriginJobs::tick() {
   start_waiting();
   const std::uint64_t now = monotonic_ns(), time_of_day = realtime_ns();
   for (auto& [id, job] : jobs_) {
-    if (!over(job)) enforce_time_limit(job, time_of_day);
+    if (!over(job) && !job.tasks) enforce_time_limit(job, time_of_day);
     if (over(job) || job.detached_ns == 0 || now - job.detached_ns < kReattachNs) continue;
     job.detached_ns = 0;
     spdlog::info("job {}: its launcher is gone, hanging up", id);

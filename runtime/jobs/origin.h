@@ -14,10 +14,12 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "ckpt/sys/unique_fd.h"
+#include "runtime/jobs/array.h"
 #include "runtime/jobs/cluster.h"
 #include "runtime/jobs/scrollback.h"
 
@@ -37,6 +39,7 @@ class Attachment {
 
 enum class JobState { Queued, Starting, Running, Moving, InDoubt, Ended, Failed, Lost };
 const char* job_state_name(JobState);
+bool ends_program(int signo);  // unless it is caught
 
 struct OutputSink {
   std::uint64_t received = 0;  // bytes that have come, in order
@@ -86,11 +89,14 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   Placement placement;          // whom else to ask, the last first
   std::vector<Answer> answers;  // of those who would not
   std::string why;
-  bool opened = false;                // its streams
-  std::size_t unmet = 0;              // of those that it is to start after: that are not over
-  bool told_waiting = false;          // that it waits
-  std::uint64_t not_before_ns = 0;    // CLOCK_MONOTONIC: nobody has taken it just now
-  std::uint64_t passed_since_ns = 0;  // CLOCK_MONOTONIC when it was found to wait while others need less
+  std::int64_t array = 0, array_index = 0;  // of a task: the job that is its array, and its index; 0: no task
+  bool counted = false;                     // its end is in its array's figures
+  std::optional<ArrayProgress> tasks;       // of an array, which itself is nowhere
+  bool opened = false;                      // its streams
+  std::size_t unmet = 0;                    // of those that it is to start after: that are not over
+  bool told_waiting = false;                // that it waits
+  std::uint64_t not_before_ns = 0;          // CLOCK_MONOTONIC: nobody has taken it just now
+  std::uint64_t passed_since_ns = 0;        // CLOCK_MONOTONIC when it was found to wait while others need less
   std::uint64_t submitted_ns = 0, started_ns = 0, ended_ns = 0;
   std::int32_t pid = 0;
   std::uint32_t moves = 0;
@@ -191,7 +197,21 @@ class OriginJobs {
   void ask(OriginJob& job, int rank);
   void ask_over(OriginJob& job);
   void leave_queue(OriginJob& job);
-  bool cancel(OriginJob& job, int signo);  // false if it does not wait
+  bool cancel(OriginJob& job, int signo);                                // false if it does not wait
+  using Waiting = std::tuple<std::int64_t, std::int64_t, std::int64_t>;  // -priority, job or its array, job
+  static Waiting waiting(const OriginJob& job);
+  // origin_array.cpp
+  void make_tasks(OriginJob& array);
+  void add_task(OriginJob& array, std::int64_t id);
+  void task_started(const OriginJob& task);
+  void count_task(OriginJob& task);
+  void uncount_task(OriginJob& task);  // it lives after all
+  void end_array(OriginJob& array);
+  void cancel_array(OriginJob& array, const std::string& why);
+  void signal_array(OriginJob& array, int signo);
+  static std::string array_text(const OriginJob& array);
+  void replay_task(OriginJob& task, const nlohmann::json& event);
+  JobSpec read_task_spec(const OriginJob& task) const;  // throws
   // origin_placement.cpp
   void choose_place(OriginJob& job);
   void probe_next(OriginJob& job);
@@ -201,6 +221,7 @@ class OriginJobs {
   void on_reserve_reply(int from, const ReserveReply& reply);
   void on_placed(int from, const Placed& placed);
   void on_place_failed(int from, const PlaceFailed& failed);
+  void settle_failure(int from, const PlaceFailed& failed);
   void start_unanswered(std::int64_t id, int rank);
   void tell_placed(OriginJob& job);
   void fail(OriginJob& job, std::string code, std::string error);
@@ -237,7 +258,6 @@ class OriginJobs {
   std::multimap<std::int64_t, std::function<void(const OriginJob&)>> watchers_;
   std::map<std::int64_t, JobEnded> ends_;  // heard, but output is still being written
 
-  using Waiting = std::pair<std::int64_t, std::int64_t>;  // -priority, job
   std::set<Waiting> queue_;
   std::map<int, int> asked_cpus_;  // by rank: of asks without an answer
   bool starting_ = false;

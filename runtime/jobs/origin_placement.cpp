@@ -3,12 +3,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "ckpt/sys/error.h"
+#include "runtime/jobs/job_directory.h"
 #include "runtime/jobs/job_environment.h"
 #include "runtime/jobs/origin.h"
 #include "runtime/jobs/script.h"
@@ -25,14 +25,6 @@ constexpr auto kReserveDeadline = std::chrono::milliseconds(500);
 // system.
 constexpr auto kStartDeadline = std::chrono::seconds(20);
 
-// The first free number: mkdir(2) on the shared directory is the arbiter between nodes.
-std::int64_t make_job_dir(const std::string& jobs_dir, std::int64_t from) {
-  for (std::int64_t id = from;; ++id) {
-    const std::string dir = fmt::format("{}/{}", jobs_dir, id);
-    if (::mkdir(dir.c_str(), 0700) == 0) return id;
-    if (errno != EEXIST) throw SystemError("mkdir", dir, errno);
-  }
-}
 void write_spec(const std::string& path, const std::string& text) {
   const UniqueFd fd(check(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "create", path));
   check(::write(fd.get(), text.data(), text.size()), "write", path);
@@ -74,15 +66,18 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
         json brief = spec_to_json(kept.spec);
         brief["env"] = json::array();
         brief.erase("limits");
+        brief.erase("array_items");
         log(kept, "submitted", {{"spec", brief}});
         if (!made->error.empty()) return fail(kept, "failed", made->error);
         try {
+          if (!kept.spec.array.empty()) kept.tasks = {.count = count_tasks(kept.spec)};
           name_streams(kept);
         } catch (const std::invalid_argument& error) {
           return fail(kept, "failed", error.what());
         }
         view_.arrived();
         admit(kept);
+        if (kept.tasks) tell_placed(kept);  // its tasks start when they can
       });
 }
 
@@ -235,11 +230,20 @@ void OriginJobs::on_placed(int from, const Placed& placed) {
   job->doubt.clear();
   log(*job, "started",
       {{"place", cluster_.node_name(from)}, {"epoch", job->epoch}, {"why", job->why}, {"pid", placed.pid}});
+  task_started(*job);
   tell_placed(*job);
   send_input(*job);
 }
 
 void OriginJobs::on_place_failed(int from, const PlaceFailed& failed) {
+  settle_failure(from, failed);
+  if (from != cluster_.self()) {
+    if (const OriginJob* job = find(failed.job)) place_freed(from, job->spec.cpus);
+  }
+  start_waiting();
+}
+
+void OriginJobs::settle_failure(int from, const PlaceFailed& failed) {
   OriginJob* job = find(failed.job);
   if (job == nullptr || over(*job) || job->asked != from) return;
   const auto& failure = failed.failure;

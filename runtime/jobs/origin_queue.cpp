@@ -18,12 +18,16 @@ constexpr std::uint64_t kMayBePassedNs = 60'000'000'000ULL;
 constexpr auto kPause = std::chrono::milliseconds(250);  // after nobody has taken it
 constexpr int kMostLooks = 1000;                         // at waiting jobs at a time
 
-constexpr bool ends_program(int signo) {
+std::string pus(int count) { return count == 1 ? "1 PU" : fmt::format("{} PUs", count); }
+}  // namespace
+
+bool ends_program(int signo) {
   return signo == SIGTERM || signo == SIGKILL || signo == SIGINT || signo == SIGHUP || signo == SIGQUIT;
 }
 
-std::string pus(int count) { return count == 1 ? "1 PU" : fmt::format("{} PUs", count); }
-}  // namespace
+OriginJobs::Waiting OriginJobs::waiting(const OriginJob& job) {
+  return {-static_cast<std::int64_t>(job.spec.priority), job.array != 0 ? job.array : job.id, job.id};
+}
 
 Need OriginJobs::need_of(const OriginJob& job) { return {job.spec.cpus, job.spec.memory_kib}; }
 
@@ -62,8 +66,9 @@ void OriginJobs::before_is_over(std::int64_t id, const After& after, const Origi
 
 void OriginJobs::enqueue(OriginJob& job) {
   if (const std::string never = find_impossible(job); !never.empty()) return fail(job, "refused", never);
-  queue_.insert({-static_cast<std::int64_t>(job.spec.priority), job.id});
+  queue_.insert(waiting(job));
   start_waiting();
+  if (job.tasks) return;
   if (job.state != JobState::Queued || job.asked >= 0 || job.told_waiting) return;
   const std::string shortage = find_shortage(job, asked_table());  // not looked at, behind others that wait
   wait(job, shortage.empty() ? "others come first" : shortage);
@@ -76,7 +81,11 @@ void OriginJobs::start_waiting() {
   const std::uint64_t now = monotonic_ns();
   int looks = 0;
   for (auto next = queue_.begin(); next != queue_.end() && looks < kMostLooks;) {
-    OriginJob& job = jobs_.at((next++)->second);
+    OriginJob& job = jobs_.at(std::get<2>(*next++));
+    if (job.tasks) {
+      make_tasks(job);
+      continue;
+    }
     if (job.asked >= 0 || now < job.not_before_ns) continue;
     ++looks;
     const std::string obstacle = find_shortage(job, table);
@@ -168,17 +177,16 @@ void OriginJobs::wait(OriginJob& job, const std::string& why) {
 
 // The log leaves out what a start needs: the environment.
 void OriginJobs::wait_again(OriginJob& job) {
-  const std::string path = cluster_.paths().job_dir(job.id) + "/spec.json";
+  const std::string path = cluster_.paths().job_dir(job.array != 0 ? job.array : job.id) + "/spec.json";
   try {
-    job.spec = spec_from_json(nlohmann::json::parse(read_text(path)));
-    name_streams(job);
+    job.spec = job.array != 0 ? read_task_spec(job) : spec_from_json(nlohmann::json::parse(read_text(path)));
+    if (!job.tasks) name_streams(job);
   } catch (const std::exception& error) {
     return fail(job, "failed", fmt::format("it had not started, and {} can't be read: {}", path, error.what()));
   }
   job.told_waiting = true;
-  if (job.spec.after.empty())
-    queue_.insert(
-        {-static_cast<std::int64_t>(job.spec.priority), job.id});  // looked at when nodes have told of themselves
+  if (job.spec.after.empty() || (job.tasks && job.tasks->made > 0))
+    queue_.insert(waiting(job));  // looked at when nodes have told of themselves
   else
     admit(job);
 }
@@ -200,7 +208,18 @@ void OriginJobs::place_freed(int rank, int cpus) {
 }
 
 void OriginJobs::cancel_waiting() {
-  for (auto& [id, job] : jobs_) cancel(job, SIGKILL);
+  std::vector<std::int64_t> arrays;
+  for (auto& [id, job] : jobs_) {
+    if (job.tasks && !over(job))
+      arrays.push_back(id);
+    else
+      cancel(job, SIGKILL);
+  }
+  for (const std::int64_t id : arrays) {
+    OriginJob& array = jobs_.at(id);
+    cancel_array(array, "cancelled");
+    if (array.tasks->is_over() && !over(array)) end_array(array);
+  }
 }
 
 void OriginJobs::ask(OriginJob& job, int rank) {
@@ -217,7 +236,7 @@ void OriginJobs::ask_over(OriginJob& job) {
 
 void OriginJobs::leave_queue(OriginJob& job) {
   ask_over(job);
-  queue_.erase({-static_cast<std::int64_t>(job.spec.priority), job.id});
+  queue_.erase(waiting(job));
 }
 
 bool OriginJobs::cancel(OriginJob& job, int signo) {

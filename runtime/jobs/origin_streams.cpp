@@ -39,15 +39,20 @@ void write_fully(int fd, std::string_view bytes, const std::string& path) {
 
 // The paths that the streams have, whether or not the job still needs them open.
 void OriginJobs::name_streams(OriginJob& job) const {
-  const PatternValues values{job.id, job.spec.name};
+  PatternValues values{job.id, job.spec.name};
+  if (job.array != 0 || job.tasks) values.array_index = job.array_index;
   const std::string* asked[] = {&job.spec.stdout_path, &job.spec.stderr_path};
   const char* names[] = {"stdout", "stderr"};
   for (int i = 0; i < 2; ++i) {
     auto& path = job.output[i].path;
     path = expand_path_pattern(*asked[i], values);
-    if (path.empty() && !job.spec.attached) path = fmt::format("{}/{}", cluster_.paths().job_dir(job.id), names[i]);
+    if (path.empty() && !job.spec.attached && !job.tasks)
+      path = fmt::format("{}/{}", cluster_.paths().job_dir(job.id), names[i]);
   }
   job.stdin_path = expand_path_pattern(job.spec.stdin_path, values);
+  if (!job.tasks) return;  // these were its tasks', to see that they can be named
+  for (auto& output : job.output) output.path.clear();
+  job.stdin_path.clear();
 }
 
 bool OriginJobs::open_streams(OriginJob& job, std::string& error) {

@@ -29,6 +29,11 @@ struct After {
   }
 };
 
+// The indices first, first + step, ... up to last.
+struct IndexRange {
+  std::int64_t first = 0, last = 0, step = 1;
+};
+
 struct JobSpec {
   std::vector<std::string> argv;  // at least one; argv[0] is looked up in PATH of `env`
   std::vector<std::string> env;   // NAME=value
@@ -51,6 +56,11 @@ struct JobSpec {
   std::string script;              // its text, until the origin has made a file of it, which is then argv[0]
   std::uint64_t time_limit_s = 0;  // 0: none
   std::vector<After> after;        // of the same origin
+  // An array has a task for each of these indices, at most `array_limit` at a time (0: any number), and may have an
+  // item for each. Its origin makes a job of each task; nobody else sees these.
+  std::vector<IndexRange> array;
+  std::int32_t array_limit = 0;
+  std::vector<std::string> array_items;
   template <class A>
   void serialize(A& a, unsigned) {
     a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;

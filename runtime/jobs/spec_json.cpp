@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include "runtime/jobs/array.h"
+
 namespace drover {
 
 using nlohmann::json;
@@ -73,7 +75,12 @@ json spec_to_json(const JobSpec& spec) {
   json limits = json::array();
   for (const auto& limit : spec.limits)
     limits.push_back(json::array({limit.resource, limit_value(limit.soft), limit_value(limit.hard)}));
-  return {{"argv", strings_to_json(spec.argv)},
+  json ranges = json::array();
+  for (const IndexRange& range : spec.array) ranges.push_back(json::array({range.first, range.last, range.step}));
+  return {{"array", ranges},
+          {"array_limit", spec.array_limit},
+          {"array_items", strings_to_json(spec.array_items)},
+          {"argv", strings_to_json(spec.argv)},
           {"env", strings_to_json(spec.env)},
           {"cwd", string_to_json(spec.cwd)},
           {"name", string_to_json(spec.name)},
@@ -135,6 +142,12 @@ JobSpec spec_from_json(const json& value) try {
     if (how != "ok" && how != "any") throw std::invalid_argument("'after' must say ok or any");
     spec.after.push_back({one.at(0).get<std::int64_t>(), how == "any"});
   }
+  for (const auto& range : value.value("array", json::array()))
+    spec.array.push_back(
+        {range.at(0).get<std::int64_t>(), range.at(1).get<std::int64_t>(), range.at(2).get<std::int64_t>()});
+  spec.array_limit = value.value("array_limit", 0);
+  if (value.contains("array_items")) spec.array_items = list_field(value, "array_items");
+  check_array(spec);
   return spec;
 } catch (const json::exception& error) {
   throw std::invalid_argument(fmt::format("the job's spec is not what it should be: {}", error.what()));

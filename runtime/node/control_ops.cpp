@@ -109,6 +109,7 @@ void ControlServer::attach(ClientConnection& client, const json& request) {
   if (received.size() != 2) return client.refuse("bad-request", "'received' is a list of two offsets");
   at_origin(client, request, id, [this, received, request](ClientConnection& c, OriginJob& job) {
     if (job.spec.terminal || request.contains("rows")) return attach_viewer(c, job, request);
+    if (job.tasks) return c.refuse("refused", fmt::format("job {} is an array; see drover ps", job.id));
     if (!job.spec.attached)
       return c.refuse("refused", fmt::format("job {} was submitted, not run; see drover logs", job.id));
     if (OriginJobs::over(job)) {
@@ -200,6 +201,8 @@ void ControlServer::migrate(ClientConnection& client, const json& request) {
   if (cluster_.lost(to)) return client.refuse("unavailable", fmt::format("{} does not answer", node));
   at_origin(client, request, request.at("job"), [this, to](ClientConnection& c, OriginJob& job) {
     if (OriginJobs::over(job)) return c.refuse("refused", fmt::format("job {} has ended already", job.id));
+    if (job.tasks)
+      return c.refuse("refused", fmt::format("job {} is an array; move its tasks, which are jobs: drover ps", job.id));
     if (job.place < 0) return c.refuse("refused", fmt::format("job {} has not started yet", job.id));
     actions_.migrate(job.place, MoveRequest{job.id, to, 0, "asked for"}, [alive = c.alive(), &c](const json& event) {
       if (const auto held = alive.lock(); !held || !*held) return;
@@ -301,6 +304,10 @@ void ControlServer::logs(ClientConnection& client, const json& request) {
   const bool follow = request.value("follow", false);
   if (stream != "stdout" && stream != "stderr") return client.refuse("bad-request", "stream is stdout or stderr");
   at_origin(client, request, request.at("job"), [this, stream, from, follow](ClientConnection& c, OriginJob& job) {
+    if (job.tasks)
+      return c.refuse("refused", fmt::format("job {0} is an array; what its tasks have written: drover logs TASK, "
+                                             "each task being a job of drover ps --all",
+                                             job.id));
     if (job.output[stream == "stdout" ? 0 : 1].path.empty())
       return c.refuse("refused", fmt::format("job {} was run, not submitted: its output went to its launcher", job.id));
     send_log(c.alive(), c, job.id, stream == "stdout" ? 1 : 2, from, follow);
