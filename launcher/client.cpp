@@ -75,11 +75,25 @@ Json Client::parse_reply(const Frame& frame) {
   throw RequestError(reply.value("code", "failed"), reply.value("error", "the request failed without a reason"));
 }
 
+// A list that is too long for one frame comes in parts: items with the same field, and the rest in the reply.
 Json Client::request(Json request) {
   send_request(std::move(request));
+  Json parts = Json::object();
   for (;;) {
     const Frame frame = receive();
-    if (frame.type == static_cast<std::uint16_t>(ClientMessage::Reply)) return parse_reply(frame);
+    if (frame.type == static_cast<std::uint16_t>(ClientMessage::Item)) {
+      Json item = Json::parse(frame.payload, nullptr, false);
+      for (auto& [name, part] : item.items())
+        if (part.is_array())
+          for (Json& element : part) parts[name].push_back(std::move(element));
+    }
+    if (frame.type != static_cast<std::uint16_t>(ClientMessage::Reply)) continue;
+    Json reply = parse_reply(frame);
+    for (auto& [name, part] : parts.items()) {
+      for (Json& element : reply[name]) part.push_back(std::move(element));
+      reply[name] = std::move(part);
+    }
+    return reply;
   }
 }
 

@@ -160,7 +160,10 @@ std::vector<Json> choose_jobs(const JobSelector& selector, Scope scope, const Js
 
 std::vector<Json> selected_jobs(const Context& context, const JobSelector& selector, Scope scope) {
   Client client = context.connect();
-  const Json reply = client.request({{"op", "ps"}, {"all", needs_ended(selector, scope)}});
+  const bool only_last =
+      !selector.terms.empty() && std::all_of(selector.terms.begin(), selector.terms.end(),
+                                             [](const auto& term) { return term.kind == Kind::Last; });
+  const Json reply = client.request({{"op", "ps"}, {"all", needs_ended(selector, scope)}, {"last", only_last}});
   return choose_jobs(selector, scope, reply.at("jobs"), client.node());
 }
 

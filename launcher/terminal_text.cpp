@@ -11,16 +11,19 @@ namespace {
 // The C library knows characters by the thread's locale, and people who run under LANG=C name jobs in UTF-8, too.
 class Utf8Locale {
  public:
-  Utf8Locale() : utf8_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(::uselocale(utf8_)) {}
-  ~Utf8Locale() {
-    ::uselocale(before_);
-    if (utf8_ != nullptr) ::freelocale(utf8_);
-  }
+  Utf8Locale() : before_(::uselocale(utf8())) {}
+  ~Utf8Locale() { ::uselocale(before_); }
   Utf8Locale(const Utf8Locale&) = delete;
   Utf8Locale& operator=(const Utf8Locale&) = delete;
 
  private:
-  locale_t utf8_, before_;
+  // Made once: its file is mapped each time.
+  static locale_t utf8() {
+    static const locale_t made = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    return made;
+  }
+
+  locale_t before_;
 };
 
 struct Character {

@@ -318,9 +318,10 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     ends_.erase(end);
   }
   if (!over(job)) return;
-  job.spec.env = {};  // of many jobs the most of what is kept
-  job.spec.limits = {};
-  job.spec.array_items = {};
+  // Of many jobs the most of what would be kept.
+  std::vector<std::string>().swap(job.spec.env);
+  std::vector<ResourceLimit>().swap(job.spec.limits);
+  std::vector<std::string>().swap(job.spec.array_items);
   for (auto& output : job.output) output.file.reset();
   job.input = {};
   if (job.attachment != nullptr) {

@@ -1,6 +1,7 @@
 // The operations of the control protocol.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -124,10 +125,13 @@ void ControlServer::attach(ClientConnection& client, const json& request) {
   });
 }
 
+// A list of many jobs takes a hundred times its memory, which the heap would keep.
+static void give_back_memory() { ::malloc_trim(0); }
+
 void ControlServer::ps(ClientConnection& client, const json& request) {
   const bool all = request.value("all", false);
-  actions_.gather({{"what", "jobs"}, {"all", all}},
-                  [alive = client.alive(), &client](const std::vector<json>& answers) {
+  actions_.gather({{"what", "jobs"}, {"all", all}, {"last", request.value("last", false)}},
+                  [this, alive = client.alive(), &client](const std::vector<json>& answers) {
                     if (const auto held = alive.lock(); !held || !*held) return;
                     std::map<std::int64_t, json> jobs;
                     for (const auto& answer : answers)
@@ -137,8 +141,16 @@ void ControlServer::ps(ClientConnection& client, const json& request) {
                         const auto found = jobs.find(placed.at("job"));
                         if (found != jobs.end()) found->second.update(placed);
                       }
+                    constexpr std::size_t kMostJobsInFrame = 1000;
+                    if (jobs.size() > kMostJobsInFrame)
+                      cluster_.loop().after(std::chrono::seconds(1), give_back_memory);
                     json list = json::array();
-                    for (auto& [id, job] : jobs) list.push_back(std::move(job));
+                    for (auto& [id, job] : jobs) {
+                      list.push_back(std::move(job));
+                      if (list.size() < kMostJobsInFrame) continue;
+                      client.item({{"jobs", list}});
+                      list.clear();
+                    }
                     client.reply({{"jobs", list}});
                   });
 }

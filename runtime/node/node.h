@@ -141,6 +141,8 @@ class Node final : public Cluster {
   nlohmann::json describe_nodes() const;
   nlohmann::json describe_own_load() const;
   nlohmann::json answer(const nlohmann::json& question);
+  // `ids`: these and no others, if there are any.
+  std::vector<const OriginJob*> jobs_asked_for(bool all, bool last, const std::vector<std::int64_t>& ids) const;
   // An answer gets `heard_ns`, when it came (since 1970), if it tells a time itself.
   void gather(const nlohmann::json& question, std::function<void(Answers)> done);
   void on_gather_reply(int from, const Question& reply);

@@ -103,6 +103,25 @@ json Node::describe_nodes() const {
   return {{"nodes", nodes}, {"groups", describe_groups()}};
 }
 
+std::vector<const OriginJob*> Node::jobs_asked_for(bool all, bool last, const std::vector<std::int64_t>& ids) const {
+  constexpr std::size_t kMostTold = 20000;  // about 14 MiB of the 16 that a message may have
+  std::vector<const OriginJob*> jobs;
+  if (!ids.empty()) {
+    for (const std::int64_t id : ids)
+      if (const OriginJob* job = origin_->find(id)) jobs.push_back(job);
+    return jobs;
+  }
+  const auto& known = origin_->all();
+  for (auto next = known.rbegin(); next != known.rend(); ++next) {
+    const OriginJob& job = next->second;
+    if (last && job.array != 0) continue;
+    if (OriginJobs::over(job) && (!all || jobs.size() >= kMostTold)) continue;
+    jobs.push_back(&job);
+    if (last) break;
+  }
+  return jobs;
+}
+
 json Node::answer(const json& question) {
   if (!question.is_object()) return json::object();
   const std::string what = question.value("what", "");
@@ -120,10 +139,8 @@ json Node::answer(const json& question) {
   const bool all = question.value("all", false);
   const auto ids = question.value("ids", std::vector<std::int64_t>{});
   json jobs = json::array(), placed = json::array();
-  for (const auto& [id, job] : origin_->all()) {
-    if (!ids.empty() && std::find(ids.begin(), ids.end(), id) == ids.end()) continue;
-    if (all || !OriginJobs::over(job)) jobs.push_back(origin_->describe(job));
-  }
+  for (const OriginJob* job : jobs_asked_for(all, question.value("last", false), ids))
+    jobs.push_back(origin_->describe(*job));
   for (const auto& [id, job] : placed_->all()) {
     if (job.stage != shepherd::Stage::Running) continue;
     placed.push_back({{"job", id},
