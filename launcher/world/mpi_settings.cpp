@@ -47,6 +47,8 @@ Environment base_mpi_settings() {
       {"OMPI_MCA_plm_rsh_no_tree_spawn", "1"},
       // Hosts are reached by the names that the hostfile gives, not by their first part.
       {"OMPI_MCA_orte_keep_fqdn_hostnames", "1"},
+      // In a job of Slurm: a host that is lost must not end what runs on the others.
+      {"OMPI_MCA_plm_slurm_args", "--no-kill"},
   };
   if (::geteuid() == 0) {
     settings.emplace_back("OMPI_ALLOW_RUN_AS_ROOT", "1");

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "ckpt/sys/error.h"
@@ -57,6 +58,17 @@ Init::Init(const SpawnRequest& request, UniqueFd link, bool namespaces)
   });
   use_link(std::move(link));
 }
+
+namespace {
+
+// A supervisor gives up after some 40 s in which no world has lived.
+constexpr auto kAllocationGrace = std::chrono::seconds(60), kTermGrace = std::chrono::seconds(10);
+
+// A batch system may know its job's processes by their parents alone (Slurm's proctrack/linuxproc), and ours have left
+// theirs: what it has not ended by itself must end without it.
+bool in_allocation() { return std::getenv("SLURM_JOB_ID") != nullptr || std::getenv("PBS_JOBID") != nullptr; }
+
+}  // namespace
 
 void Init::listen() {
   sockaddr_un address{};
@@ -114,6 +126,7 @@ void Init::greet(FrameSocket& from, const Hello& hello) {
     }
     for (auto& socket : greeting_)
       if (socket.get() == &from) link_ = std::move(socket);
+    ++links_;
     std::erase(greeting_, nullptr);
   }
   // What went over an older link may not have arrived; the origin passes over what it has.
@@ -200,6 +213,19 @@ void Init::link_closed() {
   retired_.push_back(std::move(link_));
   // A shepherd without a job has nothing to wait for; one with a job waits for the next droverd.
   if (stage_ == Stage::Empty) done_ = true;
+  if (in_allocation()) loop_.after(kAllocationGrace, [this, links = links_] { end_with_allocation(links); });
+}
+
+// Its supervisor would have brought a new world up by now, or has given up: the allocation is over.
+void Init::end_with_allocation(std::uint64_t links) {
+  if (link_ || links != links_) return;
+  deliver(SIGTERM);
+  deliver(SIGCONT);
+  loop_.after(kTermGrace, [this, links] {
+    if (link_ || links != links_) return;
+    kill_all();
+    done_ = true;
+  });
 }
 
 int Init::run() {

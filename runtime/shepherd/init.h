@@ -39,6 +39,7 @@ class Init {
   void greet(FrameSocket& from, const Hello& hello);
   void obey(Frame&& frame);
   void link_closed();
+  void end_with_allocation(std::uint64_t links);
   template <class T>
   void tell(Type type, const T& message) {
     if (link_) link_->send(static_cast<std::uint16_t>(type), pack(message));
@@ -86,6 +87,7 @@ class Init {
   bool done_ = false;
   UniqueFd listener_, signals_;
   std::unique_ptr<FrameSocket> link_;
+  std::uint64_t links_ = 0;                             // so far
   std::vector<std::unique_ptr<FrameSocket>> greeting_;  // connected, have not said hello
   std::vector<std::unique_ptr<FrameSocket>> retired_;   // replaced while one of their handlers may still run
   Hello hello_;
