@@ -63,7 +63,9 @@ class Slurm(VirtualHosts):
         self.assertIn("ExitCode=0:0", self.slurm.run("scontrol", "show", "job", job).stdout)
         tasks = [(self.work / f"task-{index}.out").read_text().split() for index in range(1, 101)]
         self.assertEqual([words[1] for words in tasks], [str(index) for index in range(1, 101)])
-        self.assertEqual({words[3] for words in tasks}, set(self.names))  # all hosts had some
+        hosts = {words[3] for words in tasks}
+        self.assertLessEqual(hosts, set(self.names))
+        self.assertGreater(len(hosts), 1)
         self.assertIn(f"4 nodes are up, those of Slurm job {job}", self.outputs()[f"job.{job}.out"])
         self.assert_nothing_outlives_it(DEADLINE)
 
@@ -73,7 +75,7 @@ class Slurm(VirtualHosts):
         self.wait_state(job, "COMPLETED")
         self.assertEqual(sorted(path.read_text() for path in self.work.glob("line-*.out")), sorted(f"{number}\n" for number in range(10)))
         hosts = {path.read_text().strip() for path in self.work.glob("line-*.err")}
-        self.assertEqual(len(hosts), 2)
+        self.assertLessEqual(hosts, set(self.names))
         self.assertEqual(len((self.work / "history.json").read_text().splitlines()), 10)
 
     def test_job_array(self):
