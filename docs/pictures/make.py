@@ -17,7 +17,7 @@ import terminal_svg
 HERE = pathlib.Path(__file__).resolve().parent
 BIN = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parents[1] / "build" / "release" / "bin").resolve()
 DEADLINE = 90
-CONFIG = "[balance]\nround_seconds = 0.25\njobs_per_pu = 2\nmigrate = false\n"
+CONFIG = "[balance]\nround_seconds = 0.25\njobs_per_pu = 10\nmigrate = false\n"
 BUSY = ("sh", "-c", "while :; do :; done")
 
 
@@ -35,7 +35,7 @@ class Stage:
     """A world in a directory of its own, and one window of tmux."""
 
     def __init__(self, directory):
-        self.directory = pathlib.Path(directory)
+        self.directory, self.windows = pathlib.Path(directory), 0
         (self.directory / "drover.toml").write_text(CONFIG)
         self.env = {"HOME": directory, "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "screen", "LC_ALL": "C.UTF-8", "PS1": "$ ",
                     "DROVER_RUNTIME_DIR": f"{directory}/run", "DROVER_STATE_DIR": f"{directory}/state", "DROVER_CONFIG": f"{directory}/drover.toml"}
@@ -56,11 +56,12 @@ class Stage:
         wait_for(lambda: {job["job"] for job in self.jobs() if job["state"] == "running"} >= set(numbers), f"jobs {numbers}")
 
     def tmux(self, *arguments):
-        return self.run("tmux", "-S", self.directory / "tmux", *arguments)
+        return self.run("tmux", "-S", self.directory / f"tmux{self.windows}", *arguments)
 
     @contextlib.contextmanager
     def window(self, columns, rows):
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "bash --norc --noprofile", ";",
+        self.windows += 1  # a server of its own: the last one may be ending still
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "env", "PS1=$ ", "bash", "--norc", "--noprofile", ";",
                   "set-option", "-g", "status", "off", ";", "resize-window", "-x", columns, "-y", rows)
         try:
             wait_for(lambda: "$" in self.tmux("capture-pane", "-p"), "a shell")
@@ -75,7 +76,7 @@ class Stage:
             for key in keys:
                 self.tmux("send-keys", key)
                 time.sleep(1)
-            text = self.tmux("capture-pane", "-e", "-p").rstrip("\n")
+            text = self.tmux("capture-pane", "-e", "-N", "-p").rstrip("\n")
         if cut:  # the next prompt
             text = "\n".join(line for i, line in enumerate(text.split("\n")) if i == 0 or terminal_svg.CODE.sub("", line).strip() not in ("$", ""))
         file = HERE / f"{command.split()[1]}.svg"

@@ -33,7 +33,7 @@ Style state_style(const std::string& node_state) {
 Line load_bar(const NodeRow& node, const Watermarks& marks, const BarLook& look) {
   const std::size_t inside = look.columns - 2;
   const bool marked = marks.high > 0;
-  const double whole = marked ? std::max(1.0, 2 * marks.high) : 2;  // what a full bar stands for
+  const double whole = std::max(2.0, 2 * marks.high);  // what a full bar stands for
   const double per_cell = whole / static_cast<double>(inside);
   const std::size_t own = cells(node.own_load, per_cell, inside);
   const std::size_t both = std::max(own, cells(node.own_load + node.foreign_load, per_cell, inside));

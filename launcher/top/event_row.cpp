@@ -59,7 +59,7 @@ std::optional<EventRow> of_job(const std::string& name, const json& event) {
   if (name == "started") return started(event);
   if (name == "ended") return ended(event);
   if (name == "submitted") return EventRow{0, submitted(event)};
-  if (name == "queued") return EventRow{0, job_of(event) + because(event.value("why", ""))};
+  if (name == "queued") return EventRow{0, job_of(event) + " waits" + because(event.value("why", ""))};
   if (name == "failed") return trouble(event, "failed");
   if (name == "lost") return trouble(event, "is lost");
   if (name == "time-limit") return EventRow{0, job_of(event) + ": its time is up", Style::Yellow};

@@ -79,7 +79,7 @@ Line footer_line(const View& view) {
     line.add("   Enter: done  Esc: all", Style::Dim);
   } else {
     for (const KeyHint& hint : key_hints(view.focus))
-      line.add(hint.key, Style::Selected).add(hint.what + std::string(" "));
+      line.add(hint.key, Style::Selected).add(fmt::format(" {}  ", hint.what));
   }
   line.fit(view.width);
   return line;

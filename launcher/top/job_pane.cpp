@@ -114,7 +114,8 @@ Line JobTable::line(const JobRow& job) const {
 std::string job_detail(const JobRow& job) {
   std::string text = fmt::format("job {}", job.id);
   if (!job.why.empty()) text += ": " + job.why;
-  return text + fmt::format("; frozen {:.1f} ms in {} moves; {}", job.frozen_ms, job.moves, job.command);
+  return text + fmt::format("; moved {} time{}, frozen {:.1f} ms; {}", job.moves, job.moves == 1 ? "" : "s",
+                            job.frozen_ms, job.command);
 }
 
 }  // namespace drover::top

@@ -45,7 +45,8 @@ std::string jobs_remark(const View& view, std::size_t count, std::size_t rows) {
 }
 
 void select(Line& line, bool selected, bool focused) {
-  if (selected) line.set_style(focused ? Style::Selected : Style::Marked);
+  if (selected && focused) line.set_style(Style::Selected);
+  if (selected && !focused) line.mark();
 }
 
 void add_nodes(std::vector<Line>& lines, const World& world, const View& view, std::size_t rows) {

@@ -48,8 +48,9 @@ attr_t attributes(Style style, bool colours) {
     case Style::Plain:
       return A_NORMAL;
     case Style::Bold:
-    case Style::Marked:
       return A_BOLD;
+    case Style::Marked:
+      return A_BOLD | A_UNDERLINE;
     case Style::Dim:
     case Style::Bar:
       return A_DIM;

@@ -74,6 +74,10 @@ void Line::set_style(Style style) {
   add(std::move(all), style);
 }
 
+void Line::mark() {
+  if (!spans_.empty()) spans_.front().style = Style::Marked;
+}
+
 void Line::lay_over(std::size_t at, const Line& over) {
   const std::size_t end = at + over.width();
   const std::vector<Span> before = std::move(spans_);

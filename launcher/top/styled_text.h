@@ -25,6 +25,7 @@ class Line {
   // Exactly so many columns: cut with "…", or filled with blanks in the style of `fill`.
   void fit(std::size_t columns, Style fill = Style::Plain);
   void set_style(Style style);  // of all of it
+  void mark();                  // its first piece
   // Puts `over` into it, from the column `at` on.
   void lay_over(std::size_t at, const Line& over);
 
