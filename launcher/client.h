@@ -40,6 +40,7 @@ class Client {
 
   const std::string& node() const { return node_; }
   Connection& connection() { return connection_; }
+  int fd() const { return connection_.fd(); }
 
   void send_request(Json request);  // adds the version
   // Sends and waits for the reply. Throws RequestError, NoDroverd.

@@ -53,6 +53,7 @@ void add_commands(CLI::App& app, drover::Context& context) {
   drover::add_attach(app, context);
   drover::add_submit(app, context);
   drover::add_ps(app, context);
+  drover::add_top(app, context);
   drover::add_show(app, context);
   drover::add_history(app, context);
   drover::add_logs(app, context);

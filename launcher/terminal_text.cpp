@@ -8,21 +8,21 @@ namespace drover {
 
 namespace {
 
-// The C library knows characters by the thread's locale, and people who run under LANG=C name jobs in UTF-8, too.
+// The C library knows characters by the thread's locale, and people who run under LANG=C name jobs in UTF-8, too. Made
+// once, since that reads files.
+locale_t utf8_locale() {
+  static const locale_t kUtf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+  return kUtf8;
+}
+
 class Utf8Locale {
  public:
-  Utf8Locale() : before_(::uselocale(utf8())) {}
+  Utf8Locale() : before_(::uselocale(utf8_locale())) {}
   ~Utf8Locale() { ::uselocale(before_); }
   Utf8Locale(const Utf8Locale&) = delete;
   Utf8Locale& operator=(const Utf8Locale&) = delete;
 
  private:
-  // Made once: its file is mapped each time.
-  static locale_t utf8() {
-    static const locale_t made = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
-    return made;
-  }
-
   locale_t before_;
 };
 

@@ -49,6 +49,7 @@ void add_submit(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_attach(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
+void add_top(CLI::App& app, Context& context);
 void add_show(CLI::App& app, Context& context);
 void add_history(CLI::App& app, Context& context);
 void add_nodes(CLI::App& app, Context& context);
