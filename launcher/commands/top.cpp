@@ -53,7 +53,7 @@ void add_top(CLI::App& app, Context& context) {
       ->type_name("SECONDS")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
-  command->add_flag("--once,--batch", options->once, "Print what there is now, as plain text (so does a pipe)");
+  command->add_flag("-b,--once", options->once, "Print what there is now, as plain text (so does a pipe)");
   options->output.add_to(*command);
   command->footer("In it, ? lists the keys.\nExamples: drover top;  drover top --once | mail -s load me");
   command->callback([&context, options] { context.exit_code = show(context, *options); });

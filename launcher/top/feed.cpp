@@ -41,7 +41,7 @@ void Feed::answered() {
 }
 
 // A failure to connect is the same as one later.
-void Feed::call(const Json& request, Handlers handlers) {
+void Feed::call(const Json& request, const Handlers& handlers) {
   try {
     Client client = connect_();
     client.send_request(request);
@@ -63,7 +63,8 @@ void Feed::ask() {
                            [this](const std::string& error) {
                              nodes_open_ = false;
                              lost(error);
-                           }});
+                           },
+                           nullptr, true});
   call({{"op", "ps"}, {"all", false}}, {[this](const Json& reply) {
                                           world_.jobs = job_rows(reply.at("jobs"));
                                           jobs_open_ = false;
@@ -72,7 +73,8 @@ void Feed::ask() {
                                         [this](const std::string& error) {
                                           jobs_open_ = false;
                                           lost(error);
-                                        }});
+                                        },
+                                        nullptr, true});
   follow_events();
 }
 
@@ -83,10 +85,10 @@ void Feed::take_event(const Json& event) {
 void Feed::follow_events() {
   if (events_open_) return;
   events_open_ = true;
-  world_.events.clear();  // they are told again
   call(events_request(true),
        {[this](const Json&) { events_open_ = false; }, [this](const std::string&) { events_open_ = false; },
         [this](const Json& event) { take_event(event); }});
+  if (events_open_) world_.events.clear();  // a droverd is there, and tells them again
 }
 
 void Feed::command(const Action& action) {
@@ -118,7 +120,7 @@ Feed::Clock::time_point Feed::run_due() {
                                                  }});
   }
   for (const Call& call : calls_)
-    if ((nodes_open_ || jobs_open_) && call.handlers.item == nullptr && now - call.begin > kSlow)
+    if (call.handlers.news && now - call.begin > kSlow)
       world_.trouble =
           fmt::format("droverd has not answered for {:.0f} s", std::chrono::duration<double>(now - call.begin).count());
   return std::min({next_ask_, std::max(next_marks_, now + kRetry), now + 1s});

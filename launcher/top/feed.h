@@ -42,6 +42,7 @@ class Feed {
     std::function<void(const Json& reply)> replied;
     std::function<void(const std::string& error)> failed;
     std::function<void(const Json& item)> item = nullptr;
+    bool news = false;  // what is shown is old until it has been answered
   };
   // Over after `replied` or `failed`.
   struct Call {
@@ -49,7 +50,7 @@ class Feed {
     Handlers handlers;
     Clock::time_point begin;
   };
-  void call(const Json& request, Handlers handlers);
+  void call(const Json& request, const Handlers& handlers);
   bool take(Call& call);  // true: it is over
   void take_event(const Json& event);
   void follow_events();

@@ -78,15 +78,18 @@ Line footer_line(const View& view) {
     line.add("Show jobs named: ", Style::Bold).add(view.filter).add("_", Style::Bold);
     line.add("   Enter: done  Esc: all", Style::Dim);
   } else {
-    for (const KeyHint& hint : key_hints(view.focus))
-      line.add(hint.key, Style::Selected).add(fmt::format(" {}  ", hint.what));
+    for (const KeyHint& hint : key_hints(view.focus)) {
+      if (!line.empty()) line.add("  ");
+      line.add(hint.key, Style::Selected).add(std::string(" ") + hint.what);
+    }
   }
   line.fit(view.width);
   return line;
 }
 
 std::vector<Line> menu_lines(const Menu& menu, const View& view) {
-  std::size_t inside = display_width(menu.title) + 2;
+  constexpr std::size_t kLeastInside = 22;  // for what stands in the lower edge
+  std::size_t inside = std::max(kLeastInside, display_width(printable(menu.title)) + 2);
   for (const Menu::Item& item : menu.items) inside = std::max(inside, display_width(printable(item.label)));
   inside = std::min(inside, view.width - 4);
   const std::size_t rows = std::min(menu.items.size(), Menu::rows(view.height));

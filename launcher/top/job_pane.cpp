@@ -21,7 +21,11 @@ struct JobTable::Column {
 
 namespace {
 
-constexpr std::size_t kLeastName = 14, kMostName = 20, kRoomForWhy = 60;
+constexpr std::size_t kMostName = 20, kRoomForWhy = 60;
+constexpr int kAlways = 99;
+
+// What the name has to be left with for a column to stay.
+std::size_t least_name(int importance) { return importance == 1 ? 34 : importance == 2 ? 20 : 14; }
 
 Style style_of(const JobRow& job) {
   switch (state_colour(job.state)) {
@@ -41,9 +45,9 @@ Style style_of(const JobRow& job) {
 
 const std::vector<JobTable::Column>& JobTable::all_columns() {
   static const std::vector<Column> kColumns = {
-      {"JOB", 99, 0, true, [](const JobRow& job) { return fmt::format("{}", job.id); }},
-      {"STATE", 99, 8, false, [](const JobRow& job) { return job.state; }},
-      {"NODE", 99, 0, false, [](const JobRow& job) { return job.node; }},
+      {"JOB", kAlways, 0, true, [](const JobRow& job) { return fmt::format("{}", job.id); }},
+      {"STATE", kAlways, 8, false, [](const JobRow& job) { return job.state; }},
+      {"NODE", kAlways, 0, false, [](const JobRow& job) { return job.node; }},
       {"ORIGIN", 2, 0, false, [](const JobRow& job) { return job.origin; }},
       {"TIME", 5, 7, true, [](const JobRow& job) { return format_seconds(job.run_seconds); }},
       {"CPU", 4, 7, true, [](const JobRow& job) { return format_seconds(job.cpu_seconds); }},
@@ -72,10 +76,11 @@ JobTable::JobTable(const World& world, const PaneLook& look) : look_(look) {
     for (const Column* column : columns_) sum += width_of(*column) + 1;
     return sum;
   };
-  while (columns_.size() > 1 && taken() + kLeastName > look.width) {
+  for (;;) {
     const auto least = std::min_element(columns_.begin(), columns_.end(),
                                         [](const Column* a, const Column* b) { return a->importance < b->importance; });
-    if ((*least)->importance == 99) break;
+    const int importance = (*least)->importance;
+    if (importance == kAlways || taken() + least_name(importance) <= look.width) break;
     columns_.erase(least);
   }
   rest_ = look.width - std::min(look.width, taken());

@@ -62,7 +62,7 @@ Line node_line(const World& world, const NodeRow& node, const PaneLook& look) {
   } else {
     line.add(left(node.known ? node.remark : "tells nothing", columns.load_bar), Style::Dim);
   }
-  const auto figure = [&](std::string text, std::size_t width) {
+  const auto figure = [&](const std::string& text, std::size_t width) {
     line.add(' ' + right(node.known ? text : "-", width));
   };
   figure(fmt::format("{:.2f}", node.own_load + node.foreign_load), columns.load);

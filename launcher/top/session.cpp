@@ -31,6 +31,8 @@ UniqueFd signal_descriptor() {
   return fd;
 }
 
+constexpr auto kBetweenDrawings = std::chrono::milliseconds(20);
+
 class Session {
  public:
   Session(const std::function<Client()>& connect, const SessionOptions& options)
@@ -46,8 +48,15 @@ class Session {
 
   int run() {
     while (!exit_code_) {
-      const auto next = feed_.run_due();
-      draw();
+      auto next = feed_.run_due();
+      // A long log comes in many pieces: not each is worth a look.
+      const auto now = Feed::Clock::now();
+      if (now - drawn_ >= kBetweenDrawings) {
+        draw();
+        drawn_ = now;
+      } else {
+        next = std::min(next, drawn_ + kBetweenDrawings);
+      }
       wait_until(next);
     }
     return *exit_code_;
@@ -130,6 +139,7 @@ class Session {
   Controls controls_;
   Feed feed_;
   Screen screen_;
+  Feed::Clock::time_point drawn_{};
   std::optional<int> exit_code_;
 };
 

@@ -60,7 +60,8 @@ void Line::fit(std::size_t columns, Style fill) {
     const std::size_t width = display_width(before[i].text);
     const bool last_shown = width > left_over || (width == left_over && i + 1 < before.size());
     std::string text = before[i].text;
-    if (last_shown) text = cut_to_width(width == left_over ? text + ' ' : text, left_over);
+    if (last_shown && width == left_over) text += ' ';  // so that it is cut, too
+    if (last_shown) text = cut_to_width(text, left_over);
     left_over -= display_width(text);
     add(std::move(text), before[i].style);
     if (last_shown) break;

@@ -77,15 +77,15 @@ class TopTest(WorldTest):
         return number
 
     def select(self, screen, number):
-        """Steps down to a job; the detail line says which one is selected."""
-        screen.keys("Home")
-        for _ in range(50):
-            if re.search(rf"^job {number}: ", screen.shown(), re.M):
-                return
-            before = screen.shown()
-            screen.keys("Down")
-            wait_for(lambda: screen.shown() != before, "another job to be selected")
-        self.fail(f"job {number} can't be selected:\n{screen.shown()}")
+        """Steps to a job, key by key; the line below the jobs says which one is selected."""
+        def selected():
+            found = re.search(r"^job (\d+): .*; moved", screen.shown(), re.M)
+            return int(found.group(1)) if found else 0
+        screen.keys("C-l")  # whatever is told there goes at any key
+        now = wait_for(selected, "a job to be selected")
+        while now != number:
+            screen.keys("Down" if now < number else "Up")
+            now = wait_for(lambda before=now: selected() not in (0, before) and selected(), "another job to be selected")
 
     def test_shows_and_obeys(self):
         first, second = self.sleeper("alpha"), self.sleeper("beta", "node1")
@@ -260,11 +260,15 @@ class TopTest(WorldTest):
             self.assertEqual(terminal.wait_end(), 0)
             self.assertEqual(bool(codes.search(terminal.shown)), colours, env)
 
-    def test_no_such_terminal_and_no_utf8(self):
+    def test_no_such_terminal_or_node_and_no_utf8(self):
         self.sleeper("alpha")
         unknown = self.terminal(TERM="no-such-terminal")
         self.assertEqual(unknown.wait_end(), 1)
         unknown.wait("drover: top: the terminal 'no-such-terminal' ($TERM) can't be drawn on; try: drover top --once")
+        nobody = self.terminal("--at", "node9")
+        self.assertEqual(nobody.wait_end(), 1)
+        nobody.wait("drover: node node9: no droverd of that name answers on this host")
+        self.assertNotIn(b"\x1b", nobody.shown)
         plain = self.terminal(TERM="vt100", LC_ALL="C")
         plain.wait("alpha")
         plain.type("q")
@@ -273,7 +277,7 @@ class TopTest(WorldTest):
 
     def test_plain_when_piped(self):
         number = self.sleeper("alpha")
-        for options in ((), ("--once",), ("--batch",)):
+        for options in ((), ("--once",), ("-b",)):
             text = self.drover("top", *options, check=0).stdout.decode()
             self.assertNotIn("\x1b", text)
             self.assertRegex(text, r"(?m)^node2 +(FREE|NORMAL|BUSY)")
