@@ -11,6 +11,7 @@
 #include "launcher/shell/builtins.h"
 #include "launcher/shell/job_list.h"
 #include "launcher/shell/shell.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -110,7 +111,7 @@ int builtin_wait(Shell& shell, const Words& argv) {
     try {
       job = &jobs.find(argv[i]);
     } catch (const std::runtime_error& error) {
-      fmt::print(stderr, "drover shell: wait: {}\n", error.what());
+      tell("drover shell: wait: {}\n", error.what());
       status = 127;
       continue;
     }
@@ -150,7 +151,7 @@ int builtin_kill(Shell& shell, const Words& argv) {
       else if (::kill(pid, signal) < 0)
         throw std::runtime_error(fmt::format("{}: {}", argv[i], std::strerror(errno)));
     } catch (const std::exception& error) {
-      fmt::print(stderr, "drover shell: kill: {}\n", error.what());
+      tell("drover shell: kill: {}\n", error.what());
       status = 1;
     }
   }

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "launcher/shell/builtins.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -154,7 +155,7 @@ int builtin_test(Shell&, const std::vector<std::string>& argv) {
     }
     return Test(std::move(words)).run() ? 0 : 1;
   } catch (const std::runtime_error& error) {
-    fmt::print(stderr, "drover shell: {}\n", error.what());
+    tell("drover shell: {}\n", error.what());
     return 2;
   }
 }

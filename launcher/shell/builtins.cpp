@@ -14,6 +14,7 @@
 #include <map>
 
 #include "launcher/shell/shell.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -189,7 +190,7 @@ int do_type(Shell& shell, const Words& argv) {
     } else if (!path.empty()) {
       say(fmt::format("{} is {}\n", argv[i], path));
     } else {
-      fmt::print(stderr, "drover shell: type: {}: not found\n", argv[i]);
+      tell("drover shell: type: {}: not found\n", argv[i]);
       status = 1;
     }
   }

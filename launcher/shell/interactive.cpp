@@ -8,6 +8,7 @@
 
 #include "launcher/shell/editor.h"
 #include "launcher/shell/job_list.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -88,10 +89,10 @@ int run_interactive(Shell& shell) {
     auto result = Editor::Result::Line;
     const auto command = read_command(editor, prompt.text(), result);
     if (result == Editor::Result::Interrupted) {
-      fmt::print(stderr, "\n");
+      tell("\n");
       shell.set_status(130);
     } else if (result == Editor::Result::End) {
-      fmt::print(stderr, "\n");
+      tell("\n");
       if (editor.hung_up()) {
         shell.hang_up();
         return 129;
@@ -106,7 +107,7 @@ int run_interactive(Shell& shell) {
         shell.set_status(leave.value);
         if (leave.to == Leave::To::End) return leave.value;
       } catch (const std::exception& error) {
-        fmt::print(stderr, "drover shell: {}\n", error.what());
+        tell("drover shell: {}\n", error.what());
         shell.set_status(1);
       }
     }

@@ -1,6 +1,5 @@
 #include "launcher/shell/leader.h"
 
-#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <cstring>
 
 #include "launcher/run/session.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -27,7 +27,7 @@ class Leader {
     child_ = ::fork();
     if (child_ == 0) begin_program();
     if (child_ < 0) {
-      fmt::print(stderr, "drover shell: {}: {}\n", program_[0], std::strerror(errno));
+      tell("drover shell: {}: {}\n", program_[0], std::strerror(errno));
       return 125;
     }
     ::setpgid(child_, child_);
@@ -50,7 +50,7 @@ class Leader {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::execvp(program_[0], program_);
     const int error = errno;
-    fmt::print(stderr, "drover shell: {}: {}\n", program_[0], std::strerror(error));
+    tell("drover shell: {}: {}\n", program_[0], std::strerror(error));
     ::_exit(error == ENOENT ? 127 : 126);
   }
 

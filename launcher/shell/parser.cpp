@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::array<std::string_view, 9> kClosing = {"then", "elif", "else", "fi", "do", "done", "esac", "}", "in"};
 
+constexpr int kDeepest = 200;
+
 class Parser {
  public:
   explicit Parser(std::string_view script) : script_(script), tokens_(tokenize(script)) {}
@@ -116,6 +118,13 @@ class Parser {
   }
 
   Command parse_command() {
+    if (++depth_ > kDeepest) throw SyntaxError("commands within each other too deep");
+    Command command = parse_command_within();
+    --depth_;
+    return command;
+  }
+
+  Command parse_command_within() {
     Command command;
     if (now().is("(")) {
       take();
@@ -271,6 +280,7 @@ class Parser {
   std::string_view script_;
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
+  int depth_ = 0;
 };
 
 }  // namespace

@@ -1,7 +1,6 @@
 // The shell's children, and job control as the glibc manual tells it ("Implementing a Shell"): with a terminal each
 // pipeline is a process group, and the one in the foreground has the terminal.
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "launcher/shell/job_list.h"
 #include "launcher/shell/redirect.h"
 #include "launcher/shell/shell.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -55,7 +55,7 @@ int Shell::end_of_child(const Work& work) {
   } catch (const Leave& leave) {
     return leave.value;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "drover shell: {}\n", error.what());
+    tell("drover shell: {}\n", error.what());
     return 1;
   }
 }
@@ -109,7 +109,7 @@ int Shell::run_apart(const std::vector<Work>& stages, bool background, const std
   Jobs::Job& added = jobs_.add(std::move(job));
   if (!background) return follow(added);
   last_background_ = added.processes.back().pid;
-  if (interactive()) fmt::print(stderr, "[{}] {}\n", added.number, last_background_);
+  if (interactive()) tell("[{}] {}\n", added.number, last_background_);
   return 0;
 }
 
@@ -177,18 +177,17 @@ int Shell::follow(Jobs::Job& job) {
   }
   if (job.state() == Jobs::State::Stopped) {
     jobs_.read_reports();
-    fmt::print(stderr, "\n{}\n", job_line(jobs_, job, {}));
+    tell("\n{}\n", job_line(jobs_, job, {}));
     job.told = true;
     return status;
   }
   jobs_.remove(job.number);
   if (interactive() && status == 128 + SIGINT) {
-    fmt::print(stderr, "\n");
+    tell("\n");
     throw Leave{Leave::To::Prompt, status};
   }
   if (status > 128 && interactive())
-    if (const char* why = ::sigdescr_np(status - 128); why != nullptr && status != 128 + SIGPIPE)
-      fmt::print(stderr, "{}\n", why);
+    if (const char* why = ::sigdescr_np(status - 128); why != nullptr && status != 128 + SIGPIPE) tell("{}\n", why);
   check_interrupted();
   return status;
 }
@@ -209,7 +208,7 @@ void Shell::tell_of_jobs() {
   std::vector<int> done;
   for (Jobs::Job& job : jobs_.all()) {
     if (job.told || job.state() == Jobs::State::Running) continue;
-    fmt::print(stderr, "{}\n", job_line(jobs_, job, {}));
+    tell("{}\n", job_line(jobs_, job, {}));
     job.told = true;
     if (job.state() == Jobs::State::Done) done.push_back(job.number);
   }
@@ -220,7 +219,7 @@ bool Shell::may_exit() {
   jobs_.look();
   for (const Jobs::Job& job : jobs_.all())
     if (job.state() == Jobs::State::Stopped && !std::exchange(told_of_stopped_, true)) {
-      fmt::print(stderr, "There are stopped jobs: see jobs, fg and kill; another exit leaves them.\n");
+      tell("There are stopped jobs: see jobs, fg and kill; another exit leaves them.\n");
       return false;
     }
   return true;

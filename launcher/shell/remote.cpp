@@ -11,6 +11,7 @@
 #include "ckpt/sys/error.h"
 #include "launcher/job_spec.h"
 #include "launcher/shell/leader.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -63,7 +64,7 @@ int run_remote(const Remote& remote, const Context& context, const SessionOption
   int error = 0;
   if (find_program(remote.argv[0], error).empty()) {
     const bool missing = error == ENOENT && remote.argv[0].find('/') == std::string::npos;
-    fmt::print(stderr, "drover shell: {}: {}\n", remote.argv[0], missing ? "not found" : std::strerror(error));
+    tell("drover shell: {}: {}\n", remote.argv[0], missing ? "not found" : std::strerror(error));
     return error == ENOENT ? 127 : 126;
   }
   JobOptions options;
@@ -86,7 +87,7 @@ int run_remote(const Remote& remote, const Context& context, const SessionOption
     return session.follow(
         context, remote.terminal, [&](RunSession& run_session) { return run_session.run(std::move(spec)); }, run);
   } catch (const std::exception& failure) {
-    fmt::print(stderr, "drover shell: {}\n", failure.what());
+    tell("drover shell: {}\n", failure.what());
     return 125;
   }
 }

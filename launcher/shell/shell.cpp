@@ -8,6 +8,7 @@
 
 #include "launcher/shell/builtins.h"
 #include "launcher/shell/redirect.h"
+#include "launcher/shell/tell.h"
 
 namespace drover::shell {
 
@@ -131,7 +132,7 @@ int Shell::run_script(const std::string& script) {
   try {
     return run(parse(script));
   } catch (const SyntaxError& error) {
-    fmt::print(stderr, "drover shell: syntax error: {}\n", error.what());
+    tell("drover shell: syntax error: {}\n", error.what());
     return status_ = 2;
   }
 }
@@ -190,13 +191,13 @@ int Shell::run(const Command& command) {
     redirected.apply(command.redirections, *this);
     return run_compound(command);
   } catch (const SyntaxError& error) {
-    fmt::print(stderr, "drover shell: {}\n", error.what());
+    tell("drover shell: {}\n", error.what());
     return 2;
   } catch (const ExpansionError& error) {
-    fmt::print(stderr, "drover shell: {}\n", error.what());
+    tell("drover shell: {}\n", error.what());
     throw Leave{Leave::To::Prompt, 1};
   } catch (const std::exception& error) {
-    fmt::print(stderr, "drover shell: {}\n", error.what());
+    tell("drover shell: {}\n", error.what());
     return 1;
   }
 }
