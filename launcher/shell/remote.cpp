@@ -54,7 +54,8 @@ std::string find_program(const std::string& name, int& error) {
     const std::string candidate = (directory.empty() ? "." : directory) + "/" + name;
     const int found = can_execute(candidate);
     if (found == 0) return candidate;
-    if (found == EACCES) error = EACCES;
+    // It is there; that a directory of PATH may not be looked into says nothing of the program.
+    if (found == EACCES && ::access(candidate.c_str(), F_OK) == 0) error = EACCES;
     begin = end + 1;
   }
   return "";

@@ -1,6 +1,7 @@
 """drover shell: scripts, and a person at a terminal, with programs on several nodes."""
 import os
 import re
+import signal
 import unittest
 
 from terminals import Terminal
@@ -198,6 +199,85 @@ class ShellTest(WorldTest):
         shown = self.enter(terminal, "wait; jobs")
         terminal.type("\x04")
         self.assertEqual(terminal.wait_end(), 0)
+
+    def test_what_the_shell_does_itself_is_interrupted(self):
+        terminal = self.interactive()
+        for line in ("while true; do true; done", "for i in 1 2 3; do sleep 1000; done", "echo $(sleep 1000)", "sleep 1000 & wait",
+                     "f() { sleep 1000; echo not shown; }; f", "(sleep 1000; echo not shown)", "read x"):
+            with self.subTest(line):
+                at = len(terminal.shown)
+                terminal.type(line + "\r")
+                terminal.wait("\n", at)
+                if "sleep" in line:
+                    wait_for(lambda: len(self.sleeping()) == 1, "the sleep")
+                terminal.type("\x03")
+                self.prompt_again(terminal, at, line)
+                self.assertNotIn(b"\nnot shown", self.plain(terminal, at))
+                if "&" in line:
+                    self.enter(terminal, "kill %1")
+                wait_for(lambda: not self.running(), "the end of all jobs")
+        self.enter(terminal, "sleep 1000 &", "[1] ")
+        wait_for(self.running, "the job")
+        self.enter(terminal, "kill -9 %1")
+        wait_for(lambda: not self.running(), "the end of the job")
+        self.enter(terminal, "wait; echo en''ded", "ended")
+
+    def test_an_editor_in_the_background(self):
+        """It stops when it wants the terminal, as ever; and a shell within the shell does its own job control."""
+        terminal = self.interactive()
+        at = len(terminal.shown)
+        terminal.type("vim -u NONE -N -n text\r")
+        terminal.wait("\x1b[?1049h", at)
+        terminal.type("\x1a")
+        terminal.wait("Stopped", at)
+        self.prompt_again(terminal, at, "ctrl-z")
+        at = len(terminal.shown)
+        terminal.type("bg\r")
+        wait_for(lambda: self.stopped_again(terminal), "vim to stop")
+        self.enter(terminal, "jobs", "Stopped")
+        at = len(terminal.shown)
+        terminal.type("fg\r")
+        terminal.wait("\x1b[?1049h", at)
+        terminal.type(":q!\r")
+        self.prompt_again(terminal, at, "vim")
+        at = len(terminal.shown)
+        terminal.type("PS1='in''ner> ' bash --norc --noprofile -i\r")
+        terminal.wait("inner> ", at)
+        terminal.type("sleep 1000\r")
+        wait_for(lambda: self.sleeping() == ["S"], "the sleep")
+        terminal.type("\x1a")
+        terminal.wait("Stopped", at)
+        wait_for(lambda: self.sleeping() == ["T"], "the sleep to stand still")
+        terminal.ask("kill -9 %1", "inner> ")
+        wait_for(lambda: not self.sleeping(), "the end of the sleep")
+        terminal.ask("ec''ho on", "on\r\n")
+        terminal.ask("exit 3", "exit")
+        self.prompt_again(terminal, at, "bash")
+        self.enter(terminal, "echo st''atus $?", "status 3")
+
+    def stopped_again(self, terminal):
+        return b"Stopped" in self.enter(terminal, "jobs").encode()
+
+    def test_a_world_that_ends(self):
+        terminal = self.interactive()
+        self.drover("down", "--kill-jobs", check=0)
+        at = len(terminal.shown)
+        terminal.type("\r")
+        terminal.wait("node0 (no droverd)", at)
+        terminal.wait("$ ", at)
+        at = len(terminal.shown)
+        terminal.type("/bin/echo x\r")
+        terminal.wait("drover up", at)
+        self.up()
+        self.enter(terminal, "/bin/echo ba''ck", "back")
+        pid = self.droverd_pid("node0")
+        os.kill(pid, signal.SIGSTOP)
+        at = len(terminal.shown)
+        terminal.type("\r")
+        terminal.wait("node0 (no answer)", at)
+        terminal.type("exit 6\r")
+        self.assertEqual(terminal.wait_end(), 6)
+        os.kill(pid, signal.SIGCONT)
 
     def sleeping(self):
         """The states of this test's sleeps."""
