@@ -9,11 +9,16 @@ namespace drover {
 // Without anything else typed the first of several detach keys is the program's.
 static constexpr auto kKeysWait = std::chrono::seconds(1);
 
+static bool in_foreground() { return ::tcgetpgrp(STDIN_FILENO) == ::getpgrp(); }
+
 // In raw mode the keys of a terminal send none: these are meant for us.
 bool RunSession::on_terminal_signal(int signal) {
   switch (signal) {
     case SIGWINCH:
       resized_ = true;
+      // By this a shell also tells one that runs already that it has the terminal again: a SIGCONT would take back a
+      // Ctrl-Z that came just before it.
+      if (!options_.stop_mark.empty() && attached_ && !exit_ && in_foreground()) on_continued();
       return true;
     case SIGTSTP:
       if (!options_.stop_mark.empty() && attached_ && !exit_) return false;
@@ -40,8 +45,6 @@ bool RunSession::on_terminal_signal(int signal) {
       return false;
   }
 }
-
-static bool in_foreground() { return ::tcgetpgrp(STDIN_FILENO) == ::getpgrp(); }
 
 void RunSession::on_continued() {
   if (options_.stop_mark.empty()) return terminal_->enter();

@@ -160,9 +160,10 @@ int do_read(Shell& shell, const Words& argv) {
   const bool raw = argv.size() > 1 && argv[1] == "-r";
   std::string line;
   char byte = 0;
-  ssize_t n = 0;
-  while ((n = ::read(STDIN_FILENO, &byte, 1)) > 0 && byte != '\n') {
-    if (byte == '\\' && !raw && (n = ::read(STDIN_FILENO, &byte, 1)) > 0 && byte == '\n') continue;
+  bool more = false;
+  const auto next = [&] { return more = ::read(STDIN_FILENO, &byte, 1) > 0; };
+  while (next() && byte != '\n') {
+    if (byte == '\\' && !raw && (!next() || byte == '\n')) continue;
     line += byte;
   }
   check_interrupted();
@@ -175,7 +176,7 @@ int do_read(Shell& shell, const Words& argv) {
     shell.assign(argv[i], at < end ? line.substr(at, end - at) : "");
     at = std::min(line.find_first_not_of(blanks, end), line.size());
   }
-  return n > 0 ? 0 : 1;
+  return more ? 0 : 1;
 }
 
 int do_type(Shell& shell, const Words& argv) {

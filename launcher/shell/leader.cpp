@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "launcher/run/session.h"
 #include "launcher/shell/tell.h"
@@ -60,10 +61,10 @@ class Leader {
         return look_at_child();
       case SIGCONT:
         ::tcsetpgrp(STDIN_FILENO, child_);
-        ::kill(-child_, SIGCONT);
+        go_on();
         return;
       case RunSession::kContinueInBackground:
-        ::kill(-child_, SIGCONT);
+        go_on();
         return;
       case SIGHUP:
       case SIGTERM:
@@ -78,12 +79,18 @@ class Leader {
     }
   }
 
+  // A SIGCONT to one that runs would take a Ctrl-Z back that has just been typed.
+  void go_on() {
+    if (std::exchange(stopped_, false)) ::kill(-child_, SIGCONT);
+  }
+
   void look_at_child() {
     while (::waitpid(child_, &status_, WNOHANG | WUNTRACED) == child_) {
       if (!WIFSTOPPED(status_)) {
         ended_ = true;
         return;
       }
+      stopped_ = true;
       ::tcsetpgrp(STDIN_FILENO, ::getpgrp());
       [[maybe_unused]] const ssize_t ignored = ::write(STDOUT_FILENO, mark_.data(), mark_.size());
     }
@@ -108,7 +115,7 @@ class Leader {
   sigset_t all_{};
   pid_t child_ = -1;
   int status_ = 0;
-  bool ended_ = false;
+  bool ended_ = false, stopped_ = false;
 };
 
 }  // namespace

@@ -196,9 +196,13 @@ int Shell::continue_job(Jobs::Job& job, bool foreground) {
   jobs_.use(job);
   job.told = true;
   if (foreground) ::tcsetpgrp(terminal_fd_, job.group);
+  bool stopped = false;
   for (Jobs::Process& process : job.processes)
-    if (process.state == Jobs::State::Stopped) process.state = Jobs::State::Running;
-  job.signal(SIGCONT);
+    if (process.state == Jobs::State::Stopped) {
+      process.state = Jobs::State::Running;
+      stopped = true;
+    }
+  job.signal(stopped ? SIGCONT : SIGWINCH);  // the latter: it runs, and has the terminal again
   return foreground ? follow(job) : 0;
 }
 

@@ -157,6 +157,7 @@ class ShellTest(WorldTest):
             terminal.type(line + "\r")
             wait_for(lambda: len(self.running()) == count, f"{count} jobs")
             wait_for(lambda: len(self.sleeping()) == 1, "the sleep")
+            self.wait_foreground(terminal)
             return at
         at = begin()
         terminal.type("\x03")
@@ -179,13 +180,13 @@ class ShellTest(WorldTest):
         shown = self.enter(terminal, "jobs", "Running")
         at = len(terminal.shown)
         terminal.type("fg\r")
-        terminal.wait("sleep 1000", at)
-        terminal.wait("\n", at)
+        self.wait_foreground(terminal)
         terminal.type("\x1a")
         terminal.wait("Stopped", at)
         self.prompt_again(terminal, at, "ctrl-z")
         at = len(terminal.shown)
         terminal.type("fg %1\r")
+        self.wait_foreground(terminal)
         wait_for(lambda: self.sleeping() == ["S"], "the sleep to go on")
         terminal.type("\x03")
         self.prompt_again(terminal, at, "ctrl-c")
@@ -278,6 +279,11 @@ class ShellTest(WorldTest):
         terminal.type("exit 6\r")
         self.assertEqual(terminal.wait_end(), 6)
         os.kill(pid, signal.SIGCONT)
+
+    @staticmethod
+    def wait_foreground(terminal):
+        """What is typed before is the shell's."""
+        wait_for(lambda: os.tcgetpgrp(terminal.master) != terminal.process.pid, "a job in the foreground")
 
     def sleeping(self):
         """The states of this test's sleeps."""
