@@ -5,7 +5,7 @@
 build_packages=(
   g++ cmake ninja-build pkg-config git
   libopenmpi-dev openmpi-bin libboost-serialization-dev
-  libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwloc-dev libncurses-dev libxxhash-dev liblz4-dev
+  libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libhwloc-dev libncurses-dev libedit-dev libxxhash-dev liblz4-dev
   libgtest-dev python3 scdoc)
 test_packages=(iproute2 util-linux procps openssh-client openssh-server nftables
   zsh bash-completion man-db groff mandoc dpkg-dev file tmux vim

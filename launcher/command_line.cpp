@@ -31,7 +31,7 @@ std::size_t skip_options(const CLI::App& command, const CLI::App& app, const std
 
 CommandLine split_command_line(CLI::App& app, const std::vector<std::string>& words) {
   const std::size_t at = skip_options(app, app, words, 0);
-  if (at == words.size() || (words[at] != "run" && words[at] != "submit")) return {words, {}};
+  if (at == words.size() || (words[at] != "run" && words[at] != "submit" && words[at] != "shell")) return {words, {}};
   const std::size_t end = skip_options(*app.get_subcommand(words[at]), app, words, at + 1);
   const std::size_t begin = end < words.size() && words[end] == "--" ? end + 1 : end;
   return {{words.begin(), words.begin() + static_cast<std::ptrdiff_t>(end)},

@@ -11,6 +11,7 @@
 #include "launcher/command_line.h"
 #include "launcher/commands/commands.h"
 #include "launcher/completion/complete.h"
+#include "launcher/shell/leader.h"
 
 namespace {
 
@@ -51,6 +52,7 @@ void add_commands(CLI::App& app, drover::Context& context) {
   // Jobs
   drover::add_run(app, context);
   drover::add_attach(app, context);
+  drover::add_shell(app, context);
   drover::add_submit(app, context);
   drover::add_ps(app, context);
   drover::add_top(app, context);
@@ -74,6 +76,7 @@ void add_commands(CLI::App& app, drover::Context& context) {
 
 int main(int argc, char** argv) {
   open_standard_streams();
+  if (argc > 3 && std::strcmp(argv[1], drover::shell::kLeaderWord) == 0) return drover::shell::lead(argv + 2);
   CLI::App app("Runs ordinary programs on a cluster's nodes, and moves them between nodes while they run.", "drover");
   drover::Context context;
   app.require_subcommand(1);

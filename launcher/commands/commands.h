@@ -48,6 +48,7 @@ void add_status(CLI::App& app, Context& context);
 void add_submit(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_attach(CLI::App& app, Context& context);
+void add_shell(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
 void add_top(CLI::App& app, Context& context);
 void add_show(CLI::App& app, Context& context);

@@ -24,8 +24,10 @@ void SessionOptions::add_keys_to(CLI::App& command) {
       ->capture_default_str();
 }
 
-int SessionOptions::follow(const Context& context, bool terminal, const std::function<int(RunSession&)>& work) const {
-  RunSession::Options options{.at = context.at, .give_up_after = std::chrono::seconds(give_up_after)};
+int SessionOptions::follow(const Context& context, bool terminal, const std::function<int(RunSession&)>& work,
+                           RunSession::Options options) const {
+  options.at = context.at;
+  options.give_up_after = std::chrono::seconds(give_up_after);
   if (terminal) options.detach_keys = detach_keys;
   std::optional<RunSession> session;  // its end gives the terminal back, before anything is said there
   const auto fail = [&](const char* what, int exit_code) {

@@ -19,7 +19,8 @@ struct SessionOptions {
   void add_to(CLI::App& command);
   void add_keys_to(CLI::App& command);
   // Gives the exit code; what fails is said on stderr.
-  int follow(const Context& context, bool terminal, const std::function<int(RunSession&)>& work) const;
+  int follow(const Context& context, bool terminal, const std::function<int(RunSession&)>& work,
+             RunSession::Options options = {}) const;
 };
 
 }  // namespace drover

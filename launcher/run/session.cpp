@@ -50,14 +50,15 @@ int RunSession::attach(long job) {
 }
 
 int RunSession::follow() {
-  const auto settled = [this] {
-    return std::all_of(outputs_.begin(), outputs_.end(), [](const auto& o) { return o->settled() == o->pushed(); });
-  };
-  while (!exit_ || !settled()) step();
+  while (!exit_ || !all_written()) step();
   if (terminal_) terminal_->leave();
   if (leave_ && !leave_->hang_up) fmt::print(stderr, "drover: detached; drover attach {}\n", job_);
   if (!reason_.empty()) fmt::print(stderr, "drover: job {}: {}\n", job_, reason_);
   return *exit_;
+}
+
+bool RunSession::all_written() const {
+  return std::all_of(outputs_.begin(), outputs_.end(), [](const auto& o) { return o->settled() == o->pushed(); });
 }
 
 void RunSession::step() {
@@ -91,6 +92,7 @@ void RunSession::step() {
       send_acks();
       if ((fds[2].revents & POLLOUT) != 0) send_stdin();
       if (terminal_) send_terminal_words();
+      if (job_stopped_ && all_written()) stop_with_job();
     }
   } catch (const NoDroverd&) {
     reconnect();
@@ -146,7 +148,7 @@ void RunSession::on_frame(const Frame& frame) {
 // It has to wait before it can start, and can be cancelled meanwhile.
 void RunSession::on_waiting(const Json& notice) {
   if (attached_ || !notice.is_object() || !notice.contains("job")) return;
-  job_ = notice.at("job").get<long>();
+  know_job(notice.at("job").get<long>());
   waiting_ = true;
   fmt::print(stderr, "drover: job {} {}\n", job_, notice.value("why", "waits"));
 }
@@ -167,9 +169,14 @@ void RunSession::on_reply(const Frame& frame) {
     return;
   }
   attached_ = true;
-  job_ = reply.value("job", job_);
+  know_job(reply.value("job", job_));
   if (terminal_) return on_terminal_reply(reply);
   if (reply.contains("stdin")) input_.rewind(reply.at("stdin").get<std::uint64_t>());
+}
+
+void RunSession::know_job(long job) {
+  if (job != job_ && options_.on_job) options_.on_job(job);
+  job_ = job;
 }
 
 void RunSession::on_output(const StreamMessage& data) {
@@ -182,6 +189,7 @@ void RunSession::on_output(const StreamMessage& data) {
   const std::uint64_t known = position(index) - data.offset;
   if (known >= data.bytes.size()) return;
   if (terminal_) terminal_->shows(data.bytes.substr(known));
+  if (!options_.stop_mark.empty()) look_for_stop(data.bytes.substr(known));
   outputs_[index]->push(data.bytes.substr(known));
 }
 
@@ -213,7 +221,7 @@ void RunSession::send_signals() {
     client_->send_request({{"op", "signal"}, {"signal", signal}});
     last_signal_ = signal;
     pending_signals_.pop_front();
-    if (signal == SIGTSTP)
+    if (signal == SIGTSTP && options_.stop_mark.empty())
       ::kill(::getpid(), SIGSTOP);  // as the shell expects of Ctrl-Z; its SIGCONT is then forwarded
   }
 }

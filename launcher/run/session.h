@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -22,11 +23,18 @@ namespace drover {
 
 class RunSession {
  public:
+  // Sent to a job with a stop_mark that goes on while its terminal is another's; SIGCONT gives that back.
+  static constexpr int kContinueInBackground = 50;
+
   struct Options {
     std::string at;                               // as Client::connect takes it
     std::chrono::seconds give_up_after{300};      // without a droverd
     std::chrono::seconds unknown_job_grace{30};   // how long a new world may not know the job
     std::optional<std::string> detach_keys = {};  // set: our terminal is lent to the job
+    // With a terminal: the control sequence by which the job says that it has stopped (shell/leader.h). We stop then,
+    // too, and it is told when we go on, and whether in the background.
+    std::string stop_mark = {};
+    std::function<void(long)> on_job = {};  // told the job's id when it is known
   };
 
   RunSession(InstancePaths paths, Options options);
@@ -40,6 +48,8 @@ class RunSession {
   using Clock = std::chrono::steady_clock;
 
   int follow();
+  bool all_written() const;
+  void know_job(long job);
   void step();  // waits for one thing to happen, and handles it
   void on_frame(const Frame& frame);
   void on_waiting(const Json& notice);
@@ -65,6 +75,9 @@ class RunSession {
     bool hang_up;
   };
   bool on_terminal_signal(int signal);  // false: it is like any other
+  void on_continued();
+  void look_for_stop(std::string_view output);
+  void stop_with_job();
   void on_terminal_reply(const Json& reply);
   void take_keys(std::string_view typed);
   void give_up_waiting_keys();
@@ -88,6 +101,8 @@ class RunSession {
   std::optional<int> exit_;
   std::optional<LocalTerminal> terminal_;
   bool new_viewer_ = false, resized_ = false;
+  SequenceScanner scanner_;
+  bool job_stopped_ = false;
   Clock::time_point keys_wait_since_;
   std::optional<Leave> leave_;
   std::string reason_;  // why it ended, if it was made to

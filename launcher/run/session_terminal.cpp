@@ -9,19 +9,25 @@ namespace drover {
 // Without anything else typed the first of several detach keys is the program's.
 static constexpr auto kKeysWait = std::chrono::seconds(1);
 
+static bool in_foreground() { return ::tcgetpgrp(STDIN_FILENO) == ::getpgrp(); }
+
 // In raw mode the keys of a terminal send none: these are meant for us.
 bool RunSession::on_terminal_signal(int signal) {
   switch (signal) {
     case SIGWINCH:
       resized_ = true;
+      // By this a shell also tells one that runs already that it has the terminal again: a SIGCONT would take back a
+      // Ctrl-Z that came just before it.
+      if (!options_.stop_mark.empty() && attached_ && !exit_ && in_foreground()) on_continued();
       return true;
     case SIGTSTP:
+      if (!options_.stop_mark.empty() && attached_ && !exit_) return false;
       terminal_->leave();
       ::kill(::getpid(), SIGSTOP);
       return true;
     case SIGCONT:  // whoever stopped us may have changed it
       resized_ = true;
-      if (attached_ && !exit_) terminal_->enter();
+      if (attached_ && !exit_) on_continued();
       return true;
     case SIGTERM:
     case SIGHUP:
@@ -38,6 +44,23 @@ bool RunSession::on_terminal_signal(int signal) {
     default:
       return false;
   }
+}
+
+void RunSession::on_continued() {
+  if (options_.stop_mark.empty()) return terminal_->enter();
+  if (in_foreground()) terminal_->enter();
+  pending_signals_.push_back(in_foreground() ? SIGCONT : kContinueInBackground);
+}
+
+void RunSession::look_for_stop(std::string_view output) {
+  for (const char byte : output)
+    if (scanner_.take(byte) && scanner_.sequence() == options_.stop_mark) job_stopped_ = true;
+}
+
+void RunSession::stop_with_job() {
+  job_stopped_ = false;
+  terminal_->leave();
+  ::kill(::getpid(), SIGSTOP);  // on_continued() follows
 }
 
 void RunSession::on_terminal_reply(const Json& reply) {
@@ -57,7 +80,7 @@ void RunSession::on_terminal_reply(const Json& reply) {
     base_[0] = reply.at("stdout").get<std::uint64_t>();
     terminal_->write(reply.at("modes").get<std::string>());
   }
-  terminal_->enter();
+  if (options_.stop_mark.empty() || in_foreground()) terminal_->enter();
 }
 
 void RunSession::take_keys(std::string_view typed) {
