@@ -51,7 +51,7 @@ std::string find_program(const std::string& name, int& error) {
   for (std::size_t begin = 0; begin <= path.size() && !name.empty();) {
     const std::size_t end = std::min(path.find(':', begin), path.size());
     const std::string directory = path.substr(begin, end - begin);
-    const std::string candidate = (directory.empty() ? "." : directory) + "/" + name;
+    std::string candidate = (directory.empty() ? "." : directory) + "/" + name;
     const int found = can_execute(candidate);
     if (found == 0) return candidate;
     // It is there; that a directory of PATH may not be looked into says nothing of the program.
