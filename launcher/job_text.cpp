@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "launcher/shell/leader.h"
+
 namespace drover {
 
 using Json = nlohmann::json;
@@ -86,7 +88,12 @@ std::string shell_command(const std::vector<std::string>& argv) {
   return out;
 }
 
-std::string command_text(const Json& job) { return shell_command(job.value("argv", std::vector<std::string>{})); }
+std::string command_text(const Json& job) {
+  auto argv = job.value("argv", std::vector<std::string>{});
+  // Of a shell's job: what leads its terminal's session is nobody's business.
+  if (argv.size() > 3 && argv[1] == shell::kLeaderWord) argv.erase(argv.begin(), argv.begin() + 3);
+  return shell_command(argv);
+}
 
 std::string local_time_text(std::uint64_t time_ns) {
   if (time_ns == 0) return "-";
