@@ -12,10 +12,15 @@ std::string clock_text(std::uint64_t time_ns) {
   return fmt::format("{:%T}.{:03}", fmt::localtime(seconds), time_ns / 1'000'000 % 1000);
 }
 
+std::uint64_t event_time_ns(const Json& event) {
+  const double ahead_ns = event.value("clock_ahead_ms", 0.0) * 1e6;
+  return event.value("time_ns", std::uint64_t{0}) - static_cast<std::uint64_t>(static_cast<std::int64_t>(ahead_ns));
+}
+
 std::string event_details(const Json& event, const std::function<bool(const std::string&, const Json&)>& skip) {
   std::string out;
   for (const auto& [name, value] : event.items()) {
-    if (name == "time_ns" || name == "node" || name == "event") continue;
+    if (name == "time_ns" || name == "clock_ahead_ms" || name == "node" || name == "event") continue;
     if (value.is_string() && value.get_ref<const std::string&>().empty()) continue;
     if (skip && skip(name, value)) continue;
     out += fmt::format("{}{}={}", out.empty() ? "" : " ", name,

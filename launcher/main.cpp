@@ -79,6 +79,7 @@ int main(int argc, char** argv) {
   if (argc > 3 && std::strcmp(argv[1], drover::shell::kLeaderWord) == 0) return drover::shell::lead(argv + 2);
   CLI::App app("Runs ordinary programs on a cluster's nodes, and moves them between nodes while they run.", "drover");
   drover::Context context;
+  app.set_version_flag("--version", "drover " DROVER_VERSION, "Print the version and exit");
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--at", context.at, "Talk to this node's droverd (default: $DROVER_NODE, else the first of this host)")

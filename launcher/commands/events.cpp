@@ -14,8 +14,8 @@ namespace {
 
 // time node event, then every other field as name=value.
 std::string event_text(const Json& event) {
-  return fmt::format("{}  {:<8} {:<10} {}", clock_text(event.value("time_ns", std::uint64_t{0})),
-                     event.value("node", ""), event.value("event", ""), event_details(event));
+  return fmt::format("{}  {:<8} {:<10} {}", clock_text(event_time_ns(event)), event.value("node", ""),
+                     event.value("event", ""), event_details(event));
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "launcher/commands/commands.h"
-#include "launcher/metrics.h"
 #include "launcher/table.h"
+#include "runtime/control/metrics_text.h"
 
 namespace drover {
 

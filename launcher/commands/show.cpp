@@ -45,9 +45,8 @@ std::map<long, Json> histories(Client client, const std::vector<Json>& jobs) {
       found->second.push_back(std::move(event));
   }
   for (auto& [id, events] : out)
-    std::stable_sort(events.begin(), events.end(), [](const Json& a, const Json& b) {
-      return a.value("time_ns", std::uint64_t{0}) < b.value("time_ns", std::uint64_t{0});
-    });
+    std::stable_sort(events.begin(), events.end(),
+                     [](const Json& a, const Json& b) { return event_time_ns(a) < event_time_ns(b); });
   return out;
 }
 
@@ -97,7 +96,7 @@ bool is_left_out(const std::string& name, const Json&) {
 void print_history(const Json& events) {
   Table table({{"TIME"}, {"NODE"}, {"EVENT"}, {"DETAILS"}});
   for (const Json& event : events) {
-    const auto time_ns = event.value("time_ns", std::uint64_t{0});
+    const auto time_ns = event_time_ns(event);
     table.add({local_time_text(time_ns) + clock_text(time_ns).substr(8), event.value("node", ""),
                event.value("event", ""), event_details(event, is_left_out)});
   }

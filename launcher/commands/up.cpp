@@ -56,6 +56,11 @@ void add_up(CLI::App& app, Context&) {
   command->add_option("--net", options->world.network, "Use the interface of this network, such as 10.0.0.0/24")
       ->type_name("CIDR");
   command->add_option("--port-range", options->world.port_range, "Use only these ports, TCP and UDP")->type_name("A-B");
+  command
+      ->add_option("--metrics-port", options->world.metrics_port,
+                   "Serve figures for Prometheus on this port of each host's loopback interface")
+      ->type_name("PORT")
+      ->check(CLI::Range(1024, 65535));
   command->add_option("--timeout", options->timeout, "Seconds until it must be ready")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
+#include "launcher/event_text.h"
 #include "launcher/table.h"
 
 namespace drover::top {
@@ -29,6 +30,11 @@ EventRow ended(const json& event) {
   const int status = event.value("wait_status", 0);
   const std::string how =
       WIFSIGNALED(status) ? fmt::format("by signal {}", WTERMSIG(status)) : fmt::format("with {}", WEXITSTATUS(status));
+  if (event.contains("tasks"))
+    return {0,
+            fmt::format("{} ended: {} of {} tasks succeeded", job_of(event), event.value("succeeded", 0L),
+                        event.value("tasks", 0L)),
+            status == 0 ? Style::Plain : Style::Yellow};
   return {0,
           fmt::format("{} ended {} on {}, {} of CPU{}", job_of(event), how, event.value("place", ""),
                       format_seconds(event.value("cpu_seconds", 0.0)), because(event.value("reason", ""))),
@@ -42,6 +48,8 @@ EventRow started(const json& event) {
 }
 
 std::string submitted(const json& event) {
+  if (event.contains("array"))
+    return fmt::format("{} is task {} of array {}", job_of(event), event.value("index", 0L), event.value("array", 0L));
   return fmt::format("{} submitted: {}", job_of(event), event.value("spec", json::object()).value("name", ""));
 }
 
@@ -84,7 +92,7 @@ std::optional<EventRow> event_row(const json& event) {
   const std::string name = event.value("event", "");
   auto row = of_job(name, event);
   if (!row) row = of_node(name, event);
-  if (row) row->time_ns = event.value("time_ns", std::uint64_t{0});
+  if (row) row->time_ns = event_time_ns(event);
   return row;
 }
 

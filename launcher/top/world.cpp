@@ -40,7 +40,7 @@ NodeRow node_row(const json& node) {
 JobRow job_row(const json& job) {
   JobRow row;
   row.id = job.value("job", 0L);
-  row.name = job.value("name", "");
+  row.name = name_text(job);
   row.command = command_text(job);
   row.state = state_text(job);
   row.node = job.value("node", "");

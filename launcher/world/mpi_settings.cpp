@@ -76,6 +76,7 @@ Environment mpi_settings(const WorldOptions& options) {
     settings.emplace_back("OMPI_MCA_oob_tcp_disable_ipv6_family", "1");
     settings.emplace_back("OMPI_MCA_btl_tcp_disable_family", "6");
   }
+  if (options.metrics_port != 0) settings.emplace_back("DROVER_METRICS_PORT", fmt::format("{}", options.metrics_port));
   if (!options.port_range.empty()) {
     const auto [first, last] = parse_ports(options.port_range);
     // mpirun and its daemons take the lower half, the ranks the upper one.
@@ -106,10 +107,11 @@ std::vector<std::string> mpirun_command(const std::string& mpirun, const WorldOp
   std::vector<std::string> command = {mpirun, "--hostfile", hostfile, "-n",
                                       fmt::format("{}", count_nodes(options.hosts))};
   // Variables of these names reach the ranks on other hosts too; OMPI_* travel by themselves.
-  for (const char* name : {"DROVER_GENERATION", "DROVER_INSTANCE", "DROVER_RUNTIME_DIR", "DROVER_STATE_DIR",
-                           "DROVER_CONFIG", "DROVER_LOG", "DROVER_NET", "DROVER_PORT_RANGE", "DROVER_FAULT",
-                           // ssh gives a bare environment, and these say where Drover's files and libraries are.
-                           "XDG_STATE_HOME", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH"})
+  for (const char* name :
+       {"DROVER_GENERATION", "DROVER_INSTANCE", "DROVER_RUNTIME_DIR", "DROVER_STATE_DIR", "DROVER_CONFIG", "DROVER_LOG",
+        "DROVER_NET", "DROVER_PORT_RANGE", "DROVER_METRICS_PORT", "DROVER_FAULT",
+        // ssh gives a bare environment, and these say where Drover's files and libraries are.
+        "XDG_STATE_HOME", "XDG_CONFIG_HOME", "LD_LIBRARY_PATH"})
     if (std::getenv(name) != nullptr) {
       command.emplace_back("-x");
       command.emplace_back(name);

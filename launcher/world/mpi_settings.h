@@ -15,6 +15,7 @@ struct WorldOptions {
   std::string agent;        // instead of ssh: gets the host's name and the command as arguments
   std::string network;      // CIDR of the interface to use; empty: MPI's choice
   std::string port_range;   // "A-B": all connections within these ports; empty: any
+  int metrics_port = 0;     // on each host's loopback interface, for Prometheus; 0: none
 };
 
 using Environment = std::vector<std::pair<std::string, std::string>>;

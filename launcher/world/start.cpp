@@ -197,6 +197,9 @@ std::string start_world(const InstancePaths& paths, const WorldOptions& options,
     throw std::runtime_error(fmt::format("{}: {}; it must lie beside drover", droverd, error_text(errno)));
   mpi_settings(options);  // complains now, not in the log
   if (!options.network.empty()) check_network(options.network, local_interfaces());
+  if (options.metrics_port != 0 && free_tcp_ports(options.metrics_port, options.metrics_port, 1).empty())
+    throw std::runtime_error(
+        fmt::format("--metrics-port {}: is taken on this host; give another", options.metrics_port));
   make_private_directory(paths.runtime);
   make_private_directory(paths.state);
   auto pid_file = PidFile::acquire(paths.runtime + "/up.pid");

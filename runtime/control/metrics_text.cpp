@@ -1,4 +1,4 @@
-#include "launcher/metrics.h"
+#include "runtime/control/metrics_text.h"
 
 #include <fmt/format.h>
 

@@ -13,6 +13,7 @@
 #include "runtime/doctor/findings.h"
 #include "runtime/jobs/script.h"
 #include "runtime/jobs/spec_json.h"
+#include "runtime/node/clock_ahead.h"
 #include "runtime/node/control_server.h"
 
 namespace drover {
@@ -250,15 +251,9 @@ void ControlServer::compare_clocks(ClientConnection& client, const std::shared_p
                     for (int rank = 0; rank < cluster_.size(); ++rank) {
                       const auto index = static_cast<std::size_t>(rank);
                       json list = (*findings)[index].value("findings", json::array());
-                      if (rank != cluster_.self() && clocks[index].contains("heard_ns")) {
-                        const double there = (static_cast<double>(clocks[index].at("realtime_ns").get<std::int64_t>() -
-                                                                  static_cast<std::int64_t>(asked_ns))) /
-                                             1e6;
-                        const double took = static_cast<double>(clocks[index].at("heard_ns").get<std::int64_t>() -
-                                                                static_cast<std::int64_t>(asked_ns)) /
-                                            1e6;
-                        list.push_back(finding_to_json(judge_clock(there - took / 2, took / 2)));
-                      }
+                      const auto ahead = clock_ahead(clocks[index], asked_ns);
+                      if (rank != cluster_.self() && ahead)
+                        list.push_back(finding_to_json(judge_clock(ahead->ms, ahead->within_ms)));
                       nodes.push_back({{"node", cluster_.node_name(rank)}, {"findings", std::move(list)}});
                     }
                     client.reply({{"nodes", nodes}});
@@ -353,57 +348,6 @@ void ControlServer::send_log(const std::weak_ptr<bool>& alive, ClientConnection&
         }
         client.output_end(stream, offset);
         client.reply({{"job", id}});
-      });
-}
-
-void ControlServer::events(ClientConnection& client, const json& request) {
-  send_events(client.alive(), client, std::make_shared<std::map<std::string, std::uint64_t>>(),
-              request.value("from", std::uint64_t{0}), request.value("follow", false));
-}
-
-namespace {
-
-// What has come since `read` (bytes taken of each log), whole lines only, all nodes' together by their times.
-std::vector<std::pair<std::uint64_t, std::string>> new_events(const std::string& dir,
-                                                              std::map<std::string, std::uint64_t>& read,
-                                                              std::uint64_t from_ns) {
-  std::vector<std::pair<std::uint64_t, std::string>> events;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(dir, ignored)) {
-    const UniqueFd fd(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
-    std::string text;
-    char part[65536];
-    std::uint64_t& taken = read[entry.path().filename()];
-    for (ssize_t n = 0; fd && (n = ::pread(fd.get(), part, sizeof part, static_cast<off_t>(taken + text.size()))) > 0;)
-      text.append(part, static_cast<std::size_t>(n));
-    std::size_t begin = 0;
-    for (std::size_t end = 0; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-      std::string line = text.substr(begin, end - begin);
-      const json event = json::parse(line, nullptr, false);
-      const auto time = event.is_object() ? event.value("time_ns", std::uint64_t{0}) : 0;
-      if (time >= from_ns && event.is_object()) events.emplace_back(time, std::move(line));
-    }
-    taken += begin;
-  }
-  std::stable_sort(events.begin(), events.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  return events;
-}
-
-}  // namespace
-
-void ControlServer::send_events(const std::weak_ptr<bool>& alive, ClientConnection& client,
-                                const std::shared_ptr<std::map<std::string, std::uint64_t>>& read,
-                                std::uint64_t from_ns, bool follow) {
-  auto events = std::make_shared<std::vector<std::pair<std::uint64_t, std::string>>>();
-  cluster_.in_background(
-      [events, read, from_ns, dir = cluster_.paths().events_dir()] { *events = new_events(dir, *read, from_ns); },
-      [this, alive, &client, events, read, from_ns, follow] {
-        if (const auto held = alive.lock(); !held || !*held) return;
-        for (auto& [time, line] : *events) client.send(ClientMessage::Item, std::move(line));
-        if (!follow) return client.reply(json::object());
-        cluster_.loop().after(std::chrono::milliseconds(200), [this, alive, &client, read, from_ns] {
-          if (const auto still = alive.lock(); still && *still) send_events(alive, client, read, from_ns, true);
-        });
       });
 }
 

@@ -47,6 +47,14 @@ class ClientConnection : public Attachment {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
+// Of one who looks at the event logs.
+struct EventView {
+  std::map<std::string, std::uint64_t> read;  // bytes of each log
+  std::map<std::string, double> ahead_ms;     // clocks of other nodes that are known to be wrong
+  std::int64_t from_ns = 0;
+  bool follow = false;
+};
+
 // What the operations need of their node.
 struct ControlActions {
   std::function<nlohmann::json()> status;
@@ -112,9 +120,7 @@ class ControlServer {
   void compare_clocks(ClientConnection& client, const std::shared_ptr<std::vector<nlohmann::json>>& findings);
   void send_log(const std::weak_ptr<bool>& alive, ClientConnection& client, std::int64_t job, int stream,
                 std::uint64_t offset, bool follow);
-  void send_events(const std::weak_ptr<bool>& alive, ClientConnection& client,
-                   const std::shared_ptr<std::map<std::string, std::uint64_t>>& read, std::uint64_t from_ns,
-                   bool follow);
+  void send_events(const std::weak_ptr<bool>& alive, ClientConnection& client, const std::shared_ptr<EventView>&);
 
   Cluster& cluster_;
   OriginJobs& origin_;

@@ -85,6 +85,7 @@ void Node::make_parts(UniqueFd spawner) {
     stop_ = superseded_ = true;
   });
   control_ = std::make_unique<ControlServer>(*this, *origin_, control_actions());
+  serve_metrics();
   loop_.watch(doorbell_.fd(), EPOLLIN, [](std::uint32_t) {});  // emptied in turn()
 }
 

@@ -13,6 +13,7 @@
 
 #include "runtime/config/config.h"
 #include "runtime/control/loop.h"
+#include "runtime/control/metrics_server.h"
 #include "runtime/doctor/findings.h"
 #include "runtime/exchange/load_exchange.h"
 #include "runtime/exchange/membership.h"
@@ -140,6 +141,7 @@ class Node final : public Cluster {
   nlohmann::json describe_status() const;
   nlohmann::json describe_nodes() const;
   nlohmann::json describe_own_load() const;
+  void serve_metrics();
   nlohmann::json answer(const nlohmann::json& question);
   // `ids`: these and no others, if there are any.
   std::vector<const OriginJob*> jobs_asked_for(bool all, bool last, const std::vector<std::int64_t>& ids) const;
@@ -177,6 +179,8 @@ class Node final : public Cluster {
   std::unique_ptr<OutgoingMoves> outgoing_;
   std::unique_ptr<IncomingMoves> incoming_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_;
+  bool metrics_refused_ = false;
 
   Random random_;
   ArrivalRate arrivals_;

@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
+#include "ckpt/sys/error.h"
+#include "runtime/control/metrics_text.h"
 #include "runtime/node/node.h"
 
 namespace drover {
@@ -35,6 +38,22 @@ ControlActions Node::control_actions() {
   };
   actions.ping = [this](const std::function<void(const json&)>& done) { ping_all(done); };
   return actions;
+}
+
+// Of a host's droverds the first serves them: all would say the same.
+void Node::serve_metrics() {
+  const char* const asked = std::getenv("DROVER_METRICS_PORT");
+  const int port = asked == nullptr ? 0 : std::atoi(asked);
+  const auto& hosts = info_.same_host;
+  if (port < 1 || port > 65535 || std::find(hosts.begin(), hosts.end(), true) - hosts.begin() != self()) return;
+  try {
+    metrics_ = std::make_unique<MetricsServer>(loop_, static_cast<std::uint16_t>(port),
+                                               [this] { return metrics_text(describe_nodes().at("nodes")); });
+  } catch (const SystemError& error) {
+    // The last world's droverd may be about to leave it.
+    if (!std::exchange(metrics_refused_, true)) spdlog::warn("no metrics yet: {}", error.what());
+    loop_.after(std::chrono::seconds(1), [this] { serve_metrics(); });
+  }
 }
 
 json Node::describe_status() const {

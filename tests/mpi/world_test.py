@@ -4,9 +4,11 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import time
 import unittest
+import urllib.request
 
 from world import BIN, HERE, PYTHON, WorldTest, wait_for
 
@@ -174,6 +176,56 @@ class StartTest(WorldTest):
         self.drover("down", check=0)
         self.end(process)
         self.assertEqual(process.returncode, 0)
+
+    def test_serves_metrics_when_asked(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.drover("up", "-n", 2, "--metrics-port", port, check=0)
+
+        def fetched():
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+                    self.assertIn("version=0.0.4", reply.headers["Content-Type"])
+                    return reply.read().decode()
+            except OSError:  # between two worlds
+                return ""
+
+        def series(text):
+            return {line.rsplit(" ", 1)[0] for line in text.splitlines()}
+
+        def same():
+            return series(fetched()) == series(self.drover("nodes", "--metrics", check=0).stdout.decode())
+        self.assertIn('drover_node_up{node="node1"}', fetched())
+        wait_for(same, "what is served to be what nodes --metrics prints")
+        before = self.json("status")["generation"]
+        status = pathlib.Path(f"/proc/{self.droverd_pid('node0')}/status").read_text()
+        os.kill(int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:"))), signal.SIGKILL)
+        self.wait_new_world(before)
+        wait_for(fetched, "the new world to serve them")
+        self.env["DROVER_INSTANCE"] = "second"
+        refused = self.drover("up", "-n", 1, "--metrics-port", port, check=1)
+        self.env["DROVER_INSTANCE"] = "t"
+        self.assertIn(f"--metrics-port {port}: is taken", refused.stderr.decode())
+
+    def test_events_allow_for_clocks_that_differ(self):
+        process = self.mpirun("-n", 1, self.bin / "droverd", ":", "-n", 1, "-x", "DROVER_TEST_CLOCK_AHEAD_MS=3600000", self.bin / "droverd")
+        wait_for(lambda: self.drover("status").returncode == 0 and self.json("status")["ready"], "the world to be ready")
+        for node in "node1", "node0", "node1", "node0":  # who writes what in this order
+            self.drover("drain", node, "--no-wait", check=0)
+            self.drover("undrain", node, check=0)
+        lines = self.drover("events", "-o", "json", check=0).stdout.decode().splitlines()
+        events = [event for event in map(json.loads, lines) if event["event"] in ("drain", "undrain")]
+        self.assertEqual([(event["node"], event["event"]) for event in events],
+                         [(node, what) for node in ("node1", "node0", "node1", "node0") for what in ("drain", "undrain")])
+        ahead = {event["node"]: event.get("clock_ahead_ms", 0) for event in events}
+        self.assertAlmostEqual(ahead["node1"], 3600000, delta=10000)
+        self.assertLess(abs(ahead["node0"]), 10000)
+        shown = [line.split()[0] for line in self.drover("events", check=0).stdout.decode().splitlines() if "drain" in line]
+        seconds = [int(h) * 3600 + int(m) * 60 + float(s) for h, m, s in (word.split(":") for word in shown)]
+        self.assertLess((seconds[-1] - seconds[0]) % 86400, 600)  # none is an hour late
+        self.drover("down", check=0)
+        self.end(process)
 
     def test_told_to_end_by_a_signal(self):
         process = self.mpirun("-n", 2, self.bin / "droverd")
