@@ -99,6 +99,7 @@ void add_commands(Completion& completion, const std::string& prefix, const CLI::
 void add_options(Completion& completion, const std::string& prefix, const Walk& walk) {
   for (const CLI::App* app : {walk.command, &walk.app})
     for (const CLI::Option* option : app->get_options()) {
+      if (app != walk.command && option == walk.app.get_version_ptr()) continue;  // of no use behind a command
       for (const std::string& name : option->get_lnames())
         add(completion, prefix, "--" + name, option->get_description());
       if (prefix.size() < 2 || prefix[1] == '-') continue;
