@@ -252,7 +252,7 @@ class ShellTest(WorldTest):
         terminal.ask("kill -9 %1", "inner> ")
         wait_for(lambda: not self.sleeping(), "the end of the sleep")
         terminal.ask("ec''ho on", "on\r\n")
-        terminal.ask("exit 3", "exit")
+        terminal.ask("wait %1 2>/dev/null; exit 3", "exit")  # a bash that has not reaped it yet would not end
         self.prompt_again(terminal, at, "bash")
         self.enter(terminal, "echo st''atus $?", "status 3")
 
