@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include "runtime/jobs/job_environment.h"
+
 namespace drover {
 
 static std::uint64_t size_of(const IndexRange& range) {
@@ -42,13 +44,7 @@ std::int64_t task_index(const JobSpec& array, std::uint64_t position) {
   throw std::out_of_range("no such task");
 }
 
-static void set(JobSpec& spec, const std::string& name, const std::string& value) {
-  std::erase_if(spec.env, [&name](const std::string& entry) {
-    return entry.starts_with(name) && entry.size() > name.size() && entry[name.size()] == '=';
-  });
-  spec.env.push_back(name + "=" + value);
-}
-
+// Field by field: a copy would hold the items of all tasks.
 JobSpec task_spec(const JobSpec& array, std::int64_t array_id, std::uint64_t position) {
   JobSpec task;
   task.argv = array.argv;
@@ -68,9 +64,9 @@ JobSpec task_spec(const JobSpec& array, std::int64_t array_id, std::uint64_t pos
   task.priority = array.priority;
   task.exclude = array.exclude;
   task.time_limit_s = array.time_limit_s;
-  set(task, "DROVER_ARRAY_ID", std::to_string(array_id));
-  set(task, "DROVER_ARRAY_INDEX", std::to_string(task_index(array, position)));
-  if (!array.array_items.empty()) set(task, "DROVER_ARRAY_ITEM", array.array_items.at(position));
+  set_variable(task, "DROVER_ARRAY_ID", std::to_string(array_id));
+  set_variable(task, "DROVER_ARRAY_INDEX", std::to_string(task_index(array, position)));
+  if (!array.array_items.empty()) set_variable(task, "DROVER_ARRAY_ITEM", array.array_items.at(position));
   return task;
 }
 

@@ -1,7 +1,6 @@
 """Arrays: a job for each index, at most so many at a time, over new worlds, cancelled, and waited for as one."""
 import json
 import os
-import pathlib
 import signal
 import unittest
 
@@ -110,8 +109,7 @@ class Arrays(WorldTest):
         array = self.array("1-30", "sh", "-c", work, options=["--env", "KEPT=as it was", "-O", "/dev/null", "-e", "/dev/null"])
         wait_for(lambda: self.states(array).count("running") >= 2, "some to run")
         before = self.json("status")["generation"]
-        status = pathlib.Path(f"/proc/{self.droverd_pid('node0')}/status").read_text()
-        os.kill(int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:"))), signal.SIGKILL)
+        os.kill(self.mpirun_pid(), signal.SIGKILL)
         self.wait_new_world(before)
         (self.directory / "go").touch()
         self.assertEqual(self.drover("wait", array).returncode, 0)

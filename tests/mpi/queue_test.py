@@ -140,16 +140,12 @@ class Queue(WorldTest):
     def wait_through_a_new_world(self, job, first):
         """`job` waits for room that `first` has, in an old world and a new one."""
         before = self.json("status")["generation"]
-        os.kill(self.mpirun(), signal.SIGKILL)
+        os.kill(self.mpirun_pid(), signal.SIGKILL)
         self.wait_new_world(before)
         self.wait_state(first, "running")
         self.assertEqual(self.job(job)["state"], "queued")
         self.end(first)
         self.wait_state(job, "ended")
-
-    def mpirun(self):
-        pid = self.droverd_pid("node0")
-        return int(next(line.split()[1] for line in open(f"/proc/{pid}/status") if line.startswith("PPid:")))
 
     def test_waits_at_a_drained_origin(self):
         self.drover("drain", "node0", "--no-wait", check=0)

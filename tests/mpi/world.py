@@ -150,6 +150,10 @@ class WorldTest(unittest.TestCase):
     def droverd_pid(self, node):
         return self.json("--at", node, "status")["pid"]
 
+    def mpirun_pid(self):
+        status = pathlib.Path(f"/proc/{self.droverd_pid('node0')}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
+
     def arm(self, node, *points_and_actions):
         path = self.runtime / node / "fault"
         pairs = zip(points_and_actions[::2], points_and_actions[1::2])

@@ -199,8 +199,7 @@ class StartTest(WorldTest):
         self.assertIn('drover_node_up{node="node1"}', fetched())
         wait_for(same, "what is served to be what nodes --metrics prints")
         before = self.json("status")["generation"]
-        status = pathlib.Path(f"/proc/{self.droverd_pid('node0')}/status").read_text()
-        os.kill(int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:"))), signal.SIGKILL)
+        os.kill(self.mpirun_pid(), signal.SIGKILL)
         self.wait_new_world(before)
         wait_for(fetched, "the new world to serve them")
         self.env["DROVER_INSTANCE"] = "second"
