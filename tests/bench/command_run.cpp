@@ -1,7 +1,6 @@
 #include "command_run.h"
 
 #include <fmt/format.h>
-#include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -56,17 +55,17 @@ void wait_for(pid_t pid) {
 }  // namespace
 
 void run_with_commands(const std::string& heartbeat, const std::string& drover_ckpt, const Case& what) {
-  const passwd* const user = ::getpwnam("nobody");
-  if (user == nullptr) throw std::runtime_error("there is no user nobody");
+  const passwd* const user = ::geteuid() == 0 ? ::getpwnam("nobody") : ::getpwuid(::geteuid());
+  if (user == nullptr) throw std::runtime_error("there is no ordinary user to run as");
   Copies copies;
   const std::string program = copies.add(heartbeat), ckpt = copies.add(drover_ckpt);
   check(::prctl(PR_SET_CHILD_SUBREAPER, 1), "PR_SET_CHILD_SUBREAPER");  // the init of the new namespace comes to us
-  const pid_t pid = start_heartbeat(program, what, user->pw_uid);
+  const pid_t pid = start_heartbeat(program, what, user->pw_uid, user->pw_gid);
   const std::string line =
       fmt::format("{0} dump {1} {2} && exec {0} restore --detach --new-pid-namespace {2}", ckpt, pid, kImage);
   const pid_t shell = check(::fork(), "fork");
   if (shell == 0) {
-    if (::setgroups(0, nullptr) != 0 || ::setgid(user->pw_gid) != 0 || ::setuid(user->pw_uid) != 0) ::_exit(126);
+    become(user->pw_uid, user->pw_gid);
     ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
     ::_exit(127);
   }

@@ -39,14 +39,19 @@ void warm_memory() {
   if (status != 0) throw std::runtime_error("2 GiB of memory can't be had");
 }
 
-pid_t start_heartbeat(const std::string& program, const Case& what, uid_t user) {
+void become(uid_t user, gid_t group) {
+  if (::geteuid() != user && (::setgroups(0, nullptr) != 0 || ::setgid(group) != 0 || ::setuid(user) != 0))
+    ::_exit(126);
+}
+
+pid_t start_heartbeat(const std::string& program, const Case& what, uid_t user, gid_t group) {
   ::unlink(kGap.c_str());
   const pid_t pid = check(::fork(), "fork");
   if (pid == 0) {
     const UniqueFd null(::open("/dev/null", O_RDWR));
     for (int fd = 0; fd < 3; ++fd) ::dup2(null.get(), fd);
     ::close_range(3, ~0U, 0);
-    if (user != 0 && (::setgroups(0, nullptr) != 0 || ::setgid(user) != 0 || ::setuid(user) != 0)) ::_exit(126);
+    if (user != 0) become(user, group);
     ::execl(program.c_str(), program.c_str(), kGap.c_str(), std::to_string(what.threads).c_str(),
             std::to_string(what.mib).c_str(), what.fill, nullptr);
     ::_exit(127);

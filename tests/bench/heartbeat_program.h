@@ -33,7 +33,11 @@ std::string gap_line(int line);
 // taken again, which is not what is measured here.
 void warm_memory();
 
-// A child of the caller, whose largest gap begins to count now. `user`: runs it. Throws if it ends at once.
-pid_t start_heartbeat(const std::string& program, const Case&, uid_t user = 0);
+// For a child that is about to exec: ends it with exit code 126 if that can't be.
+void become(uid_t user, gid_t group);
+
+// A child of the caller, whose largest gap begins to count now. `user`: who runs it, 0: who we are. Throws if it ends
+// at once.
+pid_t start_heartbeat(const std::string& program, const Case&, uid_t user = 0, gid_t group = 0);
 
 }  // namespace drover
