@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <stdexcept>
@@ -63,14 +64,23 @@ Environment agent_settings(const WorldOptions& options) {
   return {{"OMPI_MCA_plm_rsh_args", "-o BatchMode=yes -o ConnectTimeout=15"}};
 }
 
+// Open MPI leaves loopback out, and does not start on a host that has nothing else.
+static std::string only_network() {
+  const auto interfaces = local_interfaces();
+  const bool alone = !interfaces.empty() &&
+                     std::all_of(interfaces.begin(), interfaces.end(), [](const auto& one) { return one.loopback; });
+  return alone ? interfaces.front().name : "";
+}
+
 Environment mpi_settings(const WorldOptions& options) {
   Environment settings = base_mpi_settings();
   for (auto& setting : agent_settings(options)) settings.push_back(std::move(setting));
-  if (!options.network.empty()) {
-    settings.emplace_back("OMPI_MCA_oob_tcp_if_include", options.network);
-    settings.emplace_back("OMPI_MCA_btl_tcp_if_include", options.network);
-    settings.emplace_back("DROVER_NET", options.network);
+  const std::string network = options.network.empty() ? only_network() : options.network;
+  if (!network.empty()) {
+    settings.emplace_back("OMPI_MCA_oob_tcp_if_include", network);
+    settings.emplace_back("OMPI_MCA_btl_tcp_if_include", network);
   }
+  if (!options.network.empty()) settings.emplace_back("DROVER_NET", options.network);
   if (!options.network.empty() || !options.port_range.empty()) {
     // Both speak of IPv4; over IPv6 neither would hold.
     settings.emplace_back("OMPI_MCA_oob_tcp_disable_ipv6_family", "1");

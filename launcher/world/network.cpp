@@ -43,7 +43,8 @@ std::vector<Interface> local_interfaces() {
   std::vector<Interface> interfaces;
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next)
     if (entry->ifa_addr != nullptr && entry->ifa_addr->sa_family == AF_INET && (entry->ifa_flags & IFF_UP) != 0)
-      interfaces.push_back({entry->ifa_name, ip(entry->ifa_addr), std::popcount(ip(entry->ifa_netmask))});
+      interfaces.push_back({entry->ifa_name, ip(entry->ifa_addr), std::popcount(ip(entry->ifa_netmask)),
+                            (entry->ifa_flags & IFF_LOOPBACK) != 0});
   return interfaces;
 }
 
@@ -61,7 +62,7 @@ void check_network(const std::string& network, const std::vector<Interface>& int
   std::vector<std::string> others;
   for (const Interface& interface : interfaces) {
     if (((interface.address ^ ntohl(address.s_addr)) & mask_of(bits)) == 0) return;
-    if (interface.address >> 24 != 127) others.push_back(network_text(interface));
+    if (!interface.loopback) others.push_back(network_text(interface));
   }
   throw std::runtime_error(fmt::format("--net {}: this host has no address in it; its networks are: {}", network,
                                        others.empty() ? "none" : fmt::format("{}", fmt::join(others, ", "))));

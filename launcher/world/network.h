@@ -11,6 +11,7 @@ struct Interface {
   std::string name;           // "eth0"
   std::uint32_t address = 0;  // IPv4, host byte order
   int prefix = 0;             // bits of its network
+  bool loopback = false;
 };
 
 // Those that are up, with loopback. Throws SystemError.

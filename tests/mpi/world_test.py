@@ -10,7 +10,7 @@ import time
 import unittest
 import urllib.request
 
-from world import BIN, HERE, PYTHON, WorldTest, wait_for
+from world import BIN, DEADLINE, HERE, PYTHON, WorldTest, wait_for
 
 
 class MembershipTest(WorldTest):
@@ -176,6 +176,15 @@ class StartTest(WorldTest):
         self.drover("down", check=0)
         self.end(process)
         self.assertEqual(process.returncode, 0)
+
+    def test_host_without_a_network(self):
+        """In a network namespace with loopback alone."""
+        alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+        commands = '"$0" up -n 2 && "$0" run --node node1 -- echo hello && "$0" down'
+        result = subprocess.run([*alone, "sh", "-c", 'ip link set lo up && exec "$0" "$@"', "env", *self.prefix, "sh", "-c", commands, self.bin / "drover"],
+                                env=self.env, cwd=self.directory, capture_output=True, text=True, timeout=2 * DEADLINE)
+        self.assertEqual(result.returncode, 0, result.stderr + result.stdout)
+        self.assertIn("hello\n", result.stdout)
 
     def test_serves_metrics_when_asked(self):
         with socket.socket() as probe:

@@ -51,7 +51,7 @@ TEST(HostCheck, TellsWhatIsMissingThere) {
 }
 
 TEST(Network, IsOneOfThisHost) {
-  const std::vector<Interface> interfaces = {{"lo", 0x7f000001, 8}, {"eth0", 0x0a4d0001, 24}};
+  const std::vector<Interface> interfaces = {{"lo", 0x7f000001, 8, true}, {"eth0", 0x0a4d0001, 24}};
   check_network("10.77.0.0/24", interfaces);
   check_network("10.0.0.0/8", interfaces);
   check_network("0.0.0.0/0", interfaces);
