@@ -169,7 +169,11 @@ static std::optional<Refusal> check_pid(pid_t pid) {
   for (int attempt = 0; ::kill(pid, 0) == 0 || errno == EPERM; ++attempt) {
     const auto stat = try_read_text(proc_path(pid, "stat"));
     const bool dying = !stat || parse_task_stat(*stat).state == 'Z' || parse_task_stat(*stat).state == 'X';
-    if (!dying || attempt > 1000) return Refusal{fmt::format("process id {} is taken here", pid)};
+    if (!dying || attempt > 1000) {
+      Refusal refusal{fmt::format("process id {} is taken here", pid)};
+      refusal.id_taken = true;
+      return refusal;
+    }
     const timespec pause{0, 2'000'000};
     ::nanosleep(&pause, nullptr);
   }

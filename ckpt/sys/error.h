@@ -30,7 +30,8 @@ struct Refusal {
   // Paths: all that is in the way is that these files are others where it is to be restored, and a dump could take them
   // along (DumpOptions::carry).
   std::vector<std::string> differing = {};
-  pid_t tracer = 0;  // this process is in the way, which traces a part of the tree
+  pid_t tracer = 0;       // this process is in the way, which traces a part of the tree
+  bool id_taken = false;  // a process id of the tree: there can be one in another PID namespace
 };
 
 // Throws SystemError with the present errno when `result` is negative, else returns it.

@@ -56,9 +56,10 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   options.ipc_namespace = true;
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
-    const bool can_travel = !refusal->differing.empty();
-    fmt::print(stderr, "drover-ckpt: can't restore: {}{}\n", refusal->reason,
-               can_travel ? " (dump with --with-program or --with-file takes it along)" : "");
+    const char* way_out = "";
+    if (!refusal->differing.empty()) way_out = " (dump with --with-program or --with-file takes it along)";
+    if (refusal->id_taken) way_out = " (--new-pid-namespace restores beside those that run here)";
+    fmt::print(stderr, "drover-ckpt: can't restore: {}{}\n", refusal->reason, way_out);
     return {};
   }
   timing.phase("restore");

@@ -68,6 +68,9 @@ not_yet 'restore --detach'
 took_four_seconds
 start 'pass'
 expect 0 '^$' "$ckpt" dump "$(cat pid)" image --leave-running
+if [ "$(id -u)" -eq 0 ]; then # others get a namespace of their own anyway
+  expect 1 'process id [0-9]+ is taken here [(]--new-pid-namespace' "$ckpt" restore image
+fi
 expect 0 '^$' "$ckpt" dump "$(cat pid)" image
 expect 0 'sound' "$ckpt" verify image
 expect 0 '"program": "/usr/bin/python3' "$ckpt" show image --output json
