@@ -32,13 +32,18 @@ void print_report(const Json& report) {
   if (!phases.empty()) fmt::print("phases in ms: {}\n", phases);
 }
 
-// What happened, for one of them. Throws RequestError if it was refused.
-Json move_job(const Context& context, const MigrateOptions& options, long job) {
-  const Json reply = context.connect().request({{"op", "migrate"}, {"job", job}, {"node", options.node}});
+// What happened, for one of them; one that is there already is as it is wanted. Throws RequestError if it was refused.
+Json move_job(const Context& context, const MigrateOptions& options, const Json& job) {
+  if (job.value("state", "") == "running" && job.value("node", "") == options.node) {
+    if (!options.output.json()) fmt::print("job {} is on {} already\n", job_id(job), options.node);
+    return {{"job", job_id(job)}, {"from", options.node}, {"to", options.node}, {"ok", true}, {"reached", "already"}};
+  }
+  const Json reply = context.connect().request({{"op", "migrate"}, {"job", job_id(job)}, {"node", options.node}});
   const Json& report = reply.at("report");
   if (!options.output.json()) print_report(report);
   if (!report.value("ok", true))
-    fmt::print(stderr, "drover: job {}: not moved: {}; it runs on where it was\n", job, report.value("error", ""));
+    fmt::print(stderr, "drover: job {}: not moved: {}; it runs on where it was\n", job_id(job),
+               report.value("error", ""));
   return report;
 }
 
@@ -51,7 +56,7 @@ int migrate(const Context& context, const MigrateOptions& options) {
   SelectorOptions words;
   words.words = {options.jobs};
   const JobSelector selector = words.selector();
-  const std::vector<long> jobs = selected_ids(context, selector, Scope::Unfinished);
+  const std::vector<Json> jobs = selected_jobs(context, selector, Scope::Unfinished);
   if (means_one(selector)) {
     const Json report = move_job(context, options, jobs.at(0));
     if (options.output.json()) Output::print_json(report);
@@ -59,7 +64,7 @@ int migrate(const Context& context, const MigrateOptions& options) {
   }
   int exit_code = 0;
   Json reports = Json::array();
-  for (const long job : jobs) try {
+  for (const Json& job : jobs) try {
       reports.push_back(move_job(context, options, job));
       if (!reports.back().value("ok", true)) exit_code = std::max(exit_code, 1);
     } catch (const RequestError& error) {
