@@ -39,11 +39,18 @@ JobSelector::Term parse_term(const std::string& text) {
 
 bool unfinished(const Json& job) { return !is_final_state(job.value("state", "")); }
 
+// Who asks for what failed means programs that failed, too, not only those that could not be started.
+bool is_in_state(const Json& job, const std::string& state) {
+  const std::string its = job.value("state", "");
+  return its == state ||
+         (state == "failed" && its == "ended" && (job.value("exit", 0) != 0 || job.value("signal", 0) != 0));
+}
+
 bool matches_options(const JobSelector& selector, const Json& job) {
-  const std::string state = job.value("state", ""), name = job.value("name", "");
+  const std::string name = job.value("name", "");
   if (selector.name && ::fnmatch(selector.name->c_str(), name.c_str(), 0) != 0) return false;
-  return selector.states.empty() ||
-         std::find(selector.states.begin(), selector.states.end(), state) != selector.states.end();
+  return selector.states.empty() || std::any_of(selector.states.begin(), selector.states.end(),
+                                                [&](const std::string& state) { return is_in_state(job, state); });
 }
 
 std::vector<Json> last_job(const Json& jobs, const std::string& node) {

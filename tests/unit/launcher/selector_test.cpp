@@ -103,6 +103,22 @@ TEST(Selector, RefusesWordsThatAreNone) {
   EXPECT_EQ(error_of<UsageError>([] { selector({"9-3"}); }), "'9-3' ends before it begins; write 3-9");
 }
 
+TEST(Selector, FailedAreProgramsThatFailedToo) {
+  Json jobs = {job(1, "a", "failed"), job(2, "a", "ended"), job(3, "a", "ended"),
+               job(4, "a", "ended"),  job(5, "a", "lost"),  job(6, "a", "running")};
+  jobs[2]["exit"] = 3;
+  jobs[3]["signal"] = 9;
+  jobs[5]["exit"] = nullptr;  // as droverd lists it
+  const auto in_state = [&jobs](const char* state) {
+    std::vector<long> ids;
+    for (const Json& one : choose_jobs(selector({}, std::nullopt, {state}), Scope::Everything, jobs, "node0"))
+      ids.push_back(job_id(one));
+    return ids;
+  };
+  EXPECT_EQ(in_state("failed"), (std::vector<long>{1, 3, 4}));
+  EXPECT_EQ(in_state("ended"), (std::vector<long>{2, 3, 4}));
+}
+
 TEST(Selector, TellsWhatWasTyped) {
   EXPECT_EQ(selector({"3-9,12", "last"}, "a b*", {"lost"}).text(), "3-9 12 last --name 'a b*' --state lost");
 }
