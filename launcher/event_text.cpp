@@ -3,6 +3,9 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace drover {
 
 using Json = nlohmann::json;
@@ -17,12 +20,12 @@ std::uint64_t event_time_ns(const Json& event) {
   return event.value("time_ns", std::uint64_t{0}) - static_cast<std::uint64_t>(static_cast<std::int64_t>(ahead_ns));
 }
 
-std::string event_details(const Json& event, const std::function<bool(const std::string&, const Json&)>& skip) {
+std::string event_details(const Json& event, std::string_view besides) {
+  constexpr std::string_view kLeftOut[] = {"time_ns", "clock_ahead_ms", "node", "event", "spec", "input", "output"};
   std::string out;
   for (const auto& [name, value] : event.items()) {
-    if (name == "time_ns" || name == "clock_ahead_ms" || name == "node" || name == "event") continue;
+    if (name == besides || std::find(std::begin(kLeftOut), std::end(kLeftOut), name) != std::end(kLeftOut)) continue;
     if (value.is_string() && value.get_ref<const std::string&>().empty()) continue;
-    if (skip && skip(name, value)) continue;
     out += fmt::format("{}{}={}", out.empty() ? "" : " ", name,
                        value.dump(-1, ' ', false, Json::error_handler_t::replace));
   }

@@ -6,6 +6,7 @@
 #include <ctime>
 #include <optional>
 
+#include "ckpt/sys/clocks.h"
 #include "launcher/commands/commands.h"
 
 namespace drover {
@@ -53,6 +54,10 @@ std::uint64_t parse_time(const std::string& text, std::uint64_t now_ns) {
   if (const auto seconds = parse_date_seconds(text)) return *seconds * kNsPerSecond;
   throw UsageError(fmt::format(
       "'{}' is no time; give an age such as 30m, 2h or 3d, or a date such as 2026-11-28 or '2026-11-28 12:00'", text));
+}
+
+std::uint64_t parse_time(const std::string& text) {
+  return parse_time(text, static_cast<std::uint64_t>(clock_ns(CLOCK_REALTIME)));
 }
 
 }  // namespace drover

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -69,9 +68,7 @@ void print_table(const std::vector<Json>& jobs) {
 }
 
 void history(const Context& context, const HistoryOptions& options) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
-  const std::uint64_t since_ns = options.since ? parse_time(*options.since, now_ns) : 0;
+  const std::uint64_t since_ns = options.since ? parse_time(*options.since) : 0;
   const std::vector<Json> jobs = ended_jobs(context, options, since_ns);
   if (options.output.quiet()) return print_ids(jobs);
   if (!options.output.json()) return print_table(jobs);

@@ -66,7 +66,7 @@ void add_kill(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("kill", "Send a signal to jobs");
   options->selector.add_to(*command, "Which jobs");
   command->add_option("-s,--signal", options->signal, "Name or number")->type_name("SIG")->capture_default_str();
-  command->footer("Examples: drover kill 7;  drover kill -s INT 3-9,12;  drover kill all --name 'make-*'");
+  command->footer("Examples: drover kill 7;  drover kill -s INT 3-6,12;  drover kill all --name 'make-*'");
   command->callback([&context, options] { context.exit_code = kill_jobs(context, *options); });
 }
 

@@ -88,17 +88,12 @@ void print_job(const Json& job) {
   line("pid", fmt::format("{}", job.value("pid", 0)));
 }
 
-// The whole environment, and all that a decision was made from, would fill screens. JSON has them.
-bool is_left_out(const std::string& name, const Json&) {
-  return name == "job" || name == "spec" || name == "input" || name == "output";
-}
-
 void print_history(const Json& events) {
   Table table({{"TIME"}, {"NODE"}, {"EVENT"}, {"DETAILS"}});
   for (const Json& event : events) {
     const auto time_ns = event_time_ns(event);
     table.add({local_time_text(time_ns) + clock_text(time_ns).substr(8), event.value("node", ""),
-               event.value("event", ""), event_details(event, is_left_out)});
+               event.value("event", ""), event_details(event, "job")});
   }
   fmt::print("\n");
   std::fflush(stdout);
