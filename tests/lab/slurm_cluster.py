@@ -4,7 +4,7 @@ import secrets
 import subprocess
 import time
 
-DAEMONS = ("munged", "slurmctld", "slurmd")
+FREEZER = pathlib.Path("/sys/fs/cgroup/freezer")
 CONFIGURATION = """\
 ClusterName=drover
 SlurmctldHost=lab1
@@ -18,7 +18,7 @@ SlurmctldPidFile={directory}/slurmctld.pid
 SlurmdPidFile={directory}/slurmd-%n.pid
 SlurmctldLogFile={directory}/slurmctld.log
 SlurmdLogFile={directory}/slurmd-%n.log
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{proctrack}
 TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
@@ -33,11 +33,11 @@ PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP OverSubsc
 
 
 class SlurmCluster:
-    """`host`: starts a command in a lab host; `directory`: seen by all hosts."""
+    """`lab`: starts a command in a lab host; `directory`: seen by all hosts; `user`: whose jobs they are, of the lab's (`--ssh`)."""
 
-    def __init__(self, lab, environment, names, directory):
+    def __init__(self, lab, environment, names, directory, proctrack="linuxproc", user="root"):
         self.lab, self.environment, self.names = lab, dict(environment, SLURM_CONF=str(directory / "slurm.conf")), names
-        self.directory, self.daemons = directory, []
+        self.directory, self.daemons, self.proctrack, self.user = directory, [], proctrack, user
 
     def start(self):
         directory = self.directory
@@ -48,7 +48,8 @@ class SlurmCluster:
         key.chmod(0o400)
         names = f"lab[1-{len(self.names)}]"
         cpus = len(pathlib.Path("/proc/cpuinfo").read_text().split("processor\t:")) - 1
-        (directory / "slurm.conf").write_text(CONFIGURATION.format(directory=directory, names=names, cpus=cpus))
+        (directory / "slurm.conf").write_text(CONFIGURATION.format(directory=directory, names=names, cpus=cpus,
+                                                                       proctrack=self.proctrack))
         (directory / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         self.spawn("lab1", "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={directory}/munge.socket",
                    f"--pid-file={directory}/munged.pid", f"--seed-file={directory}/munged.seed", f"--log-file={directory}/munged.log")
@@ -58,16 +59,28 @@ class SlurmCluster:
             self.spawn(name, "slurmd", "-D", "-N", name, "-f", directory / "slurm.conf")
         self.wait_for(lambda: self.run("sinfo", "-h", "-o", "%D %t").stdout.split() == [str(len(self.names)), "idle"], "all hosts to be idle")
 
+    def remove_cgroups(self):
+        """When no process is left. Each slurmd has a part of the machine's hierarchy, by its name."""
+        for host in self.names:
+            top = FREEZER / f"slurm_{host}"
+            for path in sorted(top.rglob("*"), reverse=True) + [top]:
+                if path.is_dir():
+                    path.rmdir()  # the files in it can't be removed, and need not be
+
     def spawn(self, host, *command):
         log = open(self.directory / f"{command[0]}-{host}.out", "wb")
         with log:
             self.daemons.append(subprocess.Popen([self.lab, "exec", host, "--", *map(str, command)], env=self.environment, stdin=subprocess.DEVNULL,
                                                  stdout=log, stderr=subprocess.STDOUT, start_new_session=True))
 
-    def run(self, *command, host="lab1", check=None):
-        """A command of Slurm's at a host."""
-        result = subprocess.run([self.lab, "exec", host, "--", *map(str, command)], env=self.environment, cwd=self.directory, capture_output=True,
-                                text=True, timeout=300)
+    def run(self, *command, host="lab1", check=None, cwd=None, user="root"):
+        """A command of Slurm's at a host, as who has just logged in unless it is root."""
+        login = []
+        if user != "root":
+            login = ["--as", user]
+            command = ("env", f"--chdir={cwd or self.directory}", f"SLURM_CONF={self.environment['SLURM_CONF']}", *command)
+        result = subprocess.run([self.lab, "exec", host, *login, "--", *map(str, command)], env=self.environment,
+                                cwd=cwd or self.directory, capture_output=True, text=True, timeout=300)
         if check is not None and result.returncode != check:
             raise AssertionError(f"{command}: exit code {result.returncode}: {result.stderr}{result.stdout}")
         return result

@@ -1,28 +1,37 @@
 """Drover inside jobs of a real Slurm over virtual hosts: it finds the hosts by itself, the examples run as they are written, and nothing
-outlives the allocation, also under proctrack/linuxproc, where Slurm does not see what has left its parents."""
+outlives the allocation, also under proctrack/linuxproc, where Slurm does not see what has left its parents; as root, and as an ordinary user
+under proctrack/cgroup."""
 import os
 import pathlib
 import subprocess
 import time
+import unittest
 
-from slurm_cluster import SlurmCluster
+from slurm_cluster import FREEZER, SlurmCluster
 from virtual_hosts import DEADLINE, LAB, VirtualHosts, run_tests, skip_unless_possible
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "slurm"
 
 
-class Slurm(VirtualHosts):
+class SlurmHosts(VirtualHosts):
     lab_name = "slurm"
     lab_options = ("--own-tmp",)
+    proctrack, user = "linuxproc", "root"
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.slurm = SlurmCluster(LAB, cls.env, cls.names, cls.directory / "slurm")
+        cls.slurm = SlurmCluster(LAB, cls.env, cls.names, cls.directory / "slurm", cls.proctrack, cls.user)
+        cls.addClassCleanup(cls.end)
         cls.slurm.start()
 
+    @classmethod
+    def end(cls):
+        cls.lab("down")
+        cls.slurm.remove_cgroups()
+
     def drop_worlds(self):
-        self.slurm.run("scancel", "--user=root")
+        self.slurm.run("scancel", f"--user={self.user}")
         self.slurm.wait_for(lambda: not self.slurm.run("squeue", "-h").stdout, "all of Slurm's jobs to be gone")
         for host in self.names:
             self.root(host, "sh", "-c", "for p in $(pgrep 'drover|mpirun|orted'); do kill -9 $p; done")
@@ -30,12 +39,13 @@ class Slurm(VirtualHosts):
     def setUp(self):
         super().setUp()
         self.work = self.directory / self.id().rsplit(".", 1)[1]
-        self.work.mkdir()
+        self.work.mkdir(mode=0o777)
+        self.work.chmod(0o777)
 
     def sbatch(self, script, *options, arguments=()):
         environment = f"ALL,PATH={self.prefix}/bin:/usr/local/bin:/usr/bin:/bin,DROVER_STATE_DIR={self.work}/state"
         result = self.slurm.run("sbatch", "--parsable", f"--chdir={self.work}", f"--export={environment}", f"--output={self.work}/job.%j.out", *options, script,
-                                *arguments, check=0)
+                                *arguments, check=0, cwd=self.work, user=self.user)
         return result.stdout.strip()
 
     def wait_state(self, job, *states):
@@ -57,7 +67,17 @@ class Slurm(VirtualHosts):
                 time.sleep(0.5)
             self.assertEqual(left, [], f"{host}: {self.outputs()}")
 
-    def test_many_tasks(self):
+    def long_job(self):
+        script = self.work / "long.sbatch"
+        script.write_text("#!/bin/bash\n#SBATCH --nodes=4 --ntasks-per-node=1 --exclusive\nexport DROVER_INSTANCE=slurm-$SLURM_JOB_ID\ndrover up || exit 1\n"
+                          "for host in lab1 lab2 lab3 lab4; do drover submit --node $host -- sleep 12345; done\ntouch started\n" + "drover wait all\n")
+        job = self.sbatch(script)
+        self.slurm.wait_for((self.work / "started").exists, f"the jobs to run: {self.outputs()}")
+        for host in self.names:
+            self.assertIn("sleep 12345", str(self.drovers(host)))
+        return job
+
+    def many_tasks(self):
         job = self.sbatch(EXAMPLES / "many-tasks.sbatch")
         self.wait_state(job, "COMPLETED")
         self.assertIn("ExitCode=0:0", self.slurm.run("scontrol", "show", "job", job).stdout)
@@ -68,6 +88,11 @@ class Slurm(VirtualHosts):
         self.assertGreater(len(hosts), 1)
         self.assertIn(f"4 nodes are up, those of Slurm job {job}", self.outputs()[f"job.{job}.out"])
         self.assert_nothing_outlives_it(DEADLINE)
+
+
+class Slurm(SlurmHosts):
+    def test_many_tasks(self):
+        self.many_tasks()
 
     def test_lines(self):
         (self.work / "commands.txt").write_text("".join(f"echo {number}; hostname >&2\n" for number in range(10)))
@@ -94,16 +119,6 @@ class Slurm(VirtualHosts):
         self.assertEqual(result.returncode, 7, result.stderr)
         self.assert_nothing_outlives_it(DEADLINE)
 
-    def long_job(self):
-        script = self.work / "long.sbatch"
-        script.write_text("#!/bin/bash\n#SBATCH --nodes=4 --ntasks-per-node=1 --exclusive\nexport DROVER_INSTANCE=slurm-$SLURM_JOB_ID\ndrover up || exit 1\n"
-                          "for host in lab1 lab2 lab3 lab4; do drover submit --node $host -- sleep 12345; done\ntouch started\n" + "drover wait all\n")
-        job = self.sbatch(script)
-        self.slurm.wait_for((self.work / "started").exists, f"the jobs to run: {self.outputs()}")
-        for host in self.names:
-            self.assertIn("sleep 12345", str(self.drovers(host)))
-        return job
-
     def test_nothing_outlives_the_allocation(self):
         """One whose script forgets to end its world, and one that is cancelled; both at once, since each takes a minute to be sure."""
         script = self.work / "forgets.sbatch"
@@ -115,6 +130,40 @@ class Slurm(VirtualHosts):
         self.slurm.run("scancel", job, check=0)
         self.wait_state(job, "CANCELLED")
         self.assert_nothing_outlives_it(3 * DEADLINE)
+
+
+class SlurmOfAnOrdinaryUser(SlurmHosts):
+    lab_options = ("--ssh",)
+    proctrack, user = "cgroup", "worker"
+
+    @classmethod
+    def setUpClass(cls):
+        if not FREEZER.is_dir():
+            raise unittest.SkipTest("no cgroups of version 1 here, which is what this Slurm can be given a part of")
+        super().setUpClass()
+
+    def test_many_tasks(self):
+        self.many_tasks()
+
+    def cgroups(self, host):
+        """Of the jobs that run there."""
+        pids = self.root(host, "pgrep", "-f", "^sleep 12345").stdout.split()
+        lines = "".join(self.root(host, "cat", f"/proc/{pid}/cgroup").stdout for pid in pids).splitlines()
+        return [line.split(":")[2] for line in lines if line.split(":")[1] == "freezer"]
+
+    def test_jobs_stay_in_the_allocations_cgroup(self):
+        job = self.long_job()
+
+        def inside(host):
+            return [path.startswith(f"/slurm_{host}/") and f"/job_{job}/" in path for path in self.cgroups(host)]
+        for host in self.names:
+            self.assertEqual(inside(host), [True], self.cgroups(host))
+        settings = [f"PATH={self.prefix}/bin:/usr/bin:/bin", f"DROVER_STATE_DIR={self.work}/state", f"DROVER_INSTANCE=slurm-{job}"]
+        self.slurm.run("env", *settings, "drover", "migrate", "1", "lab2", user=self.user, check=0)
+        self.assertEqual((inside("lab1"), inside("lab2")), ([], [True, True]), (self.cgroups("lab1"), self.cgroups("lab2")))
+        self.slurm.run("scancel", job, check=0)
+        self.wait_state(job, "CANCELLED")
+        self.assert_nothing_outlives_it(DEADLINE)
 
 
 if __name__ == "__main__":
