@@ -87,6 +87,8 @@ int run(const CalibrateOptions& options) {
   if (!options.plot.empty()) write_plot(calibration, options.plot);
   if (options.output.json())
     Output::print_json(Json::parse(calibration_json(calibration)));
+  else if (options.output.quiet())
+    fmt::print("{}\n", path);
   else
     print_calibration(calibration, path);
   if (options.show) {

@@ -30,10 +30,9 @@ class UsageError : public std::runtime_error {
 
 // --output of the commands that print more than a line.
 struct Output {
-  enum class Prints { One, List };  // a list can be printed quietly, too: what its elements are called, one a line
-
-  std::string format = "table";
-  void add_to(CLI::App& command, Prints prints = Prints::One);
+  std::string format = "table";  // or "json", or "quiet": only ids or names, one a line
+  void add_to(CLI::App& command);
+  bool table() const { return format == "table"; }
   bool json() const { return format == "json"; }
   bool quiet() const { return format == "quiet"; }
   static void print_json(const Json& value);

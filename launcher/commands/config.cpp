@@ -101,6 +101,11 @@ void print_config(const ConfigOptions& options) {
     }
     return Output::print_json({{"file", config.path}, {"values", values}});
   }
+  if (options.output.quiet()) {
+    for (const Row& row : rows)
+      if (row.from != "default") fmt::print("{}\n", row.key);
+    return;
+  }
   Table table({{"KEY"}, {"VALUE"}, {"FROM"}});
   for (const Row& row : rows) table.add({row.key, row.value, row.from});
   table.print();

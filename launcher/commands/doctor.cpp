@@ -67,6 +67,11 @@ std::vector<Line> merge(const Json& nodes) {
   return lines;
 }
 
+void print_missing(const std::vector<Line>& lines) {
+  for (const Line& line : lines)
+    if (line.status == "missing") fmt::print("{}\n", line.check);
+}
+
 }  // namespace
 
 void add_doctor(CLI::App& app, Context& context) {
@@ -83,6 +88,7 @@ void add_doctor(CLI::App& app, Context& context) {
     for (const Line& line : lines)
       if (line.status == "missing") context.exit_code = 1;
     if (output->json()) return Output::print_json(nodes);
+    if (output->quiet()) return print_missing(lines);
     Table table({{"CHECK"}, {"STATUS"}, {"NODES"}, {"DETAIL"}});
     for (const Line& line : lines)
       table.add(

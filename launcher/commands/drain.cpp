@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "launcher/commands/commands.h"
+#include "launcher/selector.h"
 
 namespace drover {
 
@@ -118,8 +119,10 @@ void drain(Context& context, const Output& output, const DrainOptions& options) 
   if (!options.no_wait) nodes = wait_until_drained(context, options, std::move(nodes));
   if (output.json())
     Output::print_json(nodes);
-  else
+  else if (!output.quiet())
     print_outcome(nodes);
+  else
+    for (const Json& node : nodes) print_ids(node.at("jobs"));
   if (!options.no_wait && count_jobs(nodes) > 0) context.exit_code = 1;
 }
 

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "launcher/commands/commands.h"
 #include "launcher/event_text.h"
@@ -35,6 +36,7 @@ void print_events(const Context& context, const EventsOptions& options) {
   std::signal(SIGPIPE, SIG_DFL);
   const std::uint64_t from_ns = options.since ? parse_time(*options.since) : options.from_ns;
   Client client = context.connect();
+  std::set<long> jobs;
   client.send_request({{"op", "events"}, {"follow", options.follow}, {"from", from_ns}});
   for (;;) {
     const Frame frame = client.receive();
@@ -44,7 +46,12 @@ void print_events(const Context& context, const EventsOptions& options) {
     }
     if (frame.type != static_cast<std::uint16_t>(ClientMessage::Item)) continue;
     const Json event = Json::parse(frame.payload, nullptr, false);
-    fmt::print("{}\n", options.output.json() || !event.is_object() ? frame.payload : event_text(event));
+    if (options.output.quiet()) {
+      if (const long job = event.is_object() ? event.value("job", 0L) : 0; job != 0 && jobs.insert(job).second)
+        fmt::print("{}\n", job);
+    } else {
+      fmt::print("{}\n", options.output.json() || !event.is_object() ? frame.payload : event_text(event));
+    }
     std::fflush(stdout);
   }
 }

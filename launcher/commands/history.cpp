@@ -90,7 +90,7 @@ void add_history(CLI::App& app, Context& context) {
       ->type_name("N")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  options->output.add_to(*command, Output::Prints::List);
+  options->output.add_to(*command);
   command->footer("Examples: drover history --since 2h;  drover history --state failed,lost --limit 0 -o quiet");
   command->callback([&context, options] { history(context, *options); });
 }

@@ -35,12 +35,14 @@ void print_report(const Json& report) {
 // What happened, for one of them; one that is there already is as it is wanted. Throws RequestError if it was refused.
 Json move_job(const Context& context, const MigrateOptions& options, const Json& job) {
   if (job.value("state", "") == "running" && job.value("node", "") == options.node) {
-    if (!options.output.json()) fmt::print("job {} is on {} already\n", job_id(job), options.node);
+    if (options.output.quiet()) fmt::print("{}\n", job_id(job));
+    if (options.output.table()) fmt::print("job {} is on {} already\n", job_id(job), options.node);
     return {{"job", job_id(job)}, {"from", options.node}, {"to", options.node}, {"ok", true}, {"reached", "already"}};
   }
   const Json reply = context.connect().request({{"op", "migrate"}, {"job", job_id(job)}, {"node", options.node}});
   const Json& report = reply.at("report");
-  if (!options.output.json()) print_report(report);
+  if (options.output.quiet() && report.value("ok", true)) fmt::print("{}\n", job_id(job));
+  if (options.output.table()) print_report(report);
   if (!report.value("ok", true))
     fmt::print(stderr, "drover: job {}: not moved: {}; it runs on where it was\n", job_id(job),
                report.value("error", ""));

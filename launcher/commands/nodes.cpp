@@ -178,7 +178,7 @@ void add_nodes(CLI::App& app, Context& context) {
   marks->excludes(detail)->excludes(groups)->excludes(metrics);
   detail->excludes(groups)->excludes(metrics);
   groups->excludes(metrics);
-  output->add_to(*command, Output::Prints::List);
+  output->add_to(*command);
   command->footer(
       "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.\n"
       "Where nodes share in groups, a node of another group is shown as its leader last listed it, and how old that "

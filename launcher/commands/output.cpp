@@ -7,14 +7,10 @@
 
 namespace drover {
 
-void Output::add_to(CLI::App& command, Prints prints) {
-  const bool list = prints == Prints::List;
-  const std::vector<std::string> formats =
-      list ? std::vector<std::string>{"table", "json", "quiet"} : std::vector<std::string>{"table", "json"};
-  command
-      .add_option("-o,--output", format, list ? "How to print: table, json or quiet" : "How to print: table or json")
+void Output::add_to(CLI::App& command) {
+  command.add_option("-o,--output", format, "How to print: table, json or quiet")
       ->type_name("FORMAT")
-      ->check(CLI::IsMember(formats))
+      ->check(CLI::IsMember({"table", "json", "quiet"}))
       ->capture_default_str();
 }
 

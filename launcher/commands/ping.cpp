@@ -18,10 +18,12 @@ void add_ping(CLI::App& app, Context& context) {
     const Json& times = reply.at("round_trip_us");
     if (output->json()) return Output::print_json(times);
     Table table({{"NODE"}, {"ROUND TRIP", Table::Align::Right}});
-    for (const auto& [node, us] : times.items())
-      table.add(
-          {node, us.is_number() && us.get<double>() >= 0 ? fmt::format("{:.0f} us", us.get<double>()) : "no answer"});
-    table.print();
+    for (const auto& [node, us] : times.items()) {
+      const bool answers = us.is_number() && us.get<double>() >= 0;
+      if (output->quiet() && answers) fmt::print("{}\n", node);
+      table.add({node, answers ? fmt::format("{:.0f} us", us.get<double>()) : "no answer"});
+    }
+    if (!output->quiet()) table.print();
   });
 }
 

@@ -59,7 +59,7 @@ void add_ps(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("ps", "List jobs: state, place, origin, CPU time, moves, and why");
   options->selector.add_to(*command, "Which jobs (default: all that have not ended)");
   command->add_flag("-a,--all", options->all, "Ended ones too");
-  options->output.add_to(*command, Output::Prints::List);
+  options->output.add_to(*command);
   command->footer("Examples: drover ps last;  drover ps --state running,moving --name 'make-*'");
   command->callback([&context, options] { ps(context, *options); });
 }

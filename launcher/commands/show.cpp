@@ -126,7 +126,7 @@ void add_show(CLI::App& app, Context& context) {
   auto output = std::make_shared<Output>();
   CLI::App* command = app.add_subcommand("show", "Print all that is known of jobs, and what happened to them");
   selector->add_to(*command, "Which jobs");
-  output->add_to(*command, Output::Prints::List);
+  output->add_to(*command);
   command->footer("Examples: drover show last;  drover show --state failed,lost;  drover show 7 -o json");
   command->callback([&context, selector, output] { show(context, *selector, *output); });
 }

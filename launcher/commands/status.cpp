@@ -15,6 +15,7 @@ void add_status(CLI::App& app, Context& context) {
   command->callback([&context, output] {
     const Json reply = context.connect().request({{"op", "status"}});
     if (output->json()) return Output::print_json(reply);
+    if (output->quiet()) return fmt::print("{}\n", reply.value("node", ""));
     const auto excluded = reply.value("excluded", std::vector<std::string>{});
     fmt::print("{} (rank {}): {}, {} node{}, generation {}, version {}\n", reply.value("node", ""),
                reply.value("rank", 0), reply.value("ready", false) ? "ready" : "starting", reply.value("world", 0),

@@ -186,7 +186,7 @@ void add_submit(CLI::App& app, Context& context) {
                    "Submit each line of that file (- for standard input) as a job of its own, run by sh")
       ->type_name("FILE");
   command->add_flag("--dry-run", *dry_run, "Print what would be submitted, and submit nothing");
-  output->add_to(*command, Output::Prints::List);
+  output->add_to(*command);
   command->footer("Examples: drover submit -O big.xz -- xz -9e -c big.tar;  drover submit --time-limit 2h < script.sh");
   command->callback([&context, command, options, output, dry_run, lines] {
     if (!lines->empty()) {

@@ -34,7 +34,7 @@ void add_wait(CLI::App& app, Context& context) {
   auto output = std::make_shared<Output>();
   CLI::App* command = app.add_subcommand("wait", "Wait until jobs have ended; exits as the last one named did");
   selector->add_to(*command, "Which jobs (default: all that have not ended)");
-  output->add_to(*command, Output::Prints::List);
+  output->add_to(*command);
   command->footer(
       "Examples: drover wait 7;  drover wait 3-9 && echo 9 ended well;  drover wait --name 'make-*' -o quiet\n"
       "Where no job is left to wait for, it is over at once, with exit code 0.");
