@@ -132,7 +132,7 @@ void RunSession::on_frame(const Frame& frame) {
     case ClientMessage::Reply:
       return on_reply(frame);
     case ClientMessage::Item:
-      return on_waiting(Json::parse(frame.payload, nullptr, false));
+      return on_notice(Json::parse(frame.payload, nullptr, false));
     case ClientMessage::Data:
       return on_output(decode_stream_message(frame.payload));
     case ClientMessage::Ack:
@@ -145,8 +145,10 @@ void RunSession::on_frame(const Frame& frame) {
   }
 }
 
-// It has to wait before it can start, and can be cancelled meanwhile.
-void RunSession::on_waiting(const Json& notice) {
+// It has to wait before it can start, and can be cancelled meanwhile; or it is started anew.
+void RunSession::on_notice(const Json& notice) {
+  if (notice.is_object() && notice.contains("notice"))
+    return fmt::print(stderr, "drover: job {}: {}\n", job_, notice.value("notice", ""));
   if (attached_ || !notice.is_object() || !notice.contains("job")) return;
   know_job(notice.at("job").get<long>());
   waiting_ = true;
@@ -158,7 +160,7 @@ void RunSession::on_reply(const Frame& frame) {
   try {
     reply = Client::parse_reply(frame);
   } catch (const RequestError& error) {
-    if (!waiting_ || error.code() != "cancelled" || last_signal_ == 0) throw;
+    if (error.code() != "cancelled" || last_signal_ == 0) throw;
     exit_ = 128 + last_signal_;
     return;
   }

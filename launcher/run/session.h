@@ -52,7 +52,7 @@ class RunSession {
   void know_job(long job);
   void step();  // waits for one thing to happen, and handles it
   void on_frame(const Frame& frame);
-  void on_waiting(const Json& notice);
+  void on_notice(const Json& notice);
   void on_reply(const Frame& frame);
   void on_output(const StreamMessage& data);
   void on_signal(int signal);

@@ -21,6 +21,7 @@
 
 #include "ckpt/sys/unique_fd.h"
 #include "runtime/jobs/array.h"
+#include "runtime/jobs/attempt.h"
 #include "runtime/jobs/cluster.h"
 #include "runtime/jobs/scrollback.h"
 
@@ -35,14 +36,18 @@ class Attachment {
   virtual void output_end(int stream, std::uint64_t offset) = 0;
   virtual void input_ack(std::uint64_t offset) = 0;
   virtual void ended(const nlohmann::json& job) = 0;
-  virtual void dropped(const std::string& why) = 0;  // it is told nothing more
+  virtual void dropped(const std::string& why) = 0;                    // it is told nothing more
+  virtual void notice(std::int64_t job, const std::string& text) = 0;  // what its user should know while it goes on
 };
 
 enum class JobState { Queued, Starting, Running, Moving, InDoubt, Ended, Failed, Lost };
 const char* job_state_name(JobState);
 bool ends_program(int signo);  // unless it is caught
+std::string failure_text(int wait_status);
 
+// Of all attempts together, one after the other.
 struct OutputSink {
+  std::uint64_t base = 0;      // where that of the present attempt begins; its shepherd counts from there
   std::uint64_t received = 0;  // bytes that have come, in order
   std::uint64_t safe = 0;      // bytes written to the file, or acknowledged by the launcher
   bool ended = false;
@@ -51,7 +56,7 @@ struct OutputSink {
   std::string tail;  // attached: what the launcher has not acknowledged
 };
 
-struct InputFeed {
+struct InputFeed {         // of the present attempt
   std::uint64_t base = 0;  // absolute offset of `held`'s first byte: everything before it is at the shepherd
   std::string held;        // bytes that the shepherd has not acknowledged
   std::uint64_t sent = 0;  // absolute
@@ -85,10 +90,16 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   JobSpec spec;
   JobState state = JobState::Queued;
   std::int64_t epoch = 0;
-  int place = -1;               // rank; -1: nowhere yet
-  int asked = -1;               // rank that was asked or ordered to start it and has not answered
-  Placement placement;          // whom else to ask, the last first
-  std::vector<Answer> answers;  // of those who would not
+  int attempt = 1;                  // of spec.retries + 1 at most
+  std::string last_failure;         // how the attempt before ended
+  bool left_behind = false;         // an attempt was given up on a node that did not answer, where it may live still
+  bool brief = false;               // `spec` is the log's, without what a start needs
+  std::uint64_t signals = 0;        // a bit for each that a person, a launcher or a time limit has sent it
+  std::uint64_t lost_since_ns = 0;  // CLOCK_MONOTONIC: since when its place does not answer; 0: it does
+  int place = -1;                   // rank; -1: nowhere yet
+  int asked = -1;                   // rank that was asked or ordered to start it and has not answered
+  Placement placement;              // whom else to ask, the last first
+  std::vector<Answer> answers;      // of those who would not
   std::string why;
   std::int64_t array = 0, array_index = 0;  // of a task: the job that is its array, and its index; 0: no task
   bool counted = false;                     // its end is in its array's figures
@@ -128,6 +139,7 @@ struct PlacementView {
   std::function<void(int rank, const NodeView&)> heard;  // what a node has told of itself
   std::function<void(std::int64_t job, int cpus)> reserve_here;
   std::function<void()> arrived;  // a job has been submitted here
+  Nanoseconds lost_after;         // without a word of a node, jobs with retries are started anew
 };
 
 class OriginJobs {
@@ -148,6 +160,7 @@ class OriginJobs {
 
   void handle(int from, Msg type, const std::string& payload);
   void rank_lost(int rank);
+  void rank_returned(int rank);
   void moved(const std::string& event_json);  // a MoveReport
   void tick();                                // once a second: time limits, launchers that did not come back
   void cancel_waiting();                      // all that have not started
@@ -192,7 +205,8 @@ class OriginJobs {
   std::string find_shortage(const OriginJob& job, const std::vector<NodeView>& table) const;
   std::string find_impossible(const OriginJob& job) const;
   void wait(OriginJob& job, const std::string& why);
-  void wait_again(OriginJob& job);  // after an earlier world
+  void wait_again(OriginJob& job);                                   // after an earlier world
+  std::function<JobSpec()> spec_reader(const OriginJob& job) const;  // of its directory; throws, and may block
   void unplaced(OriginJob& job, const std::string& why);
   void place_freed(int rank, int cpus);
   void ask(OriginJob& job, int rank);
@@ -212,7 +226,16 @@ class OriginJobs {
   void signal_array(OriginJob& array, int signo);
   static std::string array_text(const OriginJob& array);
   void replay_task(OriginJob& task, const nlohmann::json& event);
-  JobSpec read_task_spec(const OriginJob& task) const;  // throws
+  // origin_retry.cpp
+  enum class Left { Nothing, Perhaps };        // of an attempt, on a node that does not answer
+  bool may_retry(const OriginJob& job) const;  // it has failed, or is lost
+  static bool input_is_gone(const OriginJob& job);
+  void retry(OriginJob& job, const std::string& why, Left left);
+  void start_again(std::int64_t id, int attempt);
+  void give_up_place(OriginJob& job, std::uint64_t now_ns);       // one that has not answered for long
+  bool is_outdated(int from, const OriginJob& job, int attempt);  // true: an earlier attempt, and it is told to end
+  void note_signal(OriginJob& job, int signo);
+  void replay_retry(OriginJob& job, const nlohmann::json& event);
   // origin_placement.cpp
   void choose_place(OriginJob& job);
   void probe_next(OriginJob& job);
@@ -224,6 +247,7 @@ class OriginJobs {
   void on_place_failed(int from, const PlaceFailed& failed);
   void settle_failure(int from, const PlaceFailed& failed);
   void start_unanswered(std::int64_t id, int rank);
+  void doubt_place(OriginJob& job);  // it does not answer
   void tell_placed(OriginJob& job);
   void fail(OriginJob& job, std::string code, std::string error);
   // origin_streams.cpp
@@ -265,6 +289,7 @@ class OriginJobs {
   std::set<Waiting> queue_;
   std::map<int, int> asked_cpus_;  // by rank: of asks without an answer
   bool starting_ = false;
+  bool ending_ = false;  // the world, and its jobs with it: nothing is started anew
 };
 
 }  // namespace drover

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "ckpt/sys/error.h"
 #include "runtime/control/path_pattern.h"
 #include "runtime/jobs/origin.h"
@@ -56,7 +58,8 @@ void OriginJobs::name_streams(OriginJob& job) const {
 }
 
 bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
-  const bool fresh = job.state == JobState::Queued && job.place < 0 && job.started_ns == 0;
+  const bool waits = job.state == JobState::Queued && job.place < 0 && job.started_ns == 0;
+  const bool fresh = waits && job.attempt == 1;
   try {
     name_streams(job);
     for (int i = 0; i < 2; ++i) {
@@ -69,6 +72,8 @@ bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
       std::uint64_t length = 0;
       output.file = open_output(output.path, fresh, length);
       output.received = output.safe = length;
+      // What is written there between two attempts is nobody's.
+      if (waits && !fresh) output.base = output.received = output.safe = std::max(length, output.base);
     }
     if (!job.stdin_path.empty())
       job.input.file = std::make_shared<UniqueFd>(
@@ -85,15 +90,15 @@ bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
 void OriginJobs::on_output(int from, const JobChunk& chunk) {
   OriginJob* job = find(chunk.job);
   const int stream = chunk.chunk.stream;
-  if (job == nullptr || over(*job) || stream < 1 || stream > 2) return;
+  if (job == nullptr || is_outdated(from, *job, chunk.attempt) || over(*job) || stream < 1 || stream > 2) return;
   auto& output = job->output[stream - 1];
-  const std::uint64_t end = chunk.chunk.offset + chunk.chunk.bytes.size();
+  const std::uint64_t offset = output.base + chunk.chunk.offset, end = offset + chunk.chunk.bytes.size();
   // Sent twice around a move: what is known is passed over. A gap can only come from a place that is one no longer.
-  if (chunk.chunk.offset > output.received || end <= output.received) {
+  if (offset > output.received || end <= output.received) {
     if (end <= output.received && from == job->place) ack_output(*job, stream);
     return;
   }
-  write_output(*job, stream, chunk.chunk.bytes.substr(output.received - chunk.chunk.offset));
+  write_output(*job, stream, chunk.chunk.bytes.substr(output.received - offset));
 }
 
 void OriginJobs::write_output(OriginJob& job, int stream, std::string bytes) {
@@ -126,14 +131,15 @@ void OriginJobs::write_output(OriginJob& job, int stream, std::string bytes) {
 }
 
 void OriginJobs::ack_output(OriginJob& job, int stream) {
-  if (job.place < 0) return;
+  const auto& output = job.output[stream - 1];
+  if (job.place < 0 || output.safe < output.base) return;
   cluster_.send(job.place, Msg::JobOutputAck,
-                JobMark{job.id, {static_cast<std::uint8_t>(stream), job.output[stream - 1].safe}});
+                JobMark{job.id, job.attempt, {static_cast<std::uint8_t>(stream), output.safe - output.base}});
 }
 
 void OriginJobs::on_output_end(int, const JobMark& mark) {
   OriginJob* job = find(mark.job);
-  if (job == nullptr || mark.mark.stream < 1 || mark.mark.stream > 2) return;
+  if (job == nullptr || mark.attempt != job->attempt || mark.mark.stream < 1 || mark.mark.stream > 2) return;
   job->output[mark.mark.stream - 1].ended = true;
 }
 
@@ -155,6 +161,11 @@ void OriginJobs::attach(OriginJob& job, Attachment* attachment, std::uint64_t st
   for (int stream = 1; stream <= 2; ++stream) {
     auto& output = job.output[stream - 1];
     if (output.file) continue;
+    if (have[stream - 1] < output.base) {
+      // The end of an earlier attempt's output was lost with a world: this one's follows what the launcher has.
+      const std::uint64_t missing = output.base - have[stream - 1];
+      output.base -= missing, output.received -= missing, output.safe -= missing;
+    }
     if (have[stream - 1] > output.received) {
       // A new world: we know nothing of the stream yet, the launcher does. The shepherd has the rest.
       output.received = output.safe = have[stream - 1];
@@ -194,12 +205,12 @@ void OriginJobs::send_input(OriginJob& job) {
   if (job.place < 0 || over(job)) return;
   while (feed.sent < feed.base + feed.held.size() && feed.sent - feed.base < kInputWindow) {
     const std::string bytes = feed.held.substr(feed.sent - feed.base, kInputChunk);
-    cluster_.send(job.place, Msg::JobInput, JobChunk{job.id, {0, feed.sent, bytes}});
+    cluster_.send(job.place, Msg::JobInput, JobChunk{job.id, job.attempt, {0, feed.sent, bytes}});
     feed.sent += bytes.size();
   }
   if (feed.ended && !feed.end_sent && feed.sent == feed.base + feed.held.size()) {
     feed.end_sent = true;
-    cluster_.send(job.place, Msg::JobInputEnd, JobMark{job.id, {0, feed.sent}});
+    cluster_.send(job.place, Msg::JobInputEnd, JobMark{job.id, job.attempt, {0, feed.sent}});
   }
   if (feed.file && !feed.ended && !feed.reading && feed.held.size() < kInputWindow) read_input_file(job);
 }
@@ -216,9 +227,9 @@ void OriginJobs::read_input_file(OriginJob& job) {
         if (n < 0) spdlog::error("read {}: {}; the job's input ends there", path, error_text(errno));
         bytes->resize(n > 0 ? static_cast<std::size_t>(n) : 0);
       },
-      [this, id = job.id, bytes] {
+      [this, id = job.id, attempt = job.attempt, bytes] {
         OriginJob* reader = find(id);
-        if (reader == nullptr || over(*reader)) return;
+        if (reader == nullptr || over(*reader) || reader->attempt != attempt) return;
         reader->input.reading = false;
         reader->input.held += *bytes;
         if (bytes->empty()) reader->input.ended = true;
@@ -228,7 +239,7 @@ void OriginJobs::read_input_file(OriginJob& job) {
 
 void OriginJobs::on_input_ack(const JobMark& mark) {
   OriginJob* job = find(mark.job);
-  if (job == nullptr || over(*job)) return;
+  if (job == nullptr || over(*job) || mark.attempt != job->attempt) return;
   auto& feed = job->input;
   const std::uint64_t offset = mark.mark.offset;
   if (offset > feed.base + feed.held.size()) {

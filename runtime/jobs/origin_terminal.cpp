@@ -138,7 +138,7 @@ void OriginJobs::tell_window(OriginJob& job, bool redraw) {
       if (OriginJob* still = find(id)) tell_window(*still);
     });
   }
-  cluster_.send(job.place, Msg::JobWindow, JobWindow{job.id, size});
+  cluster_.send(job.place, Msg::JobWindow, JobWindow{job.id, job.attempt, size});
 }
 
 bool OriginJobs::remove_viewer(OriginJob& job, Attachment* attachment) {

@@ -55,8 +55,12 @@ void ClientConnection::ended(const json& job) {
   if (job.at("state") == "ended")
     return reply(
         {{"job", job.at("job")}, {"exit", job.at("exit")}, {"signal", job.at("signal")}, {"reason", job.at("error")}});
-  refuse("failed", fmt::format("job {}: {}", job.at("job").get<std::int64_t>(), job.value("error", "lost")));
+  const bool cancelled = job.value("code", "") == "cancelled";
+  refuse(cancelled ? "cancelled" : "failed",
+         fmt::format("job {}: {}", job.at("job").get<std::int64_t>(), job.value("error", "lost")));
 }
+
+void ClientConnection::notice(std::int64_t job, const std::string& text) { item({{"job", job}, {"notice", text}}); }
 
 void ClientConnection::dropped(const std::string& why) {
   attached_job = 0;
