@@ -12,11 +12,6 @@ namespace drover {
 using nlohmann::json;
 using shepherd::Stage;
 
-namespace {
-// How long an attached job waits for its launcher to come back (a new world is up well before) until it is hung up on.
-constexpr std::uint64_t kReattachNs = 15'000'000'000ULL;
-}  // namespace
-
 const char* job_state_name(JobState state) {
   switch (state) {
     case JobState::Queued:
@@ -293,9 +288,13 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
     ack_output(*job, stream);
   }
   // What was sent to the former place and did not travel is sent again from where the present one stands.
-  job->input.sent = std::max(job->input.base, welcome.streams.input_received);
-  job->input.end_sent = false;
-  on_input_ack({job->id, job->attempt, {0, welcome.streams.input_received}});
+  const auto go_on = [&](InputFeed& feed, std::uint8_t stream, std::uint64_t received) {
+    feed.sent = std::max(feed.base, received);
+    feed.end_sent = false;
+    on_input_ack({job->id, job->attempt, {stream, received}});
+  };
+  go_on(job->input, 0, welcome.streams.input_received);
+  if (job->spec.piped) go_on(job->pipe, shepherd::kPipeStream, welcome.streams.pipe_received);
   send_input(*job);
 }
 
@@ -347,7 +346,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
   std::vector<ResourceLimit>().swap(job.spec.limits);
   std::vector<std::string>().swap(job.spec.array_items);
   for (auto& output : job.output) output.file.reset();
-  job.input = {};
+  job.input = job.pipe = {};
   if (job.attachment != nullptr) {
     Attachment* attachment = std::exchange(job.attachment, nullptr);
     for (int stream = 1; stream <= 2; ++stream) attachment->output_end(stream, job.output[stream - 1].received);

@@ -34,7 +34,7 @@ class Attachment {
   virtual ~Attachment() = default;
   virtual void output(int stream, std::uint64_t offset, const std::string& bytes) = 0;
   virtual void output_end(int stream, std::uint64_t offset) = 0;
-  virtual void input_ack(std::uint64_t offset) = 0;
+  virtual void input_ack(int stream, std::uint64_t offset) = 0;  // 0, or kPipeStream
   virtual void ended(const nlohmann::json& job) = 0;
   virtual void dropped(const std::string& why) = 0;                    // it is told nothing more
   virtual void notice(std::int64_t job, const std::string& text) = 0;  // what its user should know while it goes on
@@ -44,6 +44,9 @@ enum class JobState { Queued, Starting, Running, Moving, InDoubt, Ended, Failed,
 const char* job_state_name(JobState);
 bool ends_program(int signo);  // unless it is caught
 std::string failure_text(int wait_status);
+
+// How long an attached job waits for its launcher to come back (a new world is up well before) until it is hung up on.
+inline constexpr std::uint64_t kReattachNs = 15'000'000'000ULL;
 
 // Of all attempts together, one after the other.
 struct OutputSink {
@@ -82,7 +85,8 @@ struct TerminalDesk {
   std::vector<Viewer> viewers;
   std::deque<Typed> unacknowledged;
   Scrollback scrollback;
-  bool kept = false;  // goes on with nobody looking: detached in order, or hung up on already
+  Attachment* piper = nullptr;  // the viewer that fills the pipe beside it
+  bool kept = false;            // goes on with nobody looking: detached in order, or hung up on already
 };
 
 struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means its own __i0, in the copy of an array
@@ -123,6 +127,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string stdin_path;           // with its patterns expanded; those of the output are in `output`
   OutputSink output[2];
   InputFeed input;
+  InputFeed pipe;                    // beside a terminal
   Attachment* attachment = nullptr;  // not of a job with a terminal
   TerminalDesk desk;
   std::uint64_t detached_ns = 0;  // CLOCK_MONOTONIC when an attached launcher went away
@@ -168,8 +173,8 @@ class OriginJobs {
   // The launcher's side of an attached job.
   void attach(OriginJob& job, Attachment* attachment, std::uint64_t stdout_have, std::uint64_t stderr_have);
   void detach(std::int64_t id, Attachment* attachment);
-  void input(OriginJob& job, std::uint64_t offset, std::string_view bytes);
-  void input_end(OriginJob& job, std::uint64_t offset);
+  void input(OriginJob& job, int stream, std::uint64_t offset, std::string_view bytes);
+  void input_end(OriginJob& job, int stream, std::uint64_t offset);
   void output_ack(OriginJob& job, int stream, std::uint64_t offset);
   void signal(OriginJob& job, int signo);
 
@@ -259,11 +264,13 @@ class OriginJobs {
   void ack_output(OriginJob& job, int stream);
   void on_input_ack(const JobMark& mark);
   void send_input(OriginJob& job);
+  void send_feed(OriginJob& job, int stream);
   void read_input_file(OriginJob& job);
   // origin_terminal.cpp
   bool remove_viewer(OriginJob& job, Attachment* viewer);  // true: it was the last
   void show_output(OriginJob& job, std::uint64_t offset, const std::string& bytes);
   void drop_output(OriginJob& job);
+  void end_pipe(OriginJob& job);  // nobody fills it any more
   void acknowledge_typed(OriginJob& job, std::uint64_t offset);
   void tell_window(OriginJob& job, bool redraw = false);
   void adopt_terminal(OriginJob& job, const shepherd::Welcome& welcome);

@@ -65,7 +65,9 @@ void OriginJobs::before_is_over(std::int64_t id, const After& after, const Origi
 }
 
 void OriginJobs::enqueue(OriginJob& job) {
-  if (const std::string never = find_impossible(job); !never.empty()) return fail(job, "refused", never);
+  // One that has been started before waits for its node, which may come back.
+  const std::string never = job.attempt == 1 ? find_impossible(job) : "";
+  if (!never.empty()) return fail(job, "refused", never);
   queue_.insert(waiting(job));
   start_waiting();
   if (job.tasks) return;

@@ -37,6 +37,8 @@ void write_fully(int fd, std::string_view bytes, const std::string& path) {
   }
 }
 
+InputFeed& feed_of(OriginJob& job, int stream) { return stream == shepherd::kPipeStream ? job.pipe : job.input; }
+
 }  // namespace
 
 // The paths that the streams have, whether or not the job still needs them open.
@@ -181,36 +183,48 @@ void OriginJobs::detach(std::int64_t id, Attachment* attachment) {
   OriginJob* job = find(id);
   if (job == nullptr) return;
   const bool shows = job->spec.terminal && job->state != JobState::Queued;
+  if (attachment == job->desk.piper)
+    cluster_.loop().after(std::chrono::nanoseconds(kReattachNs), [this, id] {
+      OriginJob* left = find(id);
+      if (left != nullptr && left->desk.piper == nullptr) end_pipe(*left);
+    });
   if (shows ? !remove_viewer(*job, attachment) : !job->spec.terminal && job->attachment != attachment) return;
   job->attachment = nullptr;
   if (!over(*job)) job->detached_ns = monotonic_ns();
 }
 
-void OriginJobs::input(OriginJob& job, std::uint64_t offset, std::string_view bytes) {
-  auto& feed = job.input;
+void OriginJobs::input(OriginJob& job, int stream, std::uint64_t offset, std::string_view bytes) {
+  auto& feed = feed_of(job, stream);
   const std::uint64_t have = feed.base + feed.held.size();
   if (feed.file || feed.ended || offset > have || offset + bytes.size() <= have) return;
   feed.held.append(bytes.substr(have - offset));
   send_input(job);
 }
 
-void OriginJobs::input_end(OriginJob& job, std::uint64_t offset) {
-  if (job.input.file || offset != job.input.base + job.input.held.size()) return;
-  job.input.ended = true;
+void OriginJobs::input_end(OriginJob& job, int stream, std::uint64_t offset) {
+  auto& feed = feed_of(job, stream);
+  if (feed.file || offset != feed.base + feed.held.size()) return;
+  feed.ended = true;
   send_input(job);
 }
 
 void OriginJobs::send_input(OriginJob& job) {
-  auto& feed = job.input;
   if (job.place < 0 || over(job)) return;
+  send_feed(job, 0);
+  if (job.spec.piped) send_feed(job, shepherd::kPipeStream);
+}
+
+void OriginJobs::send_feed(OriginJob& job, int stream) {
+  auto& feed = feed_of(job, stream);
+  const auto number = static_cast<std::uint8_t>(stream);
   while (feed.sent < feed.base + feed.held.size() && feed.sent - feed.base < kInputWindow) {
     const std::string bytes = feed.held.substr(feed.sent - feed.base, kInputChunk);
-    cluster_.send(job.place, Msg::JobInput, JobChunk{job.id, job.attempt, {0, feed.sent, bytes}});
+    cluster_.send(job.place, Msg::JobInput, JobChunk{job.id, job.attempt, {number, feed.sent, bytes}});
     feed.sent += bytes.size();
   }
   if (feed.ended && !feed.end_sent && feed.sent == feed.base + feed.held.size()) {
     feed.end_sent = true;
-    cluster_.send(job.place, Msg::JobInputEnd, JobMark{job.id, job.attempt, {0, feed.sent}});
+    cluster_.send(job.place, Msg::JobInputEnd, JobMark{job.id, job.attempt, {number, feed.sent}});
   }
   if (feed.file && !feed.ended && !feed.reading && feed.held.size() < kInputWindow) read_input_file(job);
 }
@@ -240,7 +254,8 @@ void OriginJobs::read_input_file(OriginJob& job) {
 void OriginJobs::on_input_ack(const JobMark& mark) {
   OriginJob* job = find(mark.job);
   if (job == nullptr || over(*job) || mark.attempt != job->attempt) return;
-  auto& feed = job->input;
+  const int stream = mark.mark.stream;
+  auto& feed = feed_of(*job, stream);
   const std::uint64_t offset = mark.mark.offset;
   if (offset > feed.base + feed.held.size()) {
     // A new world: the shepherd has more than we know of. The launcher starts again from there.
@@ -251,8 +266,12 @@ void OriginJobs::on_input_ack(const JobMark& mark) {
     feed.base = offset;
     feed.sent = std::max(feed.sent, offset);
   }
-  if (job->attachment != nullptr) job->attachment->input_ack(offset);
-  acknowledge_typed(*job, offset);
+  if (stream == shepherd::kPipeStream) {
+    if (job->desk.piper != nullptr) job->desk.piper->input_ack(stream, offset);
+  } else {
+    if (job->attachment != nullptr) job->attachment->input_ack(stream, offset);
+    acknowledge_typed(*job, offset);
+  }
   send_input(*job);
 }
 

@@ -102,6 +102,7 @@ void PlacedJobs::place(int from, PlaceOrder order) {
     job.facts.pinned = "submitted with --pin";
   job.facts.pinned_here = !job.facts.pinned.empty();
   job.facts.terminal = order.spec.terminal;
+  job.facts.piped = order.spec.piped;
   order.facts = job.facts;
   const bool namespaces = order.spec.namespaces;
   job.order = std::move(order);

@@ -101,6 +101,7 @@ json spec_to_json(const JobSpec& spec) {
           {"terminal", spec.terminal},
           {"rows", spec.rows},
           {"columns", spec.columns},
+          {"piped", spec.piped},
           {"script", string_to_json(spec.script)},
           {"time_limit_s", spec.time_limit_s},
           {"retries", spec.retries},
@@ -135,6 +136,8 @@ JobSpec spec_from_json(const json& value) try {
   spec.terminal = value.value("terminal", false);
   spec.rows = value.value("rows", std::uint16_t{0});
   spec.columns = value.value("columns", std::uint16_t{0});
+  spec.piped = value.value("piped", false);
+  if (spec.piped && !spec.terminal) throw std::invalid_argument("'piped' is for a job with a terminal");
   if (spec.terminal && !(spec.stdin_path + spec.stdout_path + spec.stderr_path).empty())
     throw std::invalid_argument("a job with a terminal has no files for its streams");
   spec.script = text_field(value, "script");
