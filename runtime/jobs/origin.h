@@ -93,11 +93,9 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::int64_t id = 0;
   JobSpec spec;
   JobState state = JobState::Queued;
+  int attempt = 1;  // of spec.retries + 1 at most
   std::int64_t epoch = 0;
-  int attempt = 1;                  // of spec.retries + 1 at most
   std::string last_failure;         // how the attempt before ended
-  bool left_behind = false;         // an attempt was given up on a node that did not answer, where it may live still
-  bool brief = false;               // `spec` is the log's, without what a start needs
   std::uint64_t signals = 0;        // a bit for each that a person, a launcher or a time limit has sent it
   std::uint64_t lost_since_ns = 0;  // CLOCK_MONOTONIC: since when its place does not answer; 0: it does
   int place = -1;                   // rank; -1: nowhere yet
@@ -107,12 +105,14 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string why;
   std::int64_t array = 0, array_index = 0;  // of a task: the job that is its array, and its index; 0: no task
   bool counted = false;                     // its end is in its array's figures
-  std::optional<ArrayProgress> tasks;       // of an array, which itself is nowhere
-  bool opened = false;                      // its streams
-  std::size_t unmet = 0;                    // of those that it is to start after: that are not over
-  bool told_waiting = false;                // that it waits
-  std::uint64_t not_before_ns = 0;          // CLOCK_MONOTONIC: nobody has taken it just now
-  std::uint64_t passed_since_ns = 0;        // CLOCK_MONOTONIC when it was found to wait while others need less
+  bool left_behind = false;            // an attempt was given up on a node that did not answer, where it may live still
+  bool brief = false;                  // `spec` is the log's, without what a start needs
+  std::optional<ArrayProgress> tasks;  // of an array, which itself is nowhere
+  bool opened = false;                 // its streams
+  std::size_t unmet = 0;               // of those that it is to start after: that are not over
+  bool told_waiting = false;           // that it waits
+  std::uint64_t not_before_ns = 0;     // CLOCK_MONOTONIC: nobody has taken it just now
+  std::uint64_t passed_since_ns = 0;   // CLOCK_MONOTONIC when it was found to wait while others need less
   std::uint64_t submitted_ns = 0, started_ns = 0, ended_ns = 0;
   std::int32_t pid = 0;
   std::uint32_t moves = 0;
