@@ -44,7 +44,7 @@ std::vector<Json> ended_jobs(const Context& context, const HistoryOptions& optio
 
 // Why it ended, and in which attempt.
 std::string reason_text(const Json& job) {
-  const std::string error = job.value("error", "");
+  std::string error = job.value("error", "");
   if (job.value("attempt", 1) <= 1) return error;
   return attempt_text(job) + (error.empty() ? "" : ": " + error);
 }
