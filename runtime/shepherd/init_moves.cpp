@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "ckpt/sys/error.h"
 #include "runtime/control/clock.h"
@@ -199,7 +200,8 @@ void Init::adopt(const JobContext& context, UniqueFd terminal) {
   facts_.moves += 1;
   const std::uint64_t now = realtime_ns();
   if (now > context.frozen_realtime_ns) facts_.frozen_ns += now - context.frozen_realtime_ns;
-  if (facts_.piped) pipe_ = std::move(input_);  // whose end is the job's standard input
+  // What was made for it is the job's standard input, beside a terminal.
+  if (facts_.piped) pipe_ = std::exchange(input_, std::make_unique<InputStream>());
   if (terminal)
     use_terminal(JobTerminal(std::move(terminal)));
   else if (facts_.terminal)  // its session has let go of it: what it writes elsewhere is not ours
