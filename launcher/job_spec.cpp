@@ -93,6 +93,12 @@ void JobOptions::add_to(CLI::App& command) {
             "(days-hours), at most ten years",
             text);
       });
+  command
+      .add_option("--retries", retries,
+                  "Start the job anew, at most so often, when it fails or its node is lost; not when it is killed")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
   command.add_option("--node", node, "Start exactly there (default: the policy chooses)")->type_name("NODE");
   command.add_option("--exclude-node", exclude, "Don't start there (repeatable, or a list with commas)")
       ->type_name("NODE")
@@ -160,6 +166,7 @@ nlohmann::json JobOptions::spec(const std::vector<std::string>& argv) const {
           {"priority", priority},
           {"exclude", exclude},
           {"after", after_to_json(after)},
+          {"retries", retries},
           {"time_limit_s", parse_duration_seconds(time_limit).value_or(0)}};
 }
 

@@ -13,7 +13,7 @@ namespace drover {
 struct JobOptions {
   std::string name, cwd, node, time_limit;
   std::vector<std::string> exclude, after;
-  int cpus = 1, priority = 0;
+  int cpus = 1, priority = 0, retries = 0;
   std::uint64_t memory_bytes = 0;
   std::vector<std::string> env;
   std::vector<std::string> program_for_help;  // stays empty: split_command_line() takes the words before

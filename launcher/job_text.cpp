@@ -66,10 +66,15 @@ std::string name_text(const Json& job) {
   return job.value("array", 0L) == 0 ? name : fmt::format("{}[{}]", name, job.value("index", 0L));
 }
 
+std::string attempt_text(const Json& job) {
+  return fmt::format("attempt {} of {}", job.value("attempt", 1), job.value("attempts", 1));
+}
+
 std::string why_text(const Json& job) {
   if (auto error = job.value("error", ""); !error.empty()) return error;
-  if (const auto pinned = job.value("pinned", ""); !pinned.empty()) return "pinned: " + pinned;
-  return job.value("why", "");
+  const std::string pinned = job.value("pinned", "");
+  const std::string why = pinned.empty() ? job.value("why", "") : "pinned: " + pinned;
+  return job.value("attempt", 1) > 1 ? fmt::format("{}: {}", attempt_text(job), why) : why;
 }
 
 double run_seconds(const Json& job) {

@@ -21,6 +21,9 @@ Table::Colour state_colour(const std::string& state_text);
 // Of a task of an array with its index.
 std::string name_text(const nlohmann::json& job);
 
+// "attempt 2 of 4"
+std::string attempt_text(const nlohmann::json& job);
+
 // Why it sits where it sits, the most telling reason first.
 std::string why_text(const nlohmann::json& job);
 

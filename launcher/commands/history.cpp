@@ -41,6 +41,13 @@ std::vector<Json> ended_jobs(const Context& context, const HistoryOptions& optio
   return jobs;
 }
 
+// Why it ended, and in which attempt.
+std::string reason_text(const Json& job) {
+  std::string error = job.value("error", "");
+  if (job.value("attempt", 1) <= 1) return error;
+  return attempt_text(job) + (error.empty() ? "" : ": " + error);
+}
+
 void print_table(const std::vector<Json>& jobs) {
   using A = Table::Align;
   Table table({{"JOB", A::Right},
@@ -62,7 +69,7 @@ void print_table(const std::vector<Json>& jobs) {
                local_time_text(job.value("started_ns", std::uint64_t{0})), local_time_text(ended_ns(job)),
                format_seconds(run_seconds(job)), format_seconds(job.value("cpu_seconds", 0.0)),
                format_kib(job.value("memory_kib", 0.0)), fmt::format("{}", job.value("moves", 0)),
-               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), name_text(job), job.value("error", ""),
+               fmt::format("{:.1f} ms", job.value("frozen_ms", 0.0)), name_text(job), reason_text(job),
                command_text(job)});
   table.print();
 }

@@ -37,6 +37,11 @@ std::string count_text(const Json& node, const char* name) {
   return never_heard(node) ? "-" : fmt::format("{}", node.value(name, 0));
 }
 
+// Of the PUs that it promises to jobs.
+std::string free_text(const Json& node) {
+  return never_heard(node) ? "-" : fmt::format("{} of {}", node.value("free_slots", 0), node.value("slots", 0));
+}
+
 std::string share_text(const Json& load) {
   const auto share = load.find("cpu_share");
   return share != load.end() && share->is_number() ? fmt::format("{:.0f} %", share->get<double>() * 100) : "-";
@@ -116,6 +121,7 @@ void print_nodes(const Json& nodes) {
                {"CPU", A::Right},
                {"OTHERS", A::Right},
                {"PUS", A::Right},
+               {"FREE PUS", A::Right},
                {"ALLOWED"},
                {"MEMORY", A::Right},
                {"HOST"}});
@@ -125,7 +131,7 @@ void print_nodes(const Json& nodes) {
     const Json foreign = never_heard(node) ? nothing : member(node, "foreign");
     table.add({node.value("node", ""), state_text(node), count_text(node, "jobs"), count_text(node, "foreign_jobs"),
                queue_text(own), share_text(own), share_text(foreign), fmt::format("{}", node.value("pus", 0)),
-               node.value("allowed_pus", ""), format_kib(node.value("memory_kib", 0.0)),
+               free_text(node), node.value("allowed_pus", ""), format_kib(node.value("memory_kib", 0.0)),
                node.value("host", "") + (node.value("shared_host", false) ? " (shared)" : "")});
   }
   table.print();
@@ -181,6 +187,7 @@ void add_nodes(CLI::App& app, Context& context) {
   output->add_to(*command);
   command->footer(
       "RUNQ and CPU are this node's own jobs', per PU that it may count on; OTHERS is what else runs on its PUs.\n"
+      "FREE PUS are those that it promises to jobs (jobs_per_pu in drover.toml) and that none has.\n"
       "Where nodes share in groups, a node of another group is shown as its leader last listed it, and how old that "
       "is;\n"
       "UNKNOWN is one that was never listed.\n"

@@ -20,6 +20,8 @@ struct RunOptions : JobOptions {
 int run(const Context& context, const RunOptions& options) {
   if (options.detached && !options.terminal)
     throw UsageError("run: --detached goes with --terminal; without a terminal there is: drover submit");
+  if (options.terminal && options.retries > 0)
+    throw UsageError("run: --retries: a job with a terminal is not started anew; leave out --retries or --terminal");
   if (options.terminal && !options.detached) LocalTerminal::require("run: --terminal");
   Json spec = options.spec(context.program);
   spec["terminal"] = options.terminal;

@@ -72,6 +72,11 @@ void print_job(const Json& job) {
   for (const char* stream : {"stdin", "stdout", "stderr"}) line(stream, job.value(stream, ""));
   line("origin", job.value("origin", ""));
   line("node", job.value("node", ""));
+  if (job.value("attempts", 1) > 1) {
+    const std::string before = job.value("last_failure", "");
+    line("attempt", fmt::format("{} of {}{}", job.value("attempt", 1), job.value("attempts", 1),
+                                before.empty() ? "" : ", after " + before));
+  }
   line("why there", job.value("why", ""));
   line("pinned", job.value("pinned", "").empty() ? "no" : job.value("pinned", ""));
   if (job.value("terminal", false)) line("terminal", fmt::format("yes, {} looking at it", job.value("viewers", 0)));

@@ -37,6 +37,7 @@ int RunSession::run(Json spec) {
   client_ = Client::connect(paths_, options_.at);
   spec["attached"] = true;
   if (terminal_) spec.update(LocalTerminal::size());
+  spec["piped"] = options_.pipe_fd >= 0;
   client_->send_request({{"op", "run"}, {"spec", std::move(spec)}});
   return follow();
 }
@@ -67,11 +68,13 @@ void RunSession::step() {
                                      [](const auto& o) { return o->pushed() - o->settled() < kMostUnwritten; });
   const bool read_input = connected && attached_ && input_.wants_input();
   const bool may_read = read_input && stdin_may_be_read();
-  std::array<pollfd, 4> fds = {pollfd{signals_.fd(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0},
+  const bool read_pipes = connected && attached_ && options_.pipe_fd >= 0 && pipe_.wants_input();
+  std::array<pollfd, 5> fds = {pollfd{signals_.fd(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0},
                                pollfd{connected ? client_->connection().fd() : -1, 0, 0},
-                               pollfd{may_read ? STDIN_FILENO : -1, POLLIN, 0}};
+                               pollfd{may_read ? STDIN_FILENO : -1, POLLIN, 0},
+                               pollfd{read_pipes ? options_.pipe_fd : -1, POLLIN, 0}};
   if (take_more) fds[2].events |= POLLIN;
-  if (attached_ && input_.has_outgoing()) fds[2].events |= POLLOUT;
+  if (attached_ && (input_.has_outgoing() || pipe_.has_outgoing())) fds[2].events |= POLLOUT;
   const bool look_again = (read_input && !may_read) || (terminal_ && terminal_->keys().is_waiting());
   const int timeout = look_again ? static_cast<int>(kTerminalRecheck.count()) : -1;
   if (::poll(fds.data(), fds.size(), timeout) < 0) {
@@ -85,6 +88,7 @@ void RunSession::step() {
   if (!connected) return;
   try {
     if ((fds[3].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0) read_stdin();
+    if ((fds[4].revents & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0) read_pipe();
     if ((fds[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) read_socket();
     if (waiting_ && !exit_) send_signals();
     if (attached_ && !exit_) {
@@ -114,6 +118,14 @@ void RunSession::read_stdin() {
   input_.append({bytes.data(), static_cast<std::size_t>(n)});
 }
 
+void RunSession::read_pipe() {
+  std::array<char, kMaxStreamBytes> bytes;
+  const ssize_t n = ::read(options_.pipe_fd, bytes.data(), std::min(bytes.size(), pipe_.room()));
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (n <= 0) return pipe_.end();
+  pipe_.append({bytes.data(), static_cast<std::size_t>(n)});
+}
+
 void RunSession::read_socket() {
   bool open = false;
   try {
@@ -132,11 +144,13 @@ void RunSession::on_frame(const Frame& frame) {
     case ClientMessage::Reply:
       return on_reply(frame);
     case ClientMessage::Item:
-      return on_waiting(Json::parse(frame.payload, nullptr, false));
+      return on_notice(Json::parse(frame.payload, nullptr, false));
     case ClientMessage::Data:
       return on_output(decode_stream_message(frame.payload));
-    case ClientMessage::Ack:
-      return input_.acknowledge(decode_stream_message(frame.payload).offset);
+    case ClientMessage::Ack: {
+      const StreamMessage ack = decode_stream_message(frame.payload);
+      return (ack.stream == Stream::Pipe ? pipe_ : input_).acknowledge(ack.offset);
+    }
     case ClientMessage::End:
       if (decode_stream_message(frame.payload).stream == Stream::Stdin) input_.close();
       return;
@@ -145,8 +159,10 @@ void RunSession::on_frame(const Frame& frame) {
   }
 }
 
-// It has to wait before it can start, and can be cancelled meanwhile.
-void RunSession::on_waiting(const Json& notice) {
+// It has to wait before it can start, and can be cancelled meanwhile; or it is started anew.
+void RunSession::on_notice(const Json& notice) {
+  if (notice.is_object() && notice.contains("notice"))
+    return fmt::print(stderr, "drover: job {}: {}\n", job_, notice.value("notice", ""));
   if (attached_ || !notice.is_object() || !notice.contains("job")) return;
   know_job(notice.at("job").get<long>());
   waiting_ = true;
@@ -158,7 +174,7 @@ void RunSession::on_reply(const Frame& frame) {
   try {
     reply = Client::parse_reply(frame);
   } catch (const RequestError& error) {
-    if (!waiting_ || error.code() != "cancelled" || last_signal_ == 0) throw;
+    if (error.code() != "cancelled" || last_signal_ == 0) throw;
     exit_ = 128 + last_signal_;
     return;
   }
@@ -180,7 +196,8 @@ void RunSession::know_job(long job) {
 }
 
 void RunSession::on_output(const StreamMessage& data) {
-  if (data.stream == Stream::Stdin) throw ProtocolError("data for stdin from droverd");
+  if (data.stream != Stream::Stdout && data.stream != Stream::Stderr)
+    throw ProtocolError("data for stdin from droverd");
   const std::size_t index = index_of(data.stream);
   if (data.offset > position(index)) {
     if (!terminal_) throw ProtocolError(fmt::format("output from {} to {} is missing", position(index), data.offset));
@@ -237,12 +254,17 @@ void RunSession::send_acks() {
 
 void RunSession::send_stdin() {
   if (const auto outgoing = input_.take_outgoing()) send(outgoing->type, encode_stream_message(outgoing->message));
+  auto piped = options_.pipe_fd >= 0 ? pipe_.take_outgoing() : std::nullopt;
+  if (!piped) return;
+  piped->message.stream = Stream::Pipe;
+  send(piped->type, encode_stream_message(piped->message));
 }
 
 Json RunSession::attach_request() const {
   Json request = {{"op", "attach"}, {"job", job_}};
   if (!new_viewer_) request["received"] = {position(0), position(1)};
   if (terminal_) request.update(LocalTerminal::size());
+  if (options_.pipe_fd >= 0) request["piped"] = true;
   return request;
 }
 

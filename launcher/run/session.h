@@ -34,6 +34,7 @@ class RunSession {
     // With a terminal: the control sequence by which the job says that it has stopped (shell/leader.h). We stop then,
     // too, and it is told when we go on, and whether in the background.
     std::string stop_mark = {};
+    int pipe_fd = -1;                       // with a terminal: what the job reads from a pipe beside it, else -1
     std::function<void(long)> on_job = {};  // told the job's id when it is known
   };
 
@@ -52,12 +53,13 @@ class RunSession {
   void know_job(long job);
   void step();  // waits for one thing to happen, and handles it
   void on_frame(const Frame& frame);
-  void on_waiting(const Json& notice);
+  void on_notice(const Json& notice);
   void on_reply(const Frame& frame);
   void on_output(const StreamMessage& data);
   void on_signal(int signal);
   void read_socket();
   void read_stdin();
+  void read_pipe();
   bool stdin_may_be_read() const;
   void send_stdin();
   void send_acks();
@@ -90,7 +92,7 @@ class RunSession {
   std::array<std::optional<OutputWriter>, 2> outputs_;  // stdout, stderr
   std::array<std::uint64_t, 2> acked_{};
   std::array<std::uint64_t, 2> base_{};  // where what is shown of a terminal's output begins
-  InputWindow input_;
+  InputWindow input_, pipe_;
   std::optional<Client> client_;
   std::deque<int> pending_signals_;
   long job_ = -1;

@@ -60,7 +60,7 @@ void RunSession::look_for_stop(std::string_view output) {
 void RunSession::stop_with_job() {
   job_stopped_ = false;
   terminal_->leave();
-  ::kill(::getpid(), SIGSTOP);  // on_continued() follows
+  ::kill(options_.pipe_fd < 0 ? ::getpid() : 0, SIGSTOP);  // the whole pipeline; on_continued() follows
 }
 
 void RunSession::on_terminal_reply(const Json& reply) {
@@ -76,6 +76,7 @@ void RunSession::on_terminal_reply(const Json& reply) {
     else
       input_.rewind(offset);
   }
+  if (options_.pipe_fd >= 0 && reply.contains("pipe")) pipe_.rewind(reply.at("pipe").get<std::uint64_t>());
   if (std::exchange(new_viewer_, false)) {
     base_[0] = reply.at("stdout").get<std::uint64_t>();
     terminal_->write(reply.at("modes").get<std::string>());

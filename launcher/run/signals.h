@@ -8,8 +8,9 @@
 
 namespace drover {
 
-// Blocks INT, TERM, HUP, QUIT, USR1, USR2, CONT, TSTP and WINCH in this thread and those it starts; make it before any
-// thread. SIGPIPE is ignored: a closed stdout is EPIPE. The old mask comes back at the end.
+// Blocks INT, TERM, HUP, QUIT, USR1, USR2, CONT, TSTP and WINCH, but for those that are ignored, in this thread and
+// those it starts; make it before any thread. SIGPIPE is ignored: a closed stdout is EPIPE. The old mask comes back at
+// the end.
 class ForwardedSignals {
  public:
   ForwardedSignals();

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -12,6 +11,7 @@
 #include "launcher/shell/job_list.h"
 #include "launcher/shell/shell.h"
 #include "launcher/shell/tell.h"
+#include "launcher/shell/traps.h"
 
 namespace drover::shell {
 
@@ -33,15 +33,12 @@ Jobs::Job& wanted_job(Shell& shell, const Words& argv) {
   }
 }
 
-int signal_number(std::string name) {
-  int number = 0;
-  const auto end = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (!name.empty() && end.ptr == name.data() + name.size() && number >= 0 && number < NSIG) return number;
-  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  if (name.rfind("SIG", 0) == 0) name.erase(0, 3);
-  for (int signal = 1; signal < NSIG; ++signal)
-    if (const char* known = ::sigabbrev_np(signal); known != nullptr && name == known) return signal;
-  throw std::runtime_error(fmt::format("kill: {}: no such signal", name));
+int wanted_signal(const std::string& name) {
+  try {
+    return signal_number(name);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("kill: {}", error.what()));
+  }
 }
 
 // A process that follows a job passes signals on, but nobody can catch these two.
@@ -96,12 +93,18 @@ int builtin_bg(Shell& shell, const Words& argv) {
 
 int builtin_wait(Shell& shell, const Words& argv) {
   Jobs& jobs = shell.jobs();
+  int signal = 0;  // which has come, and has an action: the wait is over
   const auto wait = [&](Jobs::Job& job) {
-    while (job.state() == Jobs::State::Running && (jobs.wait_for_any() || errno == EINTR)) check_interrupted();
+    while (job.state() == Jobs::State::Running && (jobs.wait_for_any() || errno == EINTR)) {
+      check_interrupted();
+      signal = Traps::pending();
+      if (signal != 0) return 128 + signal;
+    }
     return job.status();
   };
   if (argv.size() == 1) {
-    for (Jobs::Job& job : jobs.all()) wait(job);
+    for (Jobs::Job& job : jobs.all())
+      if (const int status = wait(job); signal != 0) return status;
     if (!shell.interactive()) jobs.all().clear();
     return 0;
   }
@@ -116,6 +119,7 @@ int builtin_wait(Shell& shell, const Words& argv) {
       continue;
     }
     status = wait(*job);
+    if (signal != 0) return status;
     if (job->state() == Jobs::State::Done) jobs.remove(job->number);
   }
   return status;
@@ -130,10 +134,10 @@ int builtin_kill(Shell& shell, const Words& argv) {
   std::size_t i = 1;
   int signal = SIGTERM;
   if (i + 1 < argv.size() && argv[i] == "-s") {
-    signal = signal_number(argv[i + 1]);
+    signal = wanted_signal(argv[i + 1]);
     i += 2;
   } else if (i < argv.size() && argv[i].size() > 1 && argv[i][0] == '-' && argv[i] != "--") {
-    signal = signal_number(argv[i++].substr(1));
+    signal = wanted_signal(argv[i++].substr(1));
   }
   if (i < argv.size() && argv[i] == "--") ++i;
   if (i >= argv.size()) throw std::runtime_error("kill: what? %1, or a process id");

@@ -161,7 +161,14 @@ int do_read(Shell& shell, const Words& argv) {
   std::string line;
   char byte = 0;
   bool more = false;
-  const auto next = [&] { return more = ::read(STDIN_FILENO, &byte, 1) > 0; };
+  const auto next = [&] {
+    ssize_t n = 0;
+    while ((n = ::read(STDIN_FILENO, &byte, 1)) < 0 && errno == EINTR) {
+      check_interrupted();
+      shell.run_traps();
+    }
+    return more = n > 0;
+  };
   while (next() && byte != '\n') {
     if (byte == '\\' && !raw && (!next() || byte == '\n')) continue;
     line += byte;
@@ -184,7 +191,9 @@ int do_type(Shell& shell, const Words& argv) {
   for (std::size_t i = 1; i < argv.size(); ++i) {
     int error = 0;
     const std::string path = find_program(argv[i], error);
-    if (shell.has_function(argv[i])) {
+    if (const auto alias = shell.aliases().find(argv[i]); alias != shell.aliases().end()) {
+      say(fmt::format("{} is an alias for {}\n", argv[i], alias->second));
+    } else if (shell.has_function(argv[i])) {
       say(argv[i] + " is a function\n");
     } else if (argv[i] == "on" || argv[i] == "exec" || find_builtin(argv[i]) != nullptr) {
       say(argv[i] + " is of the shell\n");
@@ -212,7 +221,7 @@ void say(std::string_view text) {
   }
 }
 
-Builtin find_builtin(const std::string& name) {
+static const std::map<std::string, Builtin>& all_builtins() {
   static const std::map<std::string, Builtin> all = {
       {":", do_nothing},      {"true", do_nothing},     {"false", do_false},        {"cd", do_cd},
       {"pwd", do_pwd},        {"echo", do_echo},        {"export", do_export},      {"unset", do_unset},
@@ -221,9 +230,19 @@ Builtin find_builtin(const std::string& name) {
       {".", do_source},       {"source", do_source},    {"read", do_read},          {"type", do_type},
       {"jobs", builtin_jobs}, {"fg", builtin_fg},       {"bg", builtin_bg},         {"wait", builtin_wait},
       {"kill", builtin_kill}, {"umask", builtin_umask}, {"ulimit", builtin_ulimit}, {"test", builtin_test},
-      {"[", builtin_test}};
-  const auto found = all.find(name);
-  return found == all.end() ? nullptr : found->second;
+      {"[", builtin_test},    {"trap", builtin_trap},   {"alias", builtin_alias},   {"unalias", builtin_unalias}};
+  return all;
+}
+
+Builtin find_builtin(const std::string& name) {
+  const auto found = all_builtins().find(name);
+  return found == all_builtins().end() ? nullptr : found->second;
+}
+
+std::vector<std::string> builtin_names() {
+  std::vector<std::string> names = {"on", "exec"};
+  for (const auto& [name, builtin] : all_builtins()) names.push_back(name);
+  return names;
 }
 
 }  // namespace drover::shell

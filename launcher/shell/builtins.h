@@ -25,6 +25,11 @@ int builtin_umask(Shell& shell, const std::vector<std::string>& argv);
 int builtin_ulimit(Shell& shell, const std::vector<std::string>& argv);
 int builtin_test(Shell& shell, const std::vector<std::string>& argv);
 
+int builtin_trap(Shell& shell, const std::vector<std::string>& argv);
+int builtin_alias(Shell& shell, const std::vector<std::string>& argv);
+int builtin_unalias(Shell& shell, const std::vector<std::string>& argv);
+std::vector<std::string> builtin_names();
+
 // To stdout at once: what is there may be a pipe that the next command has.
 void say(std::string_view text);
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <histedit.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,7 +37,9 @@ struct Editor::State {
   History* history = nullptr;
   std::string prompt, file;
   std::vector<std::string> lines;
-  bool interrupted = false, ended = false;
+  Completions known;
+  std::string unfinished;
+  bool interrupted = false, ended = false, trapped = false;
 
   int read_byte(char& byte);
   int read_character(wchar_t& character);
@@ -50,8 +53,7 @@ struct Editor::State {
 // 1, or 0 at the end, or -1 when Ctrl-C came. Signals are let in only while we wait: none is missed.
 int Editor::State::read_byte(char& byte) {
   sigset_t ours, before;
-  ::sigemptyset(&ours);
-  for (const int signal : {SIGINT, SIGWINCH, SIGHUP, SIGTERM}) ::sigaddset(&ours, signal);
+  ::sigfillset(&ours);  // any may have an action
   ::sigprocmask(SIG_BLOCK, &ours, &before);
   int result = -2;
   while (result == -2) {
@@ -59,6 +61,9 @@ int Editor::State::read_byte(char& byte) {
       result = 0;
     } else if (take_interrupted()) {
       interrupted = true;
+      result = -1;
+    } else if (Traps::pending() != 0) {
+      trapped = true;
       result = -1;
     } else if (was_resized != 0) {
       was_resized = 0;
@@ -88,10 +93,27 @@ int Editor::State::read_character(wchar_t& character) {
   }
 }
 
-Editor::Editor(std::string history_file) : state_(std::make_unique<State>()) {
+namespace {
+
+unsigned char complete_here(EditLine* line, const Completions& known) {
+  const LineInfo* info = ::el_line(line);
+  const Completion found = complete({info->buffer, static_cast<std::size_t>(info->cursor - info->buffer)}, known);
+  if (!found.insert.empty()) return ::el_insertstr(line, found.insert.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
+  if (found.possible.empty()) return CC_REFRESH_BEEP;
+  winsize size{};
+  ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+  const std::string text = "\n" + list_possible(found.possible, size.ws_col != 0 ? size.ws_col : 80);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return CC_REDISPLAY;
+}
+
+}  // namespace
+
+Editor::Editor(std::string history_file, Completions known) : state_(std::make_unique<State>()) {
   State& state = *state_;
   std::setlocale(LC_CTYPE, "");
   state.file = std::move(history_file);
+  state.known = std::move(known);
   HistEvent event;
   state.history = ::history_init();
   ::history(state.history, &event, H_SETSIZE, kMostLines);
@@ -110,7 +132,9 @@ Editor::Editor(std::string history_file) : state_(std::make_unique<State>()) {
   ::el_set(state.line, EL_HIST, ::history, state.history);
   ::el_set(
       state.line, EL_GETCFN, +[](EditLine* line, wchar_t* c) { return State::of(line).read_character(*c); });
-  ::el_set(state.line, EL_ADDFN, "complete", "complete the name of a file", ::_el_fn_complete);
+  ::el_set(
+      state.line, EL_ADDFN, "complete", "complete the name of a command, a file or a variable",
+      +[](EditLine* line, int) { return complete_here(line, State::of(line).known); });
   ::el_set(state.line, EL_BIND, "^I", "complete", nullptr);
   ::el_set(state.line, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   ::el_source(state.line, nullptr);  // ~/.editrc
@@ -130,11 +154,19 @@ Editor::~Editor() {
 Editor::Result Editor::read(const std::string& prompt, std::string& line) {
   State& state = *state_;
   state.prompt = prompt;
-  state.interrupted = false;
+  state.interrupted = state.trapped = false;
+  if (const std::string before = std::exchange(state.unfinished, {}); !before.empty())
+    ::el_push(state.line, before.c_str());
   if (was_hung_up != 0) return Result::End;
   ::el_resize(state.line);
   int length = 0;
   const char* text = ::el_gets(state.line, &length);
+  if (state.trapped) {
+    const LineInfo* info = ::el_line(state.line);
+    state.unfinished.assign(info->buffer, info->lastchar);
+    ::el_reset(state.line);
+    return Result::Trapped;
+  }
   if (state.interrupted) {
     ::el_reset(state.line);
     return Result::Interrupted;

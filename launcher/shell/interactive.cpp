@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "launcher/shell/builtins.h"
 #include "launcher/shell/editor.h"
 #include "launcher/shell/job_list.h"
 #include "launcher/shell/tell.h"
@@ -56,7 +57,8 @@ class Prompt {
 };
 
 // Lines until they are a command, or wrong.
-std::optional<std::string> read_command(Editor& editor, const std::string& prompt, Editor::Result& result) {
+std::optional<std::string> read_command(Editor& editor, const std::string& prompt, const Aliases& aliases,
+                                        Editor::Result& result) {
   std::string command;
   for (;;) {
     std::string line;
@@ -64,7 +66,7 @@ std::optional<std::string> read_command(Editor& editor, const std::string& promp
     if (result != Editor::Result::Line) return std::nullopt;
     command += line + "\n";
     try {
-      (void)parse(command);
+      (void)parse(command, aliases);
     } catch (const Incomplete&) {
       continue;
     } catch (const SyntaxError&) {
@@ -74,21 +76,48 @@ std::optional<std::string> read_command(Editor& editor, const std::string& promp
   }
 }
 
+Completions completions(Shell& shell) {
+  Completions known;
+  known.commands = [&shell] {
+    auto names = programs_of(shell.value("PATH").value_or(""));
+    for (const auto& more : {builtin_names(), shell.function_names()})
+      names.insert(names.end(), more.begin(), more.end());
+    for (const auto& [name, text] : shell.aliases()) names.push_back(name);
+    for (const char* word : {"if", "then", "elif", "else", "fi", "while", "until", "for", "do", "done", "case", "esac"})
+      names.emplace_back(word);
+    return names;
+  };
+  known.variables = [&shell] {
+    std::vector<std::string> names;
+    for (const std::string& line : shell.variables().list(true)) names.push_back(line.substr(0, line.find('=')));
+    return names;
+  };
+  known.home = shell.value("HOME").value_or("");
+  return known;
+}
+
 bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\n") == std::string::npos; }
 
 }  // namespace
 
-int run_interactive(Shell& shell) {
+static int run_prompt(Shell& shell) {
   shell.take_terminal();
-  Editor editor(history_file(shell));
+  Editor editor(history_file(shell), completions(shell));
   shell.history() = editor.lines();
   Prompt prompt(shell);
   for (;;) {
     shell.tell_of_jobs();
     (void)take_interrupted();
+    try {
+      shell.run_traps();
+    } catch (const Leave& leave) {
+      if (leave.to == Leave::To::End) return leave.value;
+    }
     auto result = Editor::Result::Line;
-    const auto command = read_command(editor, prompt.text(), result);
-    if (result == Editor::Result::Interrupted) {
+    const auto command = read_command(editor, prompt.text(), shell.aliases(), result);
+    if (result == Editor::Result::Trapped) {
+      tell("\n");
+    } else if (result == Editor::Result::Interrupted) {
       tell("\n");
       shell.set_status(130);
     } else if (result == Editor::Result::End) {
@@ -113,5 +142,7 @@ int run_interactive(Shell& shell) {
     }
   }
 }
+
+int run_interactive(Shell& shell) { return shell.end(run_prompt(shell)); }
 
 }  // namespace drover::shell

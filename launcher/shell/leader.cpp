@@ -32,7 +32,7 @@ class Leader {
       return 125;
     }
     ::setpgid(child_, child_);
-    ::tcsetpgrp(STDIN_FILENO, child_);
+    ::tcsetpgrp(STDOUT_FILENO, child_);
     for (;;) {
       siginfo_t info;
       const int signal = ::sigwaitinfo(&all_, &info);
@@ -44,7 +44,7 @@ class Leader {
  private:
   [[noreturn]] void begin_program() const {
     ::setpgid(0, 0);
-    ::tcsetpgrp(STDIN_FILENO, ::getpid());
+    ::tcsetpgrp(STDOUT_FILENO, ::getpid());
     std::signal(SIGTSTP, SIG_DFL);
     sigset_t none;
     ::sigemptyset(&none);
@@ -60,7 +60,7 @@ class Leader {
       case SIGCHLD:
         return look_at_child();
       case SIGCONT:
-        ::tcsetpgrp(STDIN_FILENO, child_);
+        ::tcsetpgrp(STDOUT_FILENO, child_);
         go_on();
         return;
       case RunSession::kContinueInBackground:
@@ -91,7 +91,7 @@ class Leader {
         return;
       }
       stopped_ = true;
-      ::tcsetpgrp(STDIN_FILENO, ::getpgrp());
+      ::tcsetpgrp(STDOUT_FILENO, ::getpgrp());
       [[maybe_unused]] const ssize_t ignored = ::write(STDOUT_FILENO, mark_.data(), mark_.size());
     }
   }

@@ -16,8 +16,10 @@ struct Token {
   int fd = -1;            // of a redirection that was written with one: 2>
   std::size_t begin = 0;  // in the script
   std::size_t end = 0;
-  std::string body = {};       // of << and <<-: the here-document
-  bool body_is_plain = false;  // its delimiter was quoted: nothing in it is expanded
+  std::string body = {};                  // of << and <<-: the here-document
+  bool body_is_plain = false;             // its delimiter was quoted: nothing in it is expanded
+  std::vector<std::string> aliases = {};  // that it came from, which are not expanded in it again
+  bool next_too = false;                  // the end of an alias with a blank: the next word may be one, too
 
   bool is(std::string_view op) const { return kind == Kind::Operator && text == op; }
 };

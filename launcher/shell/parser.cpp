@@ -19,9 +19,23 @@ class Parser {
  public:
   explicit Parser(std::string_view script) : script_(script), tokens_(tokenize(script)) {}
 
-  List run() {
+  List run(const Aliases& aliases) {
+    aliases_ = &aliases;
     List list = parse_list();
     if (now().kind != Token::Kind::End) unexpected();
+    return list;
+  }
+
+  std::optional<List> next_line(const Aliases& aliases) {
+    aliases_ = &aliases;
+    skip_newlines();
+    if (now().kind == Token::Kind::End) return std::nullopt;
+    List list;
+    while (now().kind != Token::Kind::Newline && now().kind != Token::Kind::End) {
+      if (list_ends()) unexpected();
+      list.push_back(parse_and_or());
+      end_and_or(list.back());
+    }
     return list;
   }
 
@@ -61,12 +75,38 @@ class Parser {
     List list;
     for (skip_newlines(); !list_ends(); skip_newlines()) {
       list.push_back(parse_and_or());
-      if (take_operator("&"))
-        list.back().background = true;
-      else if (!take_operator(";") && now().kind != Token::Kind::Newline && !list_ends())
-        unexpected();
+      end_and_or(list.back());
     }
     return list;
+  }
+
+  void end_and_or(AndOr& and_or) {
+    if (take_operator("&"))
+      and_or.background = true;
+    else if (!take_operator(";") && now().kind != Token::Kind::Newline && !list_ends())
+      unexpected();
+  }
+
+  // The word that a command begins with, if it is an alias, and what that begins with.
+  void expand_alias() {
+    while (now().kind == Token::Kind::Word) {
+      const Token word = now();
+      const auto alias = aliases_->find(word.text);
+      const bool within = std::find(word.aliases.begin(), word.aliases.end(), word.text) != word.aliases.end();
+      if (alias == aliases_->end() || within) return;
+      std::vector<Token> tokens = tokenize(alias->second);
+      tokens.pop_back();  // the end
+      const bool blank = !alias->second.empty() && (alias->second.back() == ' ' || alias->second.back() == '\t');
+      if (tokens.empty()) tokens.push_back({.kind = Token::Kind::Word, .text = ":"});
+      for (Token& token : tokens) {
+        token.begin = word.begin, token.end = word.end;
+        token.aliases = word.aliases;
+        token.aliases.push_back(word.text);
+      }
+      tokens.back().next_too = blank || word.next_too;
+      const auto place = tokens_.erase(tokens_.begin() + static_cast<std::ptrdiff_t>(at_));
+      tokens_.insert(place, tokens.begin(), tokens.end());
+    }
   }
 
   // A body, which has a command at least.
@@ -101,11 +141,14 @@ class Parser {
   Pipeline parse_pipeline() {
     Pipeline out;
     const std::size_t begin = now().begin;
+    expand_alias();
     while (is_word("!")) {
       take();
       out.negated = !out.negated;
+      expand_alias();
     }
     for (;;) {
+      expand_alias();
       out.commands.push_back(parse_command());
       const bool both = now().is("|&");
       if (!both && !now().is("|")) break;
@@ -216,7 +259,10 @@ class Parser {
 
   void parse_simple(Command& command) {
     if (list_ends()) unexpected();
+    const std::size_t begin = at_;
     for (;;) {
+      const bool after_alias = at_ > 0 && tokens_[at_ - 1].next_too;
+      if ((command.words.empty() && at_ > begin) || after_alias) expand_alias();
       if (is_redirection(now())) {
         parse_redirection(command);
       } else if (now().kind != Token::Kind::Word) {
@@ -281,10 +327,26 @@ class Parser {
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
   int depth_ = 0;
+  const Aliases* aliases_ = nullptr;
 };
 
 }  // namespace
 
-List parse(std::string_view script) { return Parser(script).run(); }
+List parse(std::string_view script, const Aliases& aliases) { return Parser(script).run(aliases); }
+
+class Script::Impl {
+ public:
+  explicit Impl(std::string_view text) : parser_(text) {}
+  Parser& parser() { return parser_; }
+
+ private:
+  Parser parser_;
+};
+
+Script::Script(std::string_view text) : impl_(std::make_unique<Impl>(text)) {}
+
+Script::~Script() = default;
+
+std::optional<List> Script::next(const Aliases& aliases) { return impl_->parser().next_line(aliases); }
 
 }  // namespace drover::shell

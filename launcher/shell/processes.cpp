@@ -36,6 +36,7 @@ void Shell::begin_child(pid_t group, bool background, bool has_input) {
     terminal_fd_ = -1;
   }
   signals_as_usual();
+  traps_.enter_subshell();
   if (background && !control) {
     std::signal(SIGINT, SIG_IGN);
     std::signal(SIGQUIT, SIG_IGN);
@@ -50,14 +51,15 @@ void Shell::begin_child(pid_t group, bool background, bool has_input) {
 }
 
 int Shell::end_of_child(const Work& work) {
+  int status = 1;
   try {
-    return work();
+    status = work();
   } catch (const Leave& leave) {
-    return leave.value;
+    status = leave.value;
   } catch (const std::exception& error) {
     tell("drover shell: {}\n", error.what());
-    return 1;
   }
+  return end(status);
 }
 
 // pipes: where it reads from, where it writes to, and the end that is the next one's; -1: none.
@@ -124,8 +126,14 @@ int Shell::run_as_stage(const Command& command) {
 
 int Shell::run_stages(const Pipeline& pipeline, bool background, const std::string& text) {
   std::vector<Work> stages;
+  const bool lends = interactive() && !background;
+  const bool screen = lends && pipeline.commands.size() > 1 && ends_in_screen(pipeline);
   for (const Command& command : pipeline.commands)
-    stages.emplace_back([this, &command] { return run_as_stage(command); });
+    stages.emplace_back([this, &command, lends, screen, last = &command == &pipeline.commands.back()] {
+      may_lend_ = lends && last;
+      keys_taken_ = screen && !last;
+      return run_as_stage(command);
+    });
   return run_apart(stages, background, text);
 }
 
@@ -152,16 +160,62 @@ int Shell::run_program(const Command& command, const std::vector<std::string>& a
                    false, shell_command(argv));
 }
 
+// A program that draws its screen and reads a pipe or a file gets a terminal beside it: less, fzf, vim -. Others in the
+// same place are better off without: Ctrl-C is then for the whole pipeline, and the keys are for whoever is first in
+// it.
+bool Shell::draws_screen(const std::string& program) const {
+  static constexpr std::string_view kUsual = "less:more:most:vi:vim:nvim:view:emacs:nano:fzf:sk:peco:tig:bat:visidata";
+  const std::string name = program.substr(program.rfind('/') + 1);
+  std::string known(kUsual);
+  for (const char* variable : {"PAGER", "EDITOR", "VISUAL", "DROVER_SCREEN_PROGRAMS"}) {
+    const std::string text = value(variable).value_or("");
+    for (std::size_t at = 0; at < text.size();) {
+      const std::size_t end = std::min(text.find(':', at), text.size());
+      const std::string word = text.substr(at, std::min(text.find(' ', at), end) - at);
+      known += ":" + word.substr(word.rfind('/') + 1);
+      at = end + 1;
+    }
+  }
+  return !name.empty() && (":" + known + ":").find(":" + name + ":") != std::string::npos;
+}
+
+// As far as can be told before it is expanded.
+bool Shell::ends_in_screen(const Pipeline& pipeline) {
+  const auto& words = pipeline.commands.back().words;
+  const std::size_t first = words.size() > 2 && words[0] == "on" ? 2 : 0;
+  if (pipeline.commands.back().kind != Command::Kind::Simple || words.empty()) return false;
+  if (words[first].find_first_of("`(") != std::string::npos) return false;
+  const auto program = expand_words({words[first]}, *this);
+  return !program.empty() && draws_screen(program.front());
+}
+
 int Shell::become_program(const std::vector<std::string>& argv, const std::string& node) {
   Remote remote{.argv = argv, .node = node};
   const auto is_terminal = [](int fd) { return ::isatty(fd) != 0; };
-  remote.terminal = may_lend_ && is_terminal(0) && is_terminal(1) && is_terminal(2);
+  const bool has_screen = may_lend_ && is_terminal(1) && is_terminal(2);
+  remote.terminal = has_screen && (is_terminal(0) || draws_screen(argv[0]));
   remote.report_fd = report_fd_;
-  return run_remote(remote, context_, session_);
+  UniqueFd pipe;
+  if (remote.terminal && !is_terminal(0)) {
+    pipe.reset(check(::fcntl(0, F_DUPFD_CLOEXEC, 10), "fcntl", "stdin"));
+    ::dup2(1, 0);
+  } else if (keys_taken_ && is_terminal(0)) {
+    const UniqueFd nothing(check(::open("/dev/null", O_RDONLY | O_CLOEXEC), "open", "/dev/null"));
+    ::dup2(nothing.get(), 0);
+  }
+  remote.pipe_fd = pipe.get();
+  const int status = run_remote(remote, context_, session_);
+  if (pipe && (status == 128 + SIGINT || status == 128 + SIGQUIT)) {
+    // The key went to its terminal alone, and is meant for all of the pipeline.
+    std::signal(status - 128, SIG_IGN);
+    ::kill(0, status - 128);
+  }
+  return status;
 }
 
 int Shell::wait_for(Jobs::Job& job) {
   while (job.state() == Jobs::State::Running) {
+    if (traps_.is_fatal_pending()) run_traps();
     if (jobs_.wait_for_any() || errno == EINTR) continue;
     for (Jobs::Process& process : job.processes) process.state = Jobs::State::Done;  // somebody else's children
   }

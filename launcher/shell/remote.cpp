@@ -77,6 +77,7 @@ int run_remote(const Remote& remote, const Context& context, const SessionOption
     options.name = argv[0].substr(argv[0].rfind('/') + 1);
     argv.insert(argv.begin(), {own_program(), kLeaderWord, secret});
     run.stop_mark = stop_mark(secret);
+    run.pipe_fd = remote.pipe_fd;
   }
   run.on_job = [fd = remote.report_fd](long job) {
     if (fd >= 0) [[maybe_unused]]

@@ -16,6 +16,7 @@ struct Remote {
   std::string node = {};  // start exactly there
   bool terminal = false;  // lend it this terminal
   int report_fd = -1;     // gets the job's id, a long
+  int pipe_fd = -1;       // with a terminal: its standard input, if that is another
 };
 
 // The exit code; messages are on stderr. 127 and 126 are found out before a job is made.

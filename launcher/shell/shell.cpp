@@ -130,7 +130,11 @@ void Shell::drop_parameters(std::size_t count) {
 
 int Shell::run_script(const std::string& script) {
   try {
-    return run(parse(script));
+    (void)parse(script, aliases_);  // before anything is done: what can't be a script is none
+    // An alias counts from the line after the one that makes it.
+    Script lines(script);
+    while (const auto line = lines.next(aliases_)) run(*line);
+    return status_;
   } catch (const SyntaxError& error) {
     tell("drover shell: syntax error: {}\n", error.what());
     return status_ = 2;
@@ -139,10 +143,38 @@ int Shell::run_script(const std::string& script) {
 
 int Shell::run_to_end(const std::string& script) {
   try {
-    return run_script(script);
+    run_script(script);
   } catch (const Leave& leave) {
-    return status_ = leave.value;
+    status_ = leave.value;
   }
+  return end(status_);
+}
+
+void Shell::run_traps() {
+  while (const auto due = traps_.take()) {
+    if (!due->action) throw Leave{Leave::To::End, 128 + due->signal};
+    const int before = status_;
+    run_script(*due->action);
+    status_ = before;
+  }
+}
+
+int Shell::end(int status) {
+  const auto action = traps_.take_exit();
+  if (!action) return status;
+  status_ = status;
+  try {
+    run_script(*action);
+  } catch (const Leave& leave) {
+    if (leave.to == Leave::To::End) return status_ = leave.value;
+  }
+  return status_ = status;
+}
+
+std::vector<std::string> Shell::function_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, body] : functions_) names.push_back(name);
+  return names;
 }
 
 int Shell::run(const List& list) {
@@ -163,6 +195,7 @@ int Shell::run(const AndOr& and_or) {
       const Within condition(conditions_, !last || pipeline.negated);  // whose failure says nothing
       status_ = run(pipeline);
     }
+    run_traps();
     if (stop_at_failure_ && status_ != 0 && last && !pipeline.negated && conditions_ == 0)
       throw Leave{Leave::To::End, status_};
   }
@@ -328,6 +361,7 @@ int Shell::replace(const Command& command, const std::vector<std::string>& argv,
   if (argv.empty()) return 0;
   export_all(command.assignments);
   signals_as_usual();
+  traps_.enter_subshell();
   throw Leave{Leave::To::End, become_program(argv, node)};
 }
 

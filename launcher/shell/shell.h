@@ -14,6 +14,7 @@
 #include "launcher/shell/jobs.h"
 #include "launcher/shell/remote.h"
 #include "launcher/shell/syntax.h"
+#include "launcher/shell/traps.h"
 #include "launcher/shell/variables.h"
 
 namespace drover::shell {
@@ -45,7 +46,13 @@ class Shell : public Environment {
   const Context& context() const { return context_; }
   Jobs& jobs() { return jobs_; }
   Variables& variables() { return variables_; }
+  Traps& traps() { return traps_; }
+  Aliases& aliases() { return aliases_; }
   std::vector<std::string>& history() { return history_; }
+
+  void run_traps();     // of signals that have come
+  int end(int status);  // runs the action of EXIT; gives the exit status
+  std::vector<std::string> function_names() const;
 
   // For builtins.
   int continue_job(Jobs::Job& job, bool foreground);
@@ -92,12 +99,16 @@ class Shell : public Environment {
   void begin_child(pid_t group, bool background, bool has_input);
   int end_of_child(const Work& work);
   int run_as_stage(const Command& command);
+  bool draws_screen(const std::string& program) const;  // so that it needs a terminal whatever it reads from
+  bool ends_in_screen(const Pipeline& pipeline);
   int follow(Jobs::Job& job);
 
   const Context& context_;
   SessionOptions session_;
   Variables variables_;
   Jobs jobs_;
+  Traps traps_;
+  Aliases aliases_;
   std::map<std::string, std::shared_ptr<const Command>> functions_;
   std::vector<std::string> history_;
   std::string name_;
@@ -106,9 +117,10 @@ class Shell : public Environment {
   int status_ = 0, substitution_status_ = 0;
   pid_t last_background_ = 0;
   int terminal_fd_ = -1, report_fd_ = -1;
-  termios modes_{};        // the shell's own
-  bool alone_ = false;     // this process is there for one simple command
-  bool may_lend_ = false;  // its terminal, to a program
+  termios modes_{};          // the shell's own
+  bool alone_ = false;       // this process is there for one simple command
+  bool may_lend_ = false;    // its terminal, to a program
+  bool keys_taken_ = false;  // the last of the pipeline has them
   bool stop_at_failure_ = false, told_of_stopped_ = false;
   int conditions_ = 0, depth_ = 0;
 };

@@ -1,7 +1,9 @@
 // What a script says, as a tree: lists of pipelines of commands.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,7 +52,23 @@ struct AndOr {
   std::string text;
 };
 
+using Aliases = std::map<std::string, std::string>;  // a command's first word, and the text in its place
+
 // Throws SyntaxError, and Incomplete if more text would make it right.
-List parse(std::string_view script);
+List parse(std::string_view script, const Aliases& aliases = {});
+
+// The same, line by line (a line being all that its commands take): the aliases may change in between.
+class Script {
+ public:
+  explicit Script(std::string_view text);
+  ~Script();
+  Script(const Script&) = delete;
+  Script& operator=(const Script&) = delete;
+  std::optional<List> next(const Aliases& aliases);  // empty at the end
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace drover::shell

@@ -70,6 +70,17 @@ std::optional<EventRow> of_job(const std::string& name, const json& event) {
   if (name == "queued") return EventRow{0, job_of(event) + " waits" + because(event.value("why", ""))};
   if (name == "failed") return trouble(event, "failed");
   if (name == "lost") return trouble(event, "is lost");
+  if (name == "retrying")
+    return EventRow{
+        0,
+        fmt::format("{} begins attempt {} of {} in {} s, after {}", job_of(event), event.value("attempt", 0),
+                    event.value("attempts", 0), event.value("pause_s", 0), event.value("why", "")),
+        Style::Yellow};
+  if (name == "outdated")
+    return EventRow{
+        0,
+        fmt::format("{}: attempt {} on {} is ended", job_of(event), event.value("attempt", 0), event.value("node", "")),
+        Style::Yellow};
   if (name == "time-limit") return EventRow{0, job_of(event) + ": its time is up", Style::Yellow};
   return std::nullopt;
 }

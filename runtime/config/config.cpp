@@ -61,6 +61,8 @@ constexpr Key kKeys[] = {
      [](const NodeConfig& config) { return in_seconds(config.suspect_after); }},
     {"answer_seconds", 1, 3600, true, [](NodeConfig& config, double v) { config.answer_deadline = seconds(v); },
      [](const NodeConfig& config) { return in_seconds(config.answer_deadline); }},
+    {"lost_seconds", 1, 1e6, false, [](NodeConfig& config, double v) { config.lost_after = seconds(v); },
+     [](const NodeConfig& config) { return in_seconds(config.lost_after); }},
     {"probe_limit", 0, 64, false, [](NodeConfig& config, double v) { config.policy.probe_limit = static_cast<int>(v); },
      [](const NodeConfig& config) -> double { return config.policy.probe_limit; }},
     {"choices", 1, 1024, false, [](NodeConfig& config, double v) { config.policy.choices = static_cast<int>(v); },

@@ -18,6 +18,8 @@ struct NodeConfig {
   PolicySettings policy{*find_policy(kDefaultPolicy), 3, 2, true, {}};
   OwnerPolicy owner;
   double jobs_per_pu = 1;
+  Nanoseconds lost_after =
+      std::chrono::seconds(60);                 // without a word of a node its jobs are started anew, if they may be
   int two_level_above = kDefaultTwoLevelAbove;  // nodes; rank 0's counts for all
   std::string text, path;                       // the file, for apply_config() and config_of()
 };
@@ -30,6 +32,7 @@ struct NodeConfig {
 //   suspect_seconds = 5.0       # 0.5 .. 3600: without a heartbeat a node is excluded
 //   answer_seconds = 30.0       # 1 .. 3600: a move's source without a word asks the register
 //   policy = "balanced"         # none, random, threshold, ...: docs/policies.md
+//   lost_seconds = 60           # 1 .. 1e6: after that jobs with --retries leave a node that is excluded
 //   probe_limit = 3             # 0 .. 64: nodes asked for one arrival, or by one FREE node
 //   choices = 2                 # 1 .. 1024: the d of best-of-d
 //   migrate = true              # running jobs move by themselves

@@ -24,7 +24,7 @@ StreamMessage decode_stream_message(std::string_view payload) {
   if (payload.size() < kHeaderBytes || payload.size() > kHeaderBytes + kMaxStreamBytes)
     throw ProtocolError(fmt::format("stream message of {} bytes", payload.size()));
   const auto stream = static_cast<unsigned char>(payload[0]);
-  if (stream > static_cast<unsigned char>(Stream::Stderr))
+  if (stream > static_cast<unsigned char>(Stream::Pipe))
     throw ProtocolError(fmt::format("stream message for stream {}", stream));
   StreamMessage message{static_cast<Stream>(stream), 0, payload.substr(kHeaderBytes)};
   std::memcpy(&message.offset, payload.data() + 8, sizeof message.offset);

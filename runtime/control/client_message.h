@@ -9,7 +9,8 @@ namespace drover {
 
 enum class ClientMessage : std::uint16_t { Request = 1, Reply = 2, Item = 3, Data = 4, Ack = 5, End = 6 };
 
-enum class Stream : std::uint8_t { Stdin = 0, Stdout = 1, Stderr = 2 };
+// Pipe: what a program with a terminal reads from a pipe beside it; its Stdin is the terminal's.
+enum class Stream : std::uint8_t { Stdin = 0, Stdout = 1, Stderr = 2, Pipe = 3 };
 
 inline constexpr std::size_t kMaxStreamBytes = 64 * 1024;   // of one Data message
 inline constexpr std::uint64_t kStreamWindow = 256 * 1024;  // at most this much beyond the last ack

@@ -10,9 +10,11 @@ void set_variable(JobSpec& spec, const std::string& name, const std::string& val
   spec.env.push_back(assigned + value);
 }
 
-void set_job_environment(JobSpec& spec, std::int64_t id, const std::string& origin) {
-  const std::pair<std::string, std::string> values[] = {
-      {"DROVER_JOB_ID", std::to_string(id)}, {"DROVER_JOB_NAME", spec.name}, {"DROVER_ORIGIN", origin}};
+void set_job_environment(JobSpec& spec, std::int64_t id, const std::string& origin, int attempt) {
+  const std::pair<std::string, std::string> values[] = {{"DROVER_JOB_ID", std::to_string(id)},
+                                                        {"DROVER_JOB_NAME", spec.name},
+                                                        {"DROVER_ORIGIN", origin},
+                                                        {"DROVER_ATTEMPT", std::to_string(attempt)}};
   for (const auto& [name, value] : values) set_variable(spec, name, value);
 }
 

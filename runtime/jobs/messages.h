@@ -34,6 +34,7 @@ enum class Msg : std::uint16_t {
   JobEndedAck,     // O → P
   JobMoving,       // S → O: a move has begun, is in doubt, or came to nothing (JobNotice)
   JobWindow,       // O → P: the size of its terminal
+  JobOutdated,     // O → P: a later attempt counts: end what you have of those before (JobMark)
   // moves
   MoveAsk = 40,  // anyone → S: move this job there (MoveRequest)
   MoveReport,    // S → who asked, and O: how it went
@@ -119,39 +120,45 @@ struct PlaceIs {
   }
 };
 
+// What has no epoch tells the attempt (attempt.h): the streams of each begin anew, and what is still said of an earlier
+// one is passed over.
 struct JobChunk {
   std::int64_t job = 0;
+  std::int32_t attempt = 1;
   shepherd::Chunk chunk;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& chunk;
+    a& job& attempt& chunk;
   }
 };
 
 struct JobMark {
   std::int64_t job = 0;
+  std::int32_t attempt = 1;
   shepherd::Mark mark;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& mark;
+    a& job& attempt& mark;
   }
 };
 
 struct JobSignal {
   std::int64_t job = 0;
+  std::int32_t attempt = 1;
   std::int32_t signo = 0;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& signo;
+    a& job& attempt& signo;
   }
 };
 
 struct JobWindow {
   std::int64_t job = 0;
+  std::int32_t attempt = 1;
   shepherd::WindowSize size;
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& size;
+    a& job& attempt& size;
   }
 };
 

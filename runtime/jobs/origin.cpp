@@ -12,11 +12,6 @@ namespace drover {
 using nlohmann::json;
 using shepherd::Stage;
 
-namespace {
-// How long an attached job waits for its launcher to come back (a new world is up well before) until it is hung up on.
-constexpr std::uint64_t kReattachNs = 15'000'000'000ULL;
-}  // namespace
-
 const char* job_state_name(JobState state) {
   switch (state) {
     case JobState::Queued:
@@ -83,12 +78,16 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"error", !job.error.empty()   ? job.error
                     : !job.doubt.empty() ? job.doubt
                                          : time_limit_text(job)},
+          {"code", job.error_code},
           {"pid", job.pid},
           {"cpu_seconds", job.cpu_seconds},
           {"memory_kib", over(job) ? job.max_rss_kib : 0},
           {"moves", job.moves},
           {"frozen_ms", static_cast<double>(job.frozen_ns) / 1e6},
           {"epoch", job.epoch},
+          {"attempt", job.attempt},
+          {"attempts", job.spec.retries + 1},
+          {"last_failure", job.last_failure},
           {"why", job.tasks                                          ? array_text(job)
                   : job.state == JobState::Queued && job.why.empty() ? "waits for its turn"
                                                                      : job.why},
@@ -120,6 +119,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
         replay_task(job, event);
       else
         job.spec = spec_from_json(event.at("spec"));
+      job.brief = true;
       if (!job.spec.array.empty()) job.tasks = {.count = count_tasks(job.spec)};
       job.submitted_ns = event.value("time_ns", std::uint64_t{0});
       next_id_ = std::max(next_id_, id + 1);
@@ -129,6 +129,11 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     if (job == nullptr) continue;
     if (name == "starting") {
       job->state = JobState::Starting;
+      job->epoch = first_epoch(job->attempt);
+    } else if (name == "retrying") {
+      replay_retry(*job, event);
+    } else if (name == "signalled") {
+      job->signals |= std::uint64_t{1} << (event.value("signal", 0) % 64);
     } else if (name == "started") {
       job->state = JobState::Running;
       job->epoch = event.value("epoch", std::int64_t{0});
@@ -155,6 +160,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->cpu_seconds = event.value("cpu_seconds", 0.0);
       job->max_rss_kib = event.value("memory_kib", std::uint64_t{0});
       job->moves = event.value("moves", job->moves);
+      if (job->time_limit_ns == 0) job->error = event.value("reason", "");
       if (job->tasks) job->tasks->succeeded = event.value("succeeded", std::uint64_t{0});
       if (job->tasks) job->tasks->failed = event.value("failed", std::uint64_t{0});
     } else if (name == "failed" || name == "lost") {
@@ -188,6 +194,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     cluster_.loop().after(std::chrono::seconds(20), [this, id = id] {
       OriginJob* late = find(id);
       if (late == nullptr || over(*late) || late->doubt.empty()) return;
+      if (may_retry(*late)) return retry(*late, "no node has it any more", Left::Perhaps);
       late->state = JobState::Lost;
       late->error = "no node has it any more";
       late->ended_ns = realtime_ns();
@@ -239,10 +246,10 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
                  welcome.facts.job);
     return;
   }
-  if (welcome.facts.epoch < job->epoch) return;
+  if (is_outdated(from, *job, attempt_of(welcome.facts.epoch)) || welcome.facts.epoch < job->epoch) return;
   if (over(*job) && welcome.stage == Stage::Ended) {
     // Its end was heard, and the acknowledgement lost with a world.
-    cluster_.send(from, Msg::JobEndedAck, JobMark{job->id, {}});
+    cluster_.send(from, Msg::JobEndedAck, JobMark{job->id, job->attempt, {}});
     return;
   }
   if (over(*job)) {
@@ -260,6 +267,7 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
   job->asked = -1;
   job->pid = welcome.root_pid;
   job->doubt.clear();
+  job->lost_since_ns = 0;
   if (welcome.facts.started_ns != 0) job->started_ns = welcome.facts.started_ns;
   job->moves = std::max(job->moves, welcome.facts.moves);
   job->frozen_ns = std::max(job->frozen_ns, welcome.facts.frozen_ns);
@@ -272,18 +280,29 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
          {"frozen_ns", job->frozen_ns}});
   tell_placed(*job);
   if (job->spec.terminal) adopt_terminal(*job, welcome);
-  for (int stream = 1; stream <= 2; ++stream) ack_output(*job, stream);
+  for (int stream = 1; stream <= 2; ++stream) {
+    // What its shepherd has let go of comes from nowhere again: a device, or a file that somebody has cut, would wait.
+    OutputSink& output = job->output[stream - 1];
+    const std::uint64_t gone = output.base + welcome.streams.output_acked[stream - 1];
+    if (output.file && output.received < gone) output.received = output.safe = gone;
+    ack_output(*job, stream);
+  }
   // What was sent to the former place and did not travel is sent again from where the present one stands.
-  job->input.sent = std::max(job->input.base, welcome.streams.input_received);
-  job->input.end_sent = false;
-  on_input_ack({job->id, {0, welcome.streams.input_received}});
+  const auto go_on = [&](InputFeed& feed, std::uint8_t stream, std::uint64_t received) {
+    feed.sent = std::max(feed.base, received);
+    feed.end_sent = false;
+    on_input_ack({job->id, job->attempt, {stream, received}});
+  };
+  go_on(job->input, 0, welcome.streams.input_received);
+  if (job->spec.piped) go_on(job->pipe, shepherd::kPipeStream, welcome.streams.pipe_received);
   send_input(*job);
 }
 
 void OriginJobs::on_ended(int from, const JobEnded& ended) {
   OriginJob* job = find(ended.job);
+  if (job != nullptr && is_outdated(from, *job, attempt_of(ended.epoch))) return;
   if (job == nullptr || over(*job)) {
-    cluster_.send(from, Msg::JobEndedAck, JobMark{ended.job, {}});
+    cluster_.send(from, Msg::JobEndedAck, JobMark{ended.job, attempt_of(ended.epoch), {}});
     return;
   }
   if (ended.epoch < job->epoch) return;
@@ -300,22 +319,26 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
   if (end != ends_.end()) {
     for (const auto& output : job.output)
       if (output.safe < output.received) return;
-    const shepherd::Ended& how = end->second.end;
-    job.state = JobState::Ended;
+    const shepherd::Ended how = end->second.end;
+    ends_.erase(end);
+    cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, job.attempt, {}});
     job.wait_status = how.wait_status;
-    job.ended_ns = how.ended_ns;
-    job.doubt.clear();
     job.cpu_seconds = static_cast<double>(how.cpu_ns) / 1e9;
     job.max_rss_kib = how.max_rss_kib;
+    if (how.wait_status != 0 && may_retry(job)) return retry(job, failure_text(how.wait_status), Left::Nothing);
+    if (how.wait_status != 0 && job.attempt <= job.spec.retries && input_is_gone(job))
+      job.error = "not started again, since its input can't be read again; give it a file (submit --stdin)";
+    job.state = JobState::Ended;
+    job.ended_ns = how.ended_ns;
+    job.doubt.clear();
     log(job, "ended",
         {{"wait_status", how.wait_status},
          {"cpu_seconds", job.cpu_seconds},
          {"memory_kib", how.max_rss_kib},
          {"moves", job.moves},
          {"place", cluster_.node_name(job.place)},
-         {"reason", time_limit_text(job)}});
-    cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, {}});
-    ends_.erase(end);
+         {"attempt", job.attempt},
+         {"reason", job.error.empty() ? time_limit_text(job) : job.error}});
   }
   if (!over(job)) return;
   // Of many jobs the most of what would be kept.
@@ -323,7 +346,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
   std::vector<ResourceLimit>().swap(job.spec.limits);
   std::vector<std::string>().swap(job.spec.array_items);
   for (auto& output : job.output) output.file.reset();
-  job.input = {};
+  job.input = job.pipe = {};
   if (job.attachment != nullptr) {
     Attachment* attachment = std::exchange(job.attachment, nullptr);
     for (int stream = 1; stream <= 2; ++stream) attachment->output_end(stream, job.output[stream - 1].received);
@@ -351,15 +374,16 @@ void OriginJobs::when_over(std::int64_t id, std::function<void(const OriginJob&)
 void OriginJobs::signal(OriginJob& job, int signo) {
   if (over(job)) return;
   if (job.tasks) return signal_array(job, signo);
+  note_signal(job, signo);
   if (cancel(job, signo)) return;
-  if (job.place >= 0) cluster_.send(job.place, Msg::JobSignal, JobSignal{job.id, signo});
+  if (job.place >= 0) cluster_.send(job.place, Msg::JobSignal, JobSignal{job.id, job.attempt, signo});
 }
 
 void OriginJobs::moved(const std::string& event_json) {
   const json event = json::parse(event_json, nullptr, false);
   if (!event.is_object()) return;
   OriginJob* job = find(event.value("job", std::int64_t{0}));
-  if (job == nullptr) return;
+  if (job == nullptr || attempt_of(event.value("epoch", std::int64_t{0})) != job->attempt) return;
   if (event.value("ok", false)) {
     job->why = fmt::format("moved from {}: {}", event.value("from", ""), event.value("reason", ""));
   } else if (!over(*job) && job->state == JobState::Moving) {
@@ -372,6 +396,7 @@ void OriginJobs::tick() {
   const std::uint64_t now = monotonic_ns(), time_of_day = realtime_ns();
   for (auto& [id, job] : jobs_) {
     if (!over(job) && !job.tasks) enforce_time_limit(job, time_of_day);
+    if (job.lost_since_ns != 0) give_up_place(job, now);
     if (over(job) || job.detached_ns == 0 || now - job.detached_ns < kReattachNs) continue;
     job.detached_ns = 0;
     spdlog::info("job {}: its launcher is gone, hanging up", id);

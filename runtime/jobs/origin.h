@@ -21,6 +21,7 @@
 
 #include "ckpt/sys/unique_fd.h"
 #include "runtime/jobs/array.h"
+#include "runtime/jobs/attempt.h"
 #include "runtime/jobs/cluster.h"
 #include "runtime/jobs/scrollback.h"
 
@@ -33,16 +34,23 @@ class Attachment {
   virtual ~Attachment() = default;
   virtual void output(int stream, std::uint64_t offset, const std::string& bytes) = 0;
   virtual void output_end(int stream, std::uint64_t offset) = 0;
-  virtual void input_ack(std::uint64_t offset) = 0;
+  virtual void input_ack(int stream, std::uint64_t offset) = 0;  // 0, or kPipeStream
   virtual void ended(const nlohmann::json& job) = 0;
-  virtual void dropped(const std::string& why) = 0;  // it is told nothing more
+  virtual void dropped(const std::string& why) = 0;                    // it is told nothing more
+  virtual void notice(std::int64_t job, const std::string& text) = 0;  // what its user should know while it goes on
 };
 
 enum class JobState { Queued, Starting, Running, Moving, InDoubt, Ended, Failed, Lost };
 const char* job_state_name(JobState);
 bool ends_program(int signo);  // unless it is caught
+std::string failure_text(int wait_status);
 
+// How long an attached job waits for its launcher to come back (a new world is up well before) until it is hung up on.
+inline constexpr std::uint64_t kReattachNs = 15'000'000'000ULL;
+
+// Of all attempts together, one after the other.
 struct OutputSink {
+  std::uint64_t base = 0;      // where that of the present attempt begins; its shepherd counts from there
   std::uint64_t received = 0;  // bytes that have come, in order
   std::uint64_t safe = 0;      // bytes written to the file, or acknowledged by the launcher
   bool ended = false;
@@ -51,7 +59,7 @@ struct OutputSink {
   std::string tail;  // attached: what the launcher has not acknowledged
 };
 
-struct InputFeed {
+struct InputFeed {         // of the present attempt
   std::uint64_t base = 0;  // absolute offset of `held`'s first byte: everything before it is at the shepherd
   std::string held;        // bytes that the shepherd has not acknowledged
   std::uint64_t sent = 0;  // absolute
@@ -77,27 +85,34 @@ struct TerminalDesk {
   std::vector<Viewer> viewers;
   std::deque<Typed> unacknowledged;
   Scrollback scrollback;
-  bool kept = false;  // goes on with nobody looking: detached in order, or hung up on already
+  Attachment* piper = nullptr;  // the viewer that fills the pipe beside it
+  bool kept = false;            // goes on with nobody looking: detached in order, or hung up on already
 };
 
 struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means its own __i0, in the copy of an array
   std::int64_t id = 0;
   JobSpec spec;
   JobState state = JobState::Queued;
+  int attempt = 1;  // of spec.retries + 1 at most
   std::int64_t epoch = 0;
-  int place = -1;               // rank; -1: nowhere yet
-  int asked = -1;               // rank that was asked or ordered to start it and has not answered
-  Placement placement;          // whom else to ask, the last first
-  std::vector<Answer> answers;  // of those who would not
+  std::string last_failure;         // how the attempt before ended
+  std::uint64_t signals = 0;        // a bit for each that a person, a launcher or a time limit has sent it
+  std::uint64_t lost_since_ns = 0;  // CLOCK_MONOTONIC: since when its place does not answer; 0: it does
+  int place = -1;                   // rank; -1: nowhere yet
+  int asked = -1;                   // rank that was asked or ordered to start it and has not answered
+  Placement placement;              // whom else to ask, the last first
+  std::vector<Answer> answers;      // of those who would not
   std::string why;
   std::int64_t array = 0, array_index = 0;  // of a task: the job that is its array, and its index; 0: no task
   bool counted = false;                     // its end is in its array's figures
-  std::optional<ArrayProgress> tasks;       // of an array, which itself is nowhere
-  bool opened = false;                      // its streams
-  std::size_t unmet = 0;                    // of those that it is to start after: that are not over
-  bool told_waiting = false;                // that it waits
-  std::uint64_t not_before_ns = 0;          // CLOCK_MONOTONIC: nobody has taken it just now
-  std::uint64_t passed_since_ns = 0;        // CLOCK_MONOTONIC when it was found to wait while others need less
+  bool left_behind = false;            // an attempt was given up on a node that did not answer, where it may live still
+  bool brief = false;                  // `spec` is the log's, without what a start needs
+  std::optional<ArrayProgress> tasks;  // of an array, which itself is nowhere
+  bool opened = false;                 // its streams
+  std::size_t unmet = 0;               // of those that it is to start after: that are not over
+  bool told_waiting = false;           // that it waits
+  std::uint64_t not_before_ns = 0;     // CLOCK_MONOTONIC: nobody has taken it just now
+  std::uint64_t passed_since_ns = 0;   // CLOCK_MONOTONIC when it was found to wait while others need less
   std::uint64_t submitted_ns = 0, started_ns = 0, ended_ns = 0;
   std::int32_t pid = 0;
   std::uint32_t moves = 0;
@@ -112,6 +127,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string stdin_path;           // with its patterns expanded; those of the output are in `output`
   OutputSink output[2];
   InputFeed input;
+  InputFeed pipe;                    // beside a terminal
   Attachment* attachment = nullptr;  // not of a job with a terminal
   TerminalDesk desk;
   std::uint64_t detached_ns = 0;  // CLOCK_MONOTONIC when an attached launcher went away
@@ -128,6 +144,7 @@ struct PlacementView {
   std::function<void(int rank, const NodeView&)> heard;  // what a node has told of itself
   std::function<void(std::int64_t job, int cpus)> reserve_here;
   std::function<void()> arrived;  // a job has been submitted here
+  Nanoseconds lost_after;         // without a word of a node, jobs with retries are started anew
 };
 
 class OriginJobs {
@@ -148,6 +165,7 @@ class OriginJobs {
 
   void handle(int from, Msg type, const std::string& payload);
   void rank_lost(int rank);
+  void rank_returned(int rank);
   void moved(const std::string& event_json);  // a MoveReport
   void tick();                                // once a second: time limits, launchers that did not come back
   void cancel_waiting();                      // all that have not started
@@ -155,8 +173,8 @@ class OriginJobs {
   // The launcher's side of an attached job.
   void attach(OriginJob& job, Attachment* attachment, std::uint64_t stdout_have, std::uint64_t stderr_have);
   void detach(std::int64_t id, Attachment* attachment);
-  void input(OriginJob& job, std::uint64_t offset, std::string_view bytes);
-  void input_end(OriginJob& job, std::uint64_t offset);
+  void input(OriginJob& job, int stream, std::uint64_t offset, std::string_view bytes);
+  void input_end(OriginJob& job, int stream, std::uint64_t offset);
   void output_ack(OriginJob& job, int stream, std::uint64_t offset);
   void signal(OriginJob& job, int signo);
 
@@ -192,7 +210,8 @@ class OriginJobs {
   std::string find_shortage(const OriginJob& job, const std::vector<NodeView>& table) const;
   std::string find_impossible(const OriginJob& job) const;
   void wait(OriginJob& job, const std::string& why);
-  void wait_again(OriginJob& job);  // after an earlier world
+  void wait_again(OriginJob& job);                                   // after an earlier world
+  std::function<JobSpec()> spec_reader(const OriginJob& job) const;  // of its directory; throws, and may block
   void unplaced(OriginJob& job, const std::string& why);
   void place_freed(int rank, int cpus);
   void ask(OriginJob& job, int rank);
@@ -212,7 +231,16 @@ class OriginJobs {
   void signal_array(OriginJob& array, int signo);
   static std::string array_text(const OriginJob& array);
   void replay_task(OriginJob& task, const nlohmann::json& event);
-  JobSpec read_task_spec(const OriginJob& task) const;  // throws
+  // origin_retry.cpp
+  enum class Left { Nothing, Perhaps };        // of an attempt, on a node that does not answer
+  bool may_retry(const OriginJob& job) const;  // it has failed, or is lost
+  static bool input_is_gone(const OriginJob& job);
+  void retry(OriginJob& job, const std::string& why, Left left);
+  void start_again(std::int64_t id, int attempt);
+  void give_up_place(OriginJob& job, std::uint64_t now_ns);       // one that has not answered for long
+  bool is_outdated(int from, const OriginJob& job, int attempt);  // true: an earlier attempt, and it is told to end
+  void note_signal(OriginJob& job, int signo);
+  void replay_retry(OriginJob& job, const nlohmann::json& event);
   // origin_placement.cpp
   void choose_place(OriginJob& job);
   void probe_next(OriginJob& job);
@@ -224,6 +252,7 @@ class OriginJobs {
   void on_place_failed(int from, const PlaceFailed& failed);
   void settle_failure(int from, const PlaceFailed& failed);
   void start_unanswered(std::int64_t id, int rank);
+  void doubt_place(OriginJob& job);  // it does not answer
   void tell_placed(OriginJob& job);
   void fail(OriginJob& job, std::string code, std::string error);
   // origin_streams.cpp
@@ -235,11 +264,13 @@ class OriginJobs {
   void ack_output(OriginJob& job, int stream);
   void on_input_ack(const JobMark& mark);
   void send_input(OriginJob& job);
+  void send_feed(OriginJob& job, int stream);
   void read_input_file(OriginJob& job);
   // origin_terminal.cpp
   bool remove_viewer(OriginJob& job, Attachment* viewer);  // true: it was the last
   void show_output(OriginJob& job, std::uint64_t offset, const std::string& bytes);
   void drop_output(OriginJob& job);
+  void end_pipe(OriginJob& job);  // nobody fills it any more
   void acknowledge_typed(OriginJob& job, std::uint64_t offset);
   void tell_window(OriginJob& job, bool redraw = false);
   void adopt_terminal(OriginJob& job, const shepherd::Welcome& welcome);
@@ -265,6 +296,7 @@ class OriginJobs {
   std::set<Waiting> queue_;
   std::map<int, int> asked_cpus_;  // by rank: of asks without an answer
   bool starting_ = false;
+  bool ending_ = false;  // the world, and its jobs with it: nothing is started anew
 };
 
 }  // namespace drover

@@ -158,13 +158,16 @@ void OriginJobs::replay_task(OriginJob& task, const nlohmann::json& event) {
   task.spec = task_spec(array->spec, array->id, array->tasks->made++);
 }
 
-JobSpec OriginJobs::read_task_spec(const OriginJob& task) const {
-  const std::string path = cluster_.paths().job_dir(task.array) + "/spec.json";
-  const JobSpec array = spec_from_json(nlohmann::json::parse(read_text(path)));
-  const std::uint64_t count = count_tasks(array);
-  for (std::uint64_t position = 0; position < count; ++position)
-    if (task_index(array, position) == task.array_index) return task_spec(array, task.array, position);
-  throw std::runtime_error(fmt::format("{} has no task {}", path, task.array_index));
+std::function<JobSpec()> OriginJobs::spec_reader(const OriginJob& job) const {
+  const std::string path = cluster_.paths().job_dir(job.array != 0 ? job.array : job.id) + "/spec.json";
+  return [path, array_id = job.array, index = job.array_index] {
+    JobSpec spec = spec_from_json(nlohmann::json::parse(read_text(path)));
+    if (array_id == 0) return spec;
+    const std::uint64_t count = count_tasks(spec);
+    for (std::uint64_t position = 0; position < count; ++position)
+      if (task_index(spec, position) == index) return task_spec(spec, array_id, position);
+    throw std::runtime_error(fmt::format("{} has no task {}", path, index));
+  };
 }
 
 }  // namespace drover

@@ -162,10 +162,10 @@ void OriginJobs::on_reserve_reply(int from, const ReserveReply& reply) {
 
 void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
   leave_queue(job);
-  log(job, "starting", {{"place", cluster_.node_name(rank)}});
+  log(job, "starting", {{"place", cluster_.node_name(rank)}, {"attempt", job.attempt}});
   job.state = JobState::Starting;
   job.asked = rank;
-  job.epoch = 1;
+  job.epoch = first_epoch(job.attempt);
   PlaceOrder order;
   order.facts.job = job.id;
   order.facts.epoch = job.epoch;
@@ -175,7 +175,7 @@ void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
   order.facts.submitted_ns = job.submitted_ns;
   order.facts.cpus = job.spec.cpus;
   order.spec = job.spec;
-  set_job_environment(order.spec, job.id, order.facts.origin);
+  set_job_environment(order.spec, job.id, order.facts.origin, job.attempt);
   order.claim = elsewhere;
   cluster_.send(rank, Msg::Place, order);
   if (!elsewhere) return;
@@ -190,12 +190,13 @@ void OriginJobs::start_unanswered(std::int64_t id, int rank) {
   auto owner = std::make_shared<std::string>();
   const std::string self = cluster_.self_name();
   cluster_.in_background(
-      [owner, dir = cluster_.paths().job_dir(id), self] {
-        *owner = claim_ownership(dir, 1, {self, "origin " + self}).node;
+      [owner, dir = cluster_.paths().job_dir(id), epoch = job->epoch, self] {
+        *owner = claim_ownership(dir, epoch, {self, "origin " + self}).node;
       },
-      [this, owner, id, rank, self] {
+      [this, owner, id, epoch = job->epoch, rank, self] {
         OriginJob* waiting = find(id);
         if (waiting == nullptr || waiting->state != JobState::Starting || waiting->asked != rank) return;
+        if (waiting->epoch != epoch) return;
         if (*owner == self) {
           spdlog::warn("job {}: {} did not start it, starting it here", id, cluster_.node_name(rank));
           waiting->why = fmt::format("{} did not answer", cluster_.node_name(rank));
@@ -214,12 +215,13 @@ void OriginJobs::start_unanswered(std::int64_t id, int rank) {
         }
         waiting->place = rank;  // it has it; its word will come, or the rank be excluded
         waiting->state = JobState::Running;
+        if (cluster_.lost(rank)) doubt_place(*waiting);
       });
 }
 
 void OriginJobs::on_placed(int from, const Placed& placed) {
   OriginJob* job = find(placed.job);
-  if (job == nullptr || over(*job)) return;
+  if (job == nullptr || is_outdated(from, *job, attempt_of(placed.epoch)) || over(*job)) return;
   job->state = JobState::Running;
   job->place = from;
   job->asked = -1;
@@ -228,8 +230,13 @@ void OriginJobs::on_placed(int from, const Placed& placed) {
   job->started_ns = placed.started_ns;
   job->pinned = placed.pinned;
   job->doubt.clear();
+  job->lost_since_ns = 0;
   log(*job, "started",
-      {{"place", cluster_.node_name(from)}, {"epoch", job->epoch}, {"why", job->why}, {"pid", placed.pid}});
+      {{"place", cluster_.node_name(from)},
+       {"epoch", job->epoch},
+       {"attempt", job->attempt},
+       {"why", job->why},
+       {"pid", placed.pid}});
   task_started(*job);
   tell_placed(*job);
   send_input(*job);
@@ -245,7 +252,7 @@ void OriginJobs::on_place_failed(int from, const PlaceFailed& failed) {
 
 void OriginJobs::settle_failure(int from, const PlaceFailed& failed) {
   OriginJob* job = find(failed.job);
-  if (job == nullptr || over(*job) || job->asked != from) return;
+  if (job == nullptr || over(*job) || job->asked != from || attempt_of(failed.epoch) != job->attempt) return;
   const auto& failure = failed.failure;
   if (failure.lost) {
     // Only a late node loses: the register went to us, and the job has been started here.
@@ -255,6 +262,9 @@ void OriginJobs::settle_failure(int from, const PlaceFailed& failed) {
   job->place = from;
   const std::string node = cluster_.node_name(from);
   const std::string& subject = failure.subject;
+  // Nothing of the job's own: all else that keeps a program from starting would do so again.
+  if (failure.step == "start" && may_retry(*job))
+    return retry(*job, fmt::format("{} could not start it: {}", node, subject), Left::Nothing);
   if (failure.step == "exec" && failure.error == ENOENT && subject == script_path(cluster_.paths().job_dir(job->id)))
     return fail(*job, "not-found",
                 fmt::format("the interpreter that the script's first line names is not on {}", node));
@@ -295,8 +305,13 @@ void OriginJobs::rank_lost(int rank) {
           probe_next(*one);
       });
     if (job.state == JobState::Starting && job.asked == rank) start_unanswered(id, rank);
-    if (job.place == rank) job.doubt = cluster_.node_name(rank) + " does not answer";
+    if (job.place == rank) doubt_place(job);
   }
+}
+
+void OriginJobs::doubt_place(OriginJob& job) {
+  job.doubt = cluster_.node_name(job.place) + " does not answer";
+  job.lost_since_ns = monotonic_ns();
 }
 
 }  // namespace drover

@@ -65,7 +65,9 @@ void OriginJobs::before_is_over(std::int64_t id, const After& after, const Origi
 }
 
 void OriginJobs::enqueue(OriginJob& job) {
-  if (const std::string never = find_impossible(job); !never.empty()) return fail(job, "refused", never);
+  // One that has been started before waits for its node, which may come back.
+  const std::string never = job.attempt == 1 ? find_impossible(job) : "";
+  if (!never.empty()) return fail(job, "refused", never);
   queue_.insert(waiting(job));
   start_waiting();
   if (job.tasks) return;
@@ -177,15 +179,15 @@ void OriginJobs::wait(OriginJob& job, const std::string& why) {
 
 // The log leaves out what a start needs: the environment.
 void OriginJobs::wait_again(OriginJob& job) {
-  const std::string path = cluster_.paths().job_dir(job.array != 0 ? job.array : job.id) + "/spec.json";
   try {
-    job.spec = job.array != 0 ? read_task_spec(job) : spec_from_json(nlohmann::json::parse(read_text(path)));
+    job.spec = spec_reader(job)();
+    job.brief = false;
     if (!job.tasks) name_streams(job);
   } catch (const std::exception& error) {
-    return fail(job, "failed", fmt::format("it had not started, and {} can't be read: {}", path, error.what()));
+    return fail(job, "failed", fmt::format("it had not started, and its spec can't be read: {}", error.what()));
   }
   job.told_waiting = true;
-  if (job.spec.after.empty() || (job.tasks && job.tasks->made > 0))
+  if (job.spec.after.empty() || job.attempt > 1 || (job.tasks && job.tasks->made > 0))
     queue_.insert(waiting(job));  // looked at when nodes have told of themselves
   else
     admit(job);
@@ -208,6 +210,7 @@ void OriginJobs::place_freed(int rank, int cpus) {
 }
 
 void OriginJobs::cancel_waiting() {
+  ending_ = true;
   std::vector<std::int64_t> arrays;
   for (auto& [id, job] : jobs_) {
     if (job.tasks && !over(job))
@@ -241,7 +244,9 @@ void OriginJobs::leave_queue(OriginJob& job) {
 
 bool OriginJobs::cancel(OriginJob& job, int signo) {
   if (job.state != JobState::Queued) return false;
-  if (ends_program(signo)) fail(job, "cancelled", fmt::format("cancelled by signal {} before it had started", signo));
+  if (ends_program(signo))
+    fail(job, "cancelled",
+         fmt::format("cancelled by signal {} before it had started{}", signo, job.attempt > 1 ? " again" : ""));
   return true;
 }
 

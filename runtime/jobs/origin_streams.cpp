@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "ckpt/sys/error.h"
 #include "runtime/control/path_pattern.h"
 #include "runtime/jobs/origin.h"
@@ -35,6 +37,8 @@ void write_fully(int fd, std::string_view bytes, const std::string& path) {
   }
 }
 
+InputFeed& feed_of(OriginJob& job, int stream) { return stream == shepherd::kPipeStream ? job.pipe : job.input; }
+
 }  // namespace
 
 // The paths that the streams have, whether or not the job still needs them open.
@@ -56,7 +60,8 @@ void OriginJobs::name_streams(OriginJob& job) const {
 }
 
 bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
-  const bool fresh = job.state == JobState::Queued && job.place < 0 && job.started_ns == 0;
+  const bool waits = job.state == JobState::Queued && job.place < 0 && job.started_ns == 0;
+  const bool fresh = waits && job.attempt == 1;
   try {
     name_streams(job);
     for (int i = 0; i < 2; ++i) {
@@ -69,6 +74,8 @@ bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
       std::uint64_t length = 0;
       output.file = open_output(output.path, fresh, length);
       output.received = output.safe = length;
+      // What is written there between two attempts is nobody's.
+      if (waits && !fresh) output.base = output.received = output.safe = std::max(length, output.base);
     }
     if (!job.stdin_path.empty())
       job.input.file = std::make_shared<UniqueFd>(
@@ -85,15 +92,15 @@ bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
 void OriginJobs::on_output(int from, const JobChunk& chunk) {
   OriginJob* job = find(chunk.job);
   const int stream = chunk.chunk.stream;
-  if (job == nullptr || over(*job) || stream < 1 || stream > 2) return;
+  if (job == nullptr || is_outdated(from, *job, chunk.attempt) || over(*job) || stream < 1 || stream > 2) return;
   auto& output = job->output[stream - 1];
-  const std::uint64_t end = chunk.chunk.offset + chunk.chunk.bytes.size();
+  const std::uint64_t offset = output.base + chunk.chunk.offset, end = offset + chunk.chunk.bytes.size();
   // Sent twice around a move: what is known is passed over. A gap can only come from a place that is one no longer.
-  if (chunk.chunk.offset > output.received || end <= output.received) {
+  if (offset > output.received || end <= output.received) {
     if (end <= output.received && from == job->place) ack_output(*job, stream);
     return;
   }
-  write_output(*job, stream, chunk.chunk.bytes.substr(output.received - chunk.chunk.offset));
+  write_output(*job, stream, chunk.chunk.bytes.substr(output.received - offset));
 }
 
 void OriginJobs::write_output(OriginJob& job, int stream, std::string bytes) {
@@ -126,14 +133,15 @@ void OriginJobs::write_output(OriginJob& job, int stream, std::string bytes) {
 }
 
 void OriginJobs::ack_output(OriginJob& job, int stream) {
-  if (job.place < 0) return;
+  const auto& output = job.output[stream - 1];
+  if (job.place < 0 || output.safe < output.base) return;
   cluster_.send(job.place, Msg::JobOutputAck,
-                JobMark{job.id, {static_cast<std::uint8_t>(stream), job.output[stream - 1].safe}});
+                JobMark{job.id, job.attempt, {static_cast<std::uint8_t>(stream), output.safe - output.base}});
 }
 
 void OriginJobs::on_output_end(int, const JobMark& mark) {
   OriginJob* job = find(mark.job);
-  if (job == nullptr || mark.mark.stream < 1 || mark.mark.stream > 2) return;
+  if (job == nullptr || mark.attempt != job->attempt || mark.mark.stream < 1 || mark.mark.stream > 2) return;
   job->output[mark.mark.stream - 1].ended = true;
 }
 
@@ -155,6 +163,11 @@ void OriginJobs::attach(OriginJob& job, Attachment* attachment, std::uint64_t st
   for (int stream = 1; stream <= 2; ++stream) {
     auto& output = job.output[stream - 1];
     if (output.file) continue;
+    if (have[stream - 1] < output.base) {
+      // The end of an earlier attempt's output was lost with a world: this one's follows what the launcher has.
+      const std::uint64_t missing = output.base - have[stream - 1];
+      output.base -= missing, output.received -= missing, output.safe -= missing;
+    }
     if (have[stream - 1] > output.received) {
       // A new world: we know nothing of the stream yet, the launcher does. The shepherd has the rest.
       output.received = output.safe = have[stream - 1];
@@ -170,36 +183,48 @@ void OriginJobs::detach(std::int64_t id, Attachment* attachment) {
   OriginJob* job = find(id);
   if (job == nullptr) return;
   const bool shows = job->spec.terminal && job->state != JobState::Queued;
+  if (attachment == job->desk.piper)
+    cluster_.loop().after(std::chrono::nanoseconds(kReattachNs), [this, id] {
+      OriginJob* left = find(id);
+      if (left != nullptr && left->desk.piper == nullptr) end_pipe(*left);
+    });
   if (shows ? !remove_viewer(*job, attachment) : !job->spec.terminal && job->attachment != attachment) return;
   job->attachment = nullptr;
   if (!over(*job)) job->detached_ns = monotonic_ns();
 }
 
-void OriginJobs::input(OriginJob& job, std::uint64_t offset, std::string_view bytes) {
-  auto& feed = job.input;
+void OriginJobs::input(OriginJob& job, int stream, std::uint64_t offset, std::string_view bytes) {
+  auto& feed = feed_of(job, stream);
   const std::uint64_t have = feed.base + feed.held.size();
   if (feed.file || feed.ended || offset > have || offset + bytes.size() <= have) return;
   feed.held.append(bytes.substr(have - offset));
   send_input(job);
 }
 
-void OriginJobs::input_end(OriginJob& job, std::uint64_t offset) {
-  if (job.input.file || offset != job.input.base + job.input.held.size()) return;
-  job.input.ended = true;
+void OriginJobs::input_end(OriginJob& job, int stream, std::uint64_t offset) {
+  auto& feed = feed_of(job, stream);
+  if (feed.file || offset != feed.base + feed.held.size()) return;
+  feed.ended = true;
   send_input(job);
 }
 
 void OriginJobs::send_input(OriginJob& job) {
-  auto& feed = job.input;
   if (job.place < 0 || over(job)) return;
+  send_feed(job, 0);
+  if (job.spec.piped) send_feed(job, shepherd::kPipeStream);
+}
+
+void OriginJobs::send_feed(OriginJob& job, int stream) {
+  auto& feed = feed_of(job, stream);
+  const auto number = static_cast<std::uint8_t>(stream);
   while (feed.sent < feed.base + feed.held.size() && feed.sent - feed.base < kInputWindow) {
     const std::string bytes = feed.held.substr(feed.sent - feed.base, kInputChunk);
-    cluster_.send(job.place, Msg::JobInput, JobChunk{job.id, {0, feed.sent, bytes}});
+    cluster_.send(job.place, Msg::JobInput, JobChunk{job.id, job.attempt, {number, feed.sent, bytes}});
     feed.sent += bytes.size();
   }
   if (feed.ended && !feed.end_sent && feed.sent == feed.base + feed.held.size()) {
     feed.end_sent = true;
-    cluster_.send(job.place, Msg::JobInputEnd, JobMark{job.id, {0, feed.sent}});
+    cluster_.send(job.place, Msg::JobInputEnd, JobMark{job.id, job.attempt, {number, feed.sent}});
   }
   if (feed.file && !feed.ended && !feed.reading && feed.held.size() < kInputWindow) read_input_file(job);
 }
@@ -216,9 +241,9 @@ void OriginJobs::read_input_file(OriginJob& job) {
         if (n < 0) spdlog::error("read {}: {}; the job's input ends there", path, error_text(errno));
         bytes->resize(n > 0 ? static_cast<std::size_t>(n) : 0);
       },
-      [this, id = job.id, bytes] {
+      [this, id = job.id, attempt = job.attempt, bytes] {
         OriginJob* reader = find(id);
-        if (reader == nullptr || over(*reader)) return;
+        if (reader == nullptr || over(*reader) || reader->attempt != attempt) return;
         reader->input.reading = false;
         reader->input.held += *bytes;
         if (bytes->empty()) reader->input.ended = true;
@@ -228,8 +253,9 @@ void OriginJobs::read_input_file(OriginJob& job) {
 
 void OriginJobs::on_input_ack(const JobMark& mark) {
   OriginJob* job = find(mark.job);
-  if (job == nullptr || over(*job)) return;
-  auto& feed = job->input;
+  if (job == nullptr || over(*job) || mark.attempt != job->attempt) return;
+  const int stream = mark.mark.stream;
+  auto& feed = feed_of(*job, stream);
   const std::uint64_t offset = mark.mark.offset;
   if (offset > feed.base + feed.held.size()) {
     // A new world: the shepherd has more than we know of. The launcher starts again from there.
@@ -240,8 +266,12 @@ void OriginJobs::on_input_ack(const JobMark& mark) {
     feed.base = offset;
     feed.sent = std::max(feed.sent, offset);
   }
-  if (job->attachment != nullptr) job->attachment->input_ack(offset);
-  acknowledge_typed(*job, offset);
+  if (stream == shepherd::kPipeStream) {
+    if (job->desk.piper != nullptr) job->desk.piper->input_ack(stream, offset);
+  } else {
+    if (job->attachment != nullptr) job->attachment->input_ack(stream, offset);
+    acknowledge_typed(*job, offset);
+  }
   send_input(*job);
 }
 

@@ -118,7 +118,7 @@ void OriginJobs::type(OriginJob& job, Attachment* attachment, std::uint64_t offs
 void OriginJobs::acknowledge_typed(OriginJob& job, std::uint64_t offset) {
   auto& waiting = job.desk.unacknowledged;
   for (; !waiting.empty() && waiting.front().job_end <= offset; waiting.pop_front())
-    if (find_viewer(job.desk, waiting.front().by) != nullptr) waiting.front().by->input_ack(waiting.front().own_end);
+    if (find_viewer(job.desk, waiting.front().by) != nullptr) waiting.front().by->input_ack(0, waiting.front().own_end);
 }
 
 void OriginJobs::resize(OriginJob& job, Attachment* attachment, shepherd::WindowSize size) {
@@ -138,7 +138,7 @@ void OriginJobs::tell_window(OriginJob& job, bool redraw) {
       if (OriginJob* still = find(id)) tell_window(*still);
     });
   }
-  cluster_.send(job.place, Msg::JobWindow, JobWindow{job.id, size});
+  cluster_.send(job.place, Msg::JobWindow, JobWindow{job.id, job.attempt, size});
 }
 
 bool OriginJobs::remove_viewer(OriginJob& job, Attachment* attachment) {
@@ -147,6 +147,7 @@ bool OriginJobs::remove_viewer(OriginJob& job, Attachment* attachment) {
   const auto removed =
       std::erase_if(desk.viewers, [&](const Viewer& viewer) { return viewer.attachment == attachment; });
   if (removed == 0) return false;
+  if (desk.piper == attachment) desk.piper = nullptr;
   std::erase_if(desk.unacknowledged, [&](const TerminalDesk::Typed& typed) { return typed.by == attachment; });
   if (desk.viewers.empty()) return true;
   if (first) output_ack(job, 1, desk.viewers.front().seen);
@@ -155,7 +156,10 @@ bool OriginJobs::remove_viewer(OriginJob& job, Attachment* attachment) {
 }
 
 void OriginJobs::leave(OriginJob& job, Attachment* attachment, bool hang_up) {
-  if (!remove_viewer(job, attachment)) return;
+  const bool piped = job.desk.piper == attachment;
+  const bool last = remove_viewer(job, attachment);
+  if (piped) end_pipe(job);
+  if (!last) return;
   if (hang_up) signal(job, SIGHUP);
   keep(job, hang_up ? "its last terminal was closed, hung up" : "with a key");
 }
@@ -165,6 +169,13 @@ void OriginJobs::keep(OriginJob& job, const char* why) {
   job.detached_ns = 0;
   if (!std::exchange(job.desk.kept, true)) log(job, "detached", {{"why", why}});
   drop_output(job);
+  end_pipe(job);
+}
+
+void OriginJobs::end_pipe(OriginJob& job) {
+  if (!job.spec.piped || over(job)) return;
+  job.pipe.ended = true;
+  send_input(job);
 }
 
 // A new world knows nothing of the stream: it goes on with what the shepherd still has.

@@ -5,14 +5,12 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstring>
-#include <filesystem>
 
 #include "ckpt/sys/error.h"
+#include "runtime/jobs/attempt.h"
 #include "runtime/migrate/fault.h"
 
 namespace drover {
@@ -47,7 +45,7 @@ std::vector<pid_t> PlacedJobs::init_pids() const {
   return pids;
 }
 
-std::size_t PlacedJobs::count() const { return jobs_.size(); }
+std::size_t PlacedJobs::count() const { return jobs_.size() + dismissed_.size(); }
 
 double PlacedJobs::demand() const {
   double sum = 0;
@@ -72,6 +70,7 @@ int PlacedJobs::cpus() const {
 }
 
 void PlacedJobs::reserve(std::int64_t id, int cpus) {
+  if (const PlacedJob* known = find(id); known != nullptr && !known->reserved) return;  // an earlier attempt
   auto& job = jobs_[id];
   job.facts.job = id;
   job.facts.cpus = cpus;
@@ -89,8 +88,7 @@ void PlacedJobs::release(std::int64_t id) {
 void PlacedJobs::place(int from, PlaceOrder order) {
   fault_point("place.ordered");
   const std::int64_t id = order.facts.job;
-  if (const PlacedJob* known = find(id); known != nullptr && !known->reserved)
-    return;  // a repeated order starts nothing
+  if (wait_for_attempt(from, order)) return;
   PlacedJob& job = jobs_[id];
   job.reserved = false;
   job.facts = order.facts;
@@ -104,6 +102,7 @@ void PlacedJobs::place(int from, PlaceOrder order) {
     job.facts.pinned = "submitted with --pin";
   job.facts.pinned_here = !job.facts.pinned.empty();
   job.facts.terminal = order.spec.terminal;
+  job.facts.piped = order.spec.piped;
   order.facts = job.facts;
   const bool namespaces = order.spec.namespaces;
   job.order = std::move(order);
@@ -162,51 +161,15 @@ void PlacedJobs::on_spawner() {
 }
 
 void PlacedJobs::connect(PlacedJob& job, UniqueFd fd) {
-  const std::int64_t id = job.facts.job;
-  job.link =
-      std::make_unique<FrameSocket>(cluster_.loop(), std::move(fd),
-                                    FrameSocket::Handlers{[this, id](Frame&& frame) { on_frame(id, std::move(frame)); },
-                                                          [this, id](const std::string&) { on_closed(id); },
-                                                          {}});
+  const LinkKey key{job.facts.job, job.facts.epoch};
+  job.link_epoch = job.facts.epoch;
+  job.link = std::make_unique<FrameSocket>(
+      cluster_.loop(), std::move(fd),
+      FrameSocket::Handlers{[this, key](Frame&& frame) { on_frame(key, std::move(frame)); },
+                            [this, key](const std::string&) { on_closed(key); },
+                            {}});
   tell(job, Type::Hello,
        pack(shepherd::Hello{cluster_.generation(), cluster_.self_name(), cpus_, cluster_.paths().state}));
-}
-
-void PlacedJobs::adopt_existing() {
-  std::error_code ignored;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(cluster_.paths().node_dir(cluster_.self_name()), ignored)) {
-    const std::string name = entry.path().filename();
-    std::int64_t job = 0, epoch = 0;
-    if (name.rfind("job-", 0) != 0) continue;
-    const char* end = name.data() + name.size();
-    const auto first = std::from_chars(name.data() + 4, end, job);
-    if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.') continue;
-    if (std::from_chars(first.ptr + 1, end, epoch).ec != std::errc()) continue;
-    adopt_socket(entry.path(), job, epoch);
-  }
-}
-
-void PlacedJobs::adopt_socket(const std::string& path, std::int64_t id, std::int64_t epoch) {
-  UniqueFd fd(check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0) {
-    if (errno == ECONNREFUSED) ::unlink(path.c_str());  // its shepherd is gone
-    return;
-  }
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  check(::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size), "getsockopt SO_PEERCRED");
-  PlacedJob& job = jobs_[id];
-  job.facts.job = id;
-  job.facts.epoch = epoch;
-  job.facts.cpus = kMostCpus;  // until it says how many: nothing is to start here before
-  job.init_pid = peer.pid;
-  job.known_since_ns = monotonic_ns();
-  connect(job, std::move(fd));
-  spdlog::info("found the shepherd of job {} (epoch {})", id, epoch);
 }
 
 void PlacedJobs::tell(PlacedJob& job, Type type, const std::string& payload, std::vector<UniqueFd> fds) {
@@ -226,6 +189,11 @@ void PlacedJobs::kill_all() {
       tell(job, Type::Quit, {});
   }
   std::erase_if(jobs_, [](const auto& entry) { return entry.second.reserved; });
+  for (const auto& [id, waiting] : std::exchange(waiting_, {})) {
+    const auto& facts = waiting.order.facts;
+    const PlaceFailed failed{id, facts.epoch, {ECANCELED, "start", "the world ends", false}};
+    cluster_.send(waiting.from, Msg::PlaceFailed, failed);
+  }
 }
 
 void PlacedJobs::remove(std::int64_t id) {
@@ -234,12 +202,13 @@ void PlacedJobs::remove(std::int64_t id) {
   if (found->second.link) retired_.push_back(std::move(found->second.link));
   jobs_.erase(found);
   // Links are dropped from the loop, not from inside one of their own handlers.
-  cluster_.loop().after(Nanoseconds::zero(), [this] { retired_.clear(); });
+  place_later(id);
 }
 
-void PlacedJobs::on_closed(std::int64_t id) {
+void PlacedJobs::on_closed(const LinkKey& key) {
+  const std::int64_t id = key.first;
   PlacedJob* job = find(id);
-  if (job == nullptr) return;
+  if (job == nullptr || job->link_epoch != key.second) return on_dismissed_closed(key);
   if (mover_.shepherd_lost) mover_.shepherd_lost(*job);
   job = find(id);
   if (job == nullptr) return;
@@ -253,9 +222,10 @@ void PlacedJobs::on_closed(std::int64_t id) {
   remove(id);
 }
 
-void PlacedJobs::on_frame(std::int64_t id, Frame&& frame) {
+void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
+  const std::int64_t id = key.first;
   PlacedJob* found = find(id);
-  if (found == nullptr) return;
+  if (found == nullptr || found->link_epoch != key.second) return on_dismissed_frame(key, frame);
   PlacedJob& job = *found;
   const std::string& payload = frame.payload;
   switch (static_cast<Type>(frame.type)) {
@@ -330,17 +300,18 @@ void PlacedJobs::on_welcome(PlacedJob& job, const shepherd::Welcome& welcome) {
 
 void PlacedJobs::forward_output(PlacedJob& job, const Frame& frame) {
   const std::int64_t id = job.facts.job;
+  const int attempt = attempt_of(job.facts.epoch);
   switch (static_cast<Type>(frame.type)) {
     case Type::Output:
       job.stream_bytes.arrived(static_cast<double>(monotonic_ns()) / 1e9, static_cast<double>(frame.payload.size()));
-      tell_origin(job, Msg::JobOutput, pack(JobChunk{id, unpack<shepherd::Chunk>(frame.payload)}));
+      tell_origin(job, Msg::JobOutput, pack(JobChunk{id, attempt, unpack<shepherd::Chunk>(frame.payload)}));
       if (!throttling_ && cluster_.backlog_bytes(std::max(0, cluster_.rank_of(job.facts.origin))) > kMaxOutputBacklog)
         throttle();
       return;
     case Type::OutputEnd:
-      return tell_origin(job, Msg::JobOutputEnd, pack(JobMark{id, unpack<shepherd::Mark>(frame.payload)}));
+      return tell_origin(job, Msg::JobOutputEnd, pack(JobMark{id, attempt, unpack<shepherd::Mark>(frame.payload)}));
     default:
-      return tell_origin(job, Msg::JobInputAck, pack(JobMark{id, unpack<shepherd::Mark>(frame.payload)}));
+      return tell_origin(job, Msg::JobInputAck, pack(JobMark{id, attempt, unpack<shepherd::Mark>(frame.payload)}));
   }
 }
 
@@ -362,12 +333,12 @@ void PlacedJobs::handle(int from, Msg type, const std::string& payload) {
       return place(from, unpack<PlaceOrder>(payload));
     case Msg::JobOutputAck: {
       const auto mark = unpack<JobMark>(payload);
-      if (PlacedJob* job = find(mark.job)) tell(*job, Type::OutputAck, pack(mark.mark));
+      if (PlacedJob* job = find_attempt(mark.job, mark.attempt)) tell(*job, Type::OutputAck, pack(mark.mark));
       return;
     }
     case Msg::JobInput: {
       const auto chunk = unpack<JobChunk>(payload);
-      PlacedJob* const job = find(chunk.job);
+      PlacedJob* const job = find_attempt(chunk.job, chunk.attempt);
       if (job == nullptr) return;
       job->stream_bytes.arrived(static_cast<double>(monotonic_ns()) / 1e9, static_cast<double>(payload.size()));
       tell(*job, Type::Input, pack(chunk.chunk));
@@ -375,12 +346,12 @@ void PlacedJobs::handle(int from, Msg type, const std::string& payload) {
     }
     case Msg::JobInputEnd: {
       const auto mark = unpack<JobMark>(payload);
-      if (PlacedJob* job = find(mark.job)) tell(*job, Type::InputEnd, pack(mark.mark));
+      if (PlacedJob* job = find_attempt(mark.job, mark.attempt)) tell(*job, Type::InputEnd, pack(mark.mark));
       return;
     }
     case Msg::JobSignal: {
       const auto signal = unpack<JobSignal>(payload);
-      PlacedJob* job = find(signal.job);
+      PlacedJob* job = find_attempt(signal.job, signal.attempt);
       if (job == nullptr) return;
       // Before it runs and while it moves out a signal waits: it goes to the copy that lives in the end.
       if (job->stage == Stage::Starting || job->moving_in)
@@ -391,15 +362,21 @@ void PlacedJobs::handle(int from, Msg type, const std::string& payload) {
     }
     case Msg::JobWindow: {
       const auto window = unpack<JobWindow>(payload);
-      if (PlacedJob* job = find(window.job)) tell(*job, Type::Window, pack(window.size));
+      if (PlacedJob* job = find_attempt(window.job, window.attempt)) tell(*job, Type::Window, pack(window.size));
       return;
     }
     case Msg::JobEndedAck: {
       const auto mark = unpack<JobMark>(payload);
-      PlacedJob* job = find(mark.job);
+      PlacedJob* job = find_attempt(mark.job, mark.attempt);
       if (job == nullptr || job->stage != Stage::Ended) return;
       tell(*job, Type::EndedAck, {});
       return remove(mark.job);
+    }
+    case Msg::JobOutdated: {
+      const auto mark = unpack<JobMark>(payload);
+      PlacedJob* job = find(mark.job);
+      if (job != nullptr && attempt_of(job->facts.epoch) < mark.attempt) dismiss(*job);
+      return;
     }
     default:
       return;

@@ -43,6 +43,7 @@ struct PlacedJob {
   std::optional<PlaceOrder> order;  // until it is started
   std::vector<std::int32_t> held_signals;
   bool moving_out = false, moving_in = false;
+  std::int64_t link_epoch = 0;  // tells its link from that of another attempt
 };
 
 // What the mover wants to hear from a shepherd; the rest is PlacedJobs' own business.
@@ -99,13 +100,22 @@ class PlacedJobs {
   static void look_at(PlacedJob& job);
   void spawn(PlacedJob& job, bool namespaces);
   void on_spawner();
+  using LinkKey = std::pair<std::int64_t, std::int64_t>;  // job, and the epoch for which its shepherd was made
   void connect(PlacedJob& job, UniqueFd fd);
   void adopt_socket(const std::string& path, std::int64_t job, std::int64_t epoch);
-  void on_frame(std::int64_t id, Frame&& frame);
-  void on_closed(std::int64_t id);
+  void on_frame(const LinkKey& key, Frame&& frame);
+  void on_closed(const LinkKey& key);
   void on_welcome(PlacedJob& job, const shepherd::Welcome& welcome);
   void forward_output(PlacedJob& job, const Frame& frame);
   void throttle();
+  // placed_attempts.cpp
+  PlacedJob* find_attempt(std::int64_t id, int attempt);
+  void dismiss(PlacedJob& job);  // ends it, and it is no job of this node's any more
+  void on_dismissed_frame(const LinkKey& key, const Frame& frame);
+  void on_dismissed_closed(const LinkKey& key);
+  bool is_dismissing(std::int64_t id) const;
+  bool wait_for_attempt(int from, PlaceOrder& order);
+  void place_later(std::int64_t id);
 
   Cluster& cluster_;
   UniqueFd spawner_;
@@ -116,6 +126,12 @@ class PlacedJobs {
   std::map<std::int64_t, PlacedJob> jobs_;
   std::map<pid_t, double> ended_;
   std::vector<std::unique_ptr<FrameSocket>> retired_;
+  std::map<LinkKey, std::unique_ptr<FrameSocket>> dismissed_;
+  struct WaitingOrder {
+    int from = 0;
+    PlaceOrder order;
+  };
+  std::map<std::int64_t, WaitingOrder> waiting_;  // for the end of an earlier attempt here
   bool throttling_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "runtime/jobs/array.h"
+#include "runtime/jobs/attempt.h"
 
 namespace drover {
 
@@ -100,8 +101,10 @@ json spec_to_json(const JobSpec& spec) {
           {"terminal", spec.terminal},
           {"rows", spec.rows},
           {"columns", spec.columns},
+          {"piped", spec.piped},
           {"script", string_to_json(spec.script)},
           {"time_limit_s", spec.time_limit_s},
+          {"retries", spec.retries},
           {"after", after}};
 }
 
@@ -133,10 +136,16 @@ JobSpec spec_from_json(const json& value) try {
   spec.terminal = value.value("terminal", false);
   spec.rows = value.value("rows", std::uint16_t{0});
   spec.columns = value.value("columns", std::uint16_t{0});
+  spec.piped = value.value("piped", false);
+  if (spec.piped && !spec.terminal) throw std::invalid_argument("'piped' is for a job with a terminal");
   if (spec.terminal && !(spec.stdin_path + spec.stdout_path + spec.stderr_path).empty())
     throw std::invalid_argument("a job with a terminal has no files for its streams");
   spec.script = text_field(value, "script");
   spec.time_limit_s = value.value("time_limit_s", std::uint64_t{0});
+  spec.retries = value.value("retries", 0);
+  if (spec.retries < 0 || spec.retries > kMostRetries)
+    throw std::invalid_argument(fmt::format("'retries' is not a number from 0 to {}", kMostRetries));
+  if (spec.retries > 0 && spec.terminal) throw std::invalid_argument("a job with a terminal has no retries");
   for (const auto& one : value.value("after", json::array())) {
     const auto how = one.at(1).get<std::string>();
     if (how != "ok" && how != "any") throw std::invalid_argument("'after' must say ok or any");

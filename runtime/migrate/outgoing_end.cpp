@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "runtime/jobs/attempt.h"
 #include "runtime/migrate/left_files.h"
 #include "runtime/migrate/movers.h"
 #include "runtime/migrate/register.h"
@@ -14,7 +15,8 @@ void OutgoingMoves::moved_away(PlacedJob& job, const std::vector<std::int32_t>& 
   const std::int64_t id = job.facts.job;
   Move* move = by_job(id);
   if (move != nullptr) {
-    for (const int signo : held_signals) context_.cluster.send(move->to, Msg::JobSignal, JobSignal{id, signo});
+    for (const int signo : held_signals)
+      context_.cluster.send(move->to, Msg::JobSignal, JobSignal{id, attempt_of(job.facts.epoch), signo});
     remove_files(*move);
   }
   context_.placed.remove(id);

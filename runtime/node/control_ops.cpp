@@ -140,7 +140,8 @@ void ControlServer::ps(ClientConnection& client, const json& request) {
                     for (const auto& answer : answers)
                       for (const auto& placed : answer.value("placed", json::array())) {
                         const auto found = jobs.find(placed.at("job"));
-                        if (found != jobs.end()) found->second.update(placed);
+                        if (found != jobs.end() && found->second.at("attempt") == placed.at("attempt"))
+                          found->second.update(placed);
                       }
                     constexpr std::size_t kMostJobsInFrame = 1000;
                     if (jobs.size() > kMostJobsInFrame)

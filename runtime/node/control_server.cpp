@@ -46,8 +46,8 @@ void ClientConnection::output_end(int stream, std::uint64_t offset) {
   send(ClientMessage::End, encode_stream_message({static_cast<Stream>(stream), offset, {}}));
 }
 
-void ClientConnection::input_ack(std::uint64_t offset) {
-  send(ClientMessage::Ack, encode_stream_message({Stream::Stdin, offset, {}}));
+void ClientConnection::input_ack(int stream, std::uint64_t offset) {
+  send(ClientMessage::Ack, encode_stream_message({static_cast<Stream>(stream), offset, {}}));
 }
 
 void ClientConnection::ended(const json& job) {
@@ -55,8 +55,12 @@ void ClientConnection::ended(const json& job) {
   if (job.at("state") == "ended")
     return reply(
         {{"job", job.at("job")}, {"exit", job.at("exit")}, {"signal", job.at("signal")}, {"reason", job.at("error")}});
-  refuse("failed", fmt::format("job {}: {}", job.at("job").get<std::int64_t>(), job.value("error", "lost")));
+  const bool cancelled = job.value("code", "") == "cancelled";
+  refuse(cancelled ? "cancelled" : "failed",
+         fmt::format("job {}: {}", job.at("job").get<std::int64_t>(), job.value("error", "lost")));
 }
+
+void ClientConnection::notice(std::int64_t job, const std::string& text) { item({{"job", job}, {"notice", text}}); }
 
 void ClientConnection::dropped(const std::string& why) {
   attached_job = 0;
@@ -188,6 +192,12 @@ void ControlServer::stream(ClientConnection& client, const Frame& frame) {
   if (job == nullptr) return;
   const StreamMessage message = decode_stream_message(frame.payload);
   const auto type = static_cast<ClientMessage>(frame.type);
+  if (message.stream == Stream::Pipe) {
+    if (job->desk.piper != &client) return;
+    if (type == ClientMessage::Data) origin_.input(*job, shepherd::kPipeStream, message.offset, message.bytes);
+    if (type == ClientMessage::End) origin_.input_end(*job, shepherd::kPipeStream, message.offset);
+    return;
+  }
   if (job->spec.terminal) {
     if (type == ClientMessage::Data) origin_.type(*job, &client, message.offset, message.bytes);
     if (type == ClientMessage::Ack) origin_.seen(*job, &client, message.offset);
@@ -195,9 +205,9 @@ void ControlServer::stream(ClientConnection& client, const Frame& frame) {
   }
   switch (type) {
     case ClientMessage::Data:
-      return origin_.input(*job, message.offset, message.bytes);
+      return origin_.input(*job, 0, message.offset, message.bytes);
     case ClientMessage::End:
-      return origin_.input_end(*job, message.offset);
+      return origin_.input_end(*job, 0, message.offset);
     case ClientMessage::Ack:
       return origin_.output_ack(*job, static_cast<int>(message.stream), message.offset);
     default:

@@ -32,9 +32,10 @@ class ClientConnection : public Attachment {
 
   void output(int stream, std::uint64_t offset, const std::string& bytes) override;
   void output_end(int stream, std::uint64_t offset) override;
-  void input_ack(std::uint64_t offset) override;
+  void input_ack(int stream, std::uint64_t offset) override;
   void ended(const nlohmann::json& job) override;
   void dropped(const std::string& why) override;
+  void notice(std::int64_t job, const std::string& text) override;
 
   std::int64_t attached_job = 0;
   std::uint64_t id = 0;  // of a relayed one, or of this server's for relaying on

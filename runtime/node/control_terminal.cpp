@@ -24,10 +24,9 @@ shepherd::WindowSize size_of(const json& request) {
 void ControlServer::begin_terminal(ClientConnection& client, std::int64_t id, bool follows) {
   OriginJob* job = origin_.find(id);
   if (job == nullptr) return;
-  if (follows)
-    origin_.add_viewer(*job, &client, {job->spec.rows, job->spec.columns}, 0);
-  else
-    origin_.keep(*job, "from the beginning");
+  if (!follows) return origin_.keep(*job, "from the beginning");
+  origin_.add_viewer(*job, &client, {job->spec.rows, job->spec.columns}, 0);
+  if (job->spec.piped) job->desk.piper = &client;
 }
 
 void ControlServer::attach_viewer(ClientConnection& client, OriginJob& job, const json& request) {
@@ -49,10 +48,12 @@ void ControlServer::attach_viewer(ClientConnection& client, OriginJob& job, cons
   if (request.contains("received")) seen = request.at("received").at(0).get<std::uint64_t>();
   client.attached_job = job.id;
   const auto view = origin_.add_viewer(job, &client, size, seen);
+  if (job.spec.piped && request.value("piped", false)) job.desk.piper = &client;
   client.reply({{"job", job.id},
                 {"node", place_of(job)},
                 {"stdin", view.stdin_at},
                 {"stdout", view.stdout_at},
+                {"pipe", job.pipe.base + job.pipe.held.size()},
                 {"modes", view.modes}});
   origin_.show(job, &client);
 }

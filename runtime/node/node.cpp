@@ -147,6 +147,7 @@ void Node::view_changed(const std::vector<int>& left, const std::vector<int>& re
     spdlog::info("{} is back", node_name(rank));
     log_event(json{{"event", "returned"}, {"who", node_name(rank)}}.dump());
     postbox_->set_lost(rank, false);
+    origin_->rank_returned(rank);
   }
 }
 
@@ -228,6 +229,7 @@ void Node::dispatch(int from, Msg type, const std::string& payload) {
     case Msg::JobSignal:
     case Msg::JobWindow:
     case Msg::JobEndedAck:
+    case Msg::JobOutdated:
       return placed_->handle(from, type, payload);
     case Msg::MoveReport:
       return on_move_report(unpack<MoveReportMsg>(payload));

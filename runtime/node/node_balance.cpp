@@ -133,6 +133,7 @@ PlacementView Node::placement_view() {
   view.heard = [this](int rank, const NodeView& now) { heard(rank, now); };
   view.reserve_here = [this](std::int64_t job, int cpus) { placed_->reserve(job, cpus); };
   view.arrived = [this] { arrivals_.arrived(static_cast<double>(monotonic_ns()) / 1e9); };
+  view.lost_after = config_.lost_after;
   return view;
 }
 

@@ -163,6 +163,7 @@ json Node::answer(const json& question) {
   for (const auto& [id, job] : placed_->all()) {
     if (job.stage != shepherd::Stage::Running) continue;
     placed.push_back({{"job", id},
+                      {"attempt", attempt_of(job.facts.epoch)},
                       {"cpu_seconds", job.cpu_seconds},
                       {"memory_kib", job.holdings.memory.resident_kib()},
                       {"pinned", job.facts.pinned}});

@@ -146,13 +146,14 @@ Welcome Init::describe() const {
   welcome.stage = stage_;
   welcome.root_pid = root_;
   if (input_) welcome.streams.input_received = input_->received();
+  if (pipe_) welcome.streams.pipe_received = pipe_->received();
   for (const std::size_t stream : {0U, 1U}) {
     if (!output_[stream]) continue;
     welcome.streams.output_acked[stream] = output_[stream]->acked();
     welcome.streams.output_total[stream] = output_[stream]->total();
   }
   if (!input_) return welcome;
-  const int pipes[] = {input_->job_end(), output_[0]->own_end(), output_[1]->own_end()};
+  const int pipes[] = {(pipe_ ? pipe_ : input_)->job_end(), output_[0]->own_end(), output_[1]->own_end()};
   for (std::size_t i = 0; i < 3; ++i) {
     struct stat status {};
     if (::fstat(pipes[i], &status) < 0 || !S_ISFIFO(status.st_mode)) continue;
@@ -171,15 +172,17 @@ void Init::obey(Frame&& frame) {
       return deliver(unpack<std::int32_t>(payload));
     case Type::Input: {
       const auto chunk = unpack<Chunk>(payload);
-      if (!input_ || frozen_) return;
-      input_->receive(chunk.offset, chunk.bytes);
-      return feed_input();
+      InputStream* input = input_of(chunk.stream);
+      if (input == nullptr || frozen_) return;
+      input->receive(chunk.offset, chunk.bytes);
+      return feed(chunk.stream);
     }
     case Type::InputEnd: {
       const auto mark = unpack<Mark>(payload);
-      if (!input_ || frozen_) return;
-      input_->end(mark.offset);
-      return feed_input();
+      InputStream* input = input_of(mark.stream);
+      if (input == nullptr || frozen_) return;
+      input->end(mark.offset);
+      return feed(mark.stream);
     }
     case Type::OutputAck: {
       const auto mark = unpack<Mark>(payload);

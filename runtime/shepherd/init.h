@@ -55,7 +55,9 @@ class Init {
   void on_root_exit(int wait_status);
   void report_end_if_drained();
   void watch_streams();
-  void feed_input();
+  void feed_input();  // both
+  void feed(std::uint8_t stream);
+  InputStream* input_of(std::uint8_t stream) { return stream == kPipeStream ? pipe_.get() : input_.get(); }
   void drain_output(int stream);
   void send_output(int stream);
   void use_pipes();
@@ -105,6 +107,7 @@ class Init {
 
   std::optional<JobTerminal> terminal_;
   std::unique_ptr<InputStream> input_;
+  std::unique_ptr<InputStream> pipe_;  // with a terminal: the program's standard input, if that is another
   std::array<std::unique_ptr<OutputStream>, 2> output_;
   std::array<std::uint64_t, 2> sent_{};  // absolute offset up to which output went over the present link
   std::array<bool, 2> output_end_told_{};

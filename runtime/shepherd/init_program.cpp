@@ -46,12 +46,14 @@ void Init::start(Start&& order) {
       use_terminal(JobTerminal(WindowSize{order.spec.rows, order.spec.columns}));
     else
       use_pipes();
+    if (facts_.piped) pipe_ = std::make_unique<InputStream>();
   } catch (const SystemError& error) {
     stage_ = Stage::Ended;  // droverd answers with EndedAck
     return tell(Type::StartFailed, StartFailed{error.error(), "make", "its terminal", false});
   }
   ProgramStreams streams{input_->job_end(), output_[0]->job_end(), output_[1]->job_end()};
   if (terminal_) streams.in = streams.err = streams.out;
+  if (pipe_) streams.in = pipe_->job_end();
   std::function<void()> before = [] {};
   if (order.claim)
     before = [this] {
@@ -200,25 +202,32 @@ void Init::report_end_if_drained() {
 void Init::watch_streams() {
   streams_watched_ = true;
   for (const int stream : {0, 1}) drain_output(stream);
-  if (input_->own_end() >= 0) loop_.watch(input_->own_end(), 0, [this](std::uint32_t) { feed_input(); });
+  for (const std::uint8_t stream : {std::uint8_t{0}, kPipeStream})
+    if (const InputStream* input = input_of(stream); input != nullptr && input->own_end() >= 0)
+      loop_.watch(input->own_end(), 0, [this, stream](std::uint32_t) { feed(stream); });
 }
 
 void Init::feed_input() {
-  if (frozen_ || !input_) return;
-  const int fd = input_->own_end();
+  for (const std::uint8_t stream : {std::uint8_t{0}, kPipeStream}) feed(stream);
+}
+
+void Init::feed(std::uint8_t stream) {
+  InputStream* const input = input_of(stream);
+  if (frozen_ || input == nullptr) return;
+  const int fd = input->own_end();
   if (fd < 0) return;
-  const bool more = input_->pump();
-  if (input_->own_end() < 0) {
+  const bool more = input->pump();
+  if (input->own_end() < 0) {
     loop_.forget(fd);
   } else if (streams_watched_) {
     // A pipe without room is not worth waiting for when nothing is left to write.
     loop_.change(fd, more ? static_cast<std::uint32_t>(EPOLLOUT) : 0U);
   }
   // Acknowledged is what we hold; the window keeps that bounded.
-  if (input_->received() - input_->consumed() < kStreamWindow)
-    tell(Type::InputAck, Mark{0, input_->received()});
+  if (input->received() - input->consumed() < kStreamWindow)
+    tell(Type::InputAck, Mark{stream, input->received()});
   else
-    loop_.after(std::chrono::milliseconds(2), [this] { feed_input(); });
+    loop_.after(std::chrono::milliseconds(2), [this, stream] { feed(stream); });
 }
 
 void Init::drain_output(int stream) {

@@ -87,20 +87,22 @@ struct JobFacts {
   bool pinned_here = false;      // started without namespaces or with --pin
   std::int32_t cpus = 1;         // PUs that it has asked for
   bool terminal = false;         // its streams are a terminal's, whose master the shepherd holds
+  bool piped = false;            // but for standard input, which is a pipe
   template <class A>
   void serialize(A& a, unsigned) {
     a& job& epoch& origin& name& argv& submitted_ns& started_ns& moves& frozen_ns& cpu_ns& arrived_ns& pinned&
-        pinned_here& cpus& terminal;
+        pinned_here& cpus& terminal& piped;
   }
 };
 
 struct StreamOffsets {
   std::uint64_t input_received = 0;        // bytes of stdin that the shepherd holds or has passed on
+  std::uint64_t pipe_received = 0;         // the same of the pipe beside a terminal
   std::uint64_t output_acked[2] = {0, 0};  // stdout, stderr: what the origin has for certain
   std::uint64_t output_total[2] = {0, 0};  // what the job has written
   template <class A>
   void serialize(A& a, unsigned) {
-    a& input_received& output_acked[0] & output_acked[1] & output_total[0] & output_total[1];
+    a& input_received& pipe_received& output_acked[0] & output_acked[1] & output_total[0] & output_total[1];
   }
 };
 
@@ -148,8 +150,10 @@ struct StartFailed {
   }
 };
 
+inline constexpr std::uint8_t kPipeStream = 3;
+
 struct Chunk {
-  std::uint8_t stream = 0;  // 0 stdin, 1 stdout, 2 stderr
+  std::uint8_t stream = 0;  // 0 stdin, 1 stdout, 2 stderr, 3 the pipe beside a terminal
   std::uint64_t offset = 0;
   std::string bytes;
   template <class A>

@@ -109,7 +109,7 @@ void connect_streams(const ProgramStreams& streams) {
   ::umask(spec.umask);
   if (::chdir(spec.cwd.c_str()) < 0) throw StartError{errno, "chdir", spec.cwd};
   connect_streams(streams);
-  if (spec.terminal && ::ioctl(0, TIOCSCTTY, 0) < 0) throw StartError{errno, "TIOCSCTTY", "its terminal"};
+  if (spec.terminal && ::ioctl(1, TIOCSCTTY, 0) < 0) throw StartError{errno, "TIOCSCTTY", "its terminal"};
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   exec(spec);
 }

@@ -67,6 +67,12 @@ class ShellTest(WorldTest):
             ("head -c 300000 /dev/zero | cat | wc -c", "300000\n"),
             ("{ echo a; /bin/echo b; } > grouped; cat grouped", "a\nb\n"),
             ("exec /bin/echo the end; echo not shown", "the end\n"),
+            ("trap 'echo usr' USR1; kill -USR1 $$; sh -c 'echo after'", "usr\nafter\n"),
+            ("trap '' TERM; kill $$; sh -c 'echo alive'", "alive\n"),
+            ("trap 'echo x' INT TERM; (trap); trap - INT; trap; trap 0", "trap -- 'echo x' INT\ntrap -- 'echo x' TERM\ntrap -- 'echo x' TERM\n"),
+            ("trap 'echo outer' EXIT; (trap 'echo inner' EXIT; true); echo mid", "inner\nmid\nouter\n"),
+            ("trap 'echo got' USR1; sleep 1000 & p=$!; { sleep 0.1; kill -USR1 $$; } & wait $p; echo $?; kill $p", "got\n138\n"),
+            ("alias ll='echo long ' w='a word'\nll w\nunalias w\nll w\nalias echo='echo once' x=echo\nx; \\echo plain", "long a word\nlong w\nonce\nplain\n"),
         )
         for line, wanted in table:
             with self.subTest(line):
@@ -74,7 +80,8 @@ class ShellTest(WorldTest):
         self.assertEqual(self.shell("echo $0 $1 $#", "zero", "one"), "zero one 1\n")
         self.assertEqual(self.shell("cat; echo end", stdin=b"from here\n"), "from here\nend\n")
         for line, status in (("exit 9", 9), ("no-such-program", 127), ("/etc/passwd", 126), ("if", 2), ("echo |", 2), ("set -e; false; exit 3", 1),
-                             ("sh -c 'kill $$'", 143), ("echo ${none:?}; exit 3", 1), ("cat < no-such-file", 1)):
+                             ("sh -c 'kill $$'", 143), ("trap 'sh -c \"exit 3\"' EXIT; exit 8", 8), ("trap 'exit 6' TERM; kill $$; exit 0", 6),
+                             ("trap true EXIT; kill $$; exit 0", 143), ("trap x KILL", 1), ("echo ${none:?}; exit 3", 1), ("cat < no-such-file", 1)):
             with self.subTest(line):
                 self.shell(line, check=status)
         self.assertIn(b"no-such-program: not found", self.drover("shell", "-c", "no-such-program").stderr)
@@ -261,6 +268,60 @@ class ShellTest(WorldTest):
 
     def stopped_again(self, terminal):
         return b"Stopped" in self.enter(terminal, "jobs").encode()
+
+    def test_the_last_of_a_pipeline_has_the_terminal(self):
+        """A pager's keys are its own, whatever it reads, and it moves and stops with its pipe."""
+        terminal = self.interactive()
+        at = len(terminal.shown)
+        terminal.type("sh -c 'seq 20000; exec sleep 1000' | less\r")  # more than fits into a pipe
+        terminal.wait("23\r\n", at)
+        less = wait_for(lambda: [job["job"] for job in self.running() if job["name"] == "less"], "less")[0]
+        self.drover("migrate", less, "node0" if self.job(less)["node"] == "node1" else "node1", check=0)
+        terminal.type("5000g")
+        terminal.wait("\n5000\r\n", at)
+        terminal.type("\x1a")
+        terminal.wait("Stopped", at)
+        self.prompt_again(terminal, at, "ctrl-z")
+        at = len(terminal.shown)
+        terminal.type("fg\r")
+        self.wait_foreground(terminal)
+        terminal.type("19000g")
+        terminal.wait("\n19000\r\n", at)
+        terminal.type("q")
+        self.drover("kill", next(job["job"] for job in self.running() if job["name"] == "sh"), check=0)
+        self.prompt_again(terminal, at, "less")
+        at = len(terminal.shown)
+        terminal.type("seq 3 | vim -u NONE -N -n -\r")
+        terminal.wait("\x1b[?1049h", at)
+        terminal.type("Gofour\x1b:w there\r:q\r")
+        self.prompt_again(terminal, at, "vim")
+        self.assertEqual((self.directory / "there").read_text(), "1\n2\n3\nfour\n")
+        self.enter(terminal, "echo st''atus $?", "status 0")
+
+    def test_completion_and_traps_at_a_prompt(self):
+        terminal = self.interactive()
+        (self.directory / "completed file").write_text("found\n")
+        for name in ("several1", "several2"):
+            (self.directory / name).touch()
+        self.enter(terminal, "LONG_NAME=va''lue; alias recite=ec''ho")
+        self.enter(terminal, "cat compl\t", "found\r\n")
+        self.enter(terminal, "recit\t$LONG_N\t", "value\r\n")
+        at = len(terminal.shown)
+        terminal.type("recite sev\t")
+        terminal.wait("eral", at)
+        terminal.type("\t")
+        terminal.wait("several1  several2", at)
+        self.enter(terminal, "2", "\nseveral2\r\n")
+        self.enter(terminal, "trap 'ec''ho trapped' USR1")
+        at = len(terminal.shown)
+        terminal.type("recite unfin")
+        terminal.wait("unfin", at)
+        os.kill(terminal.process.pid, signal.SIGUSR1)
+        terminal.wait("trapped", at)
+        self.enter(terminal, "ished", "\nunfinished\r\n")
+        terminal.type("trap 'ec''ho the end' EXIT; exit 4\r")
+        self.assertEqual(terminal.wait_end(), 4)
+        self.assertIn(b"\nthe end", terminal.shown)
 
     def test_a_world_that_ends(self):
         terminal = self.interactive()

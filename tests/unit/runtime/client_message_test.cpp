@@ -19,7 +19,7 @@ TEST(StreamMessage, RoundTrips) {
 TEST(StreamMessage, RefusesHostileBytes) {
   EXPECT_THROW(decode_stream_message(""), ProtocolError);
   EXPECT_THROW(decode_stream_message(std::string(15, '\0')), ProtocolError);
-  EXPECT_THROW(decode_stream_message(std::string(16, '\3')), ProtocolError);
+  EXPECT_THROW(decode_stream_message(std::string(16, '\4')), ProtocolError);
   EXPECT_THROW(decode_stream_message(std::string(17 + kMaxStreamBytes, '\0')), ProtocolError);
   EXPECT_THROW(decode_stream_message(encode_stream_message({Stream::Stdin, UINT64_MAX, "xy"})), ProtocolError);
 }
