@@ -53,8 +53,11 @@ struct JobSpec {
   std::vector<std::string> exclude;  // nodes where it must not start
   bool terminal = false;             // the streams are a terminal's, of this size
   std::uint16_t rows = 0, columns = 0;
+  // Absolute: an image that it goes on from, instead of its program's beginning.
+  std::string image;
   std::string script;              // its text, until the origin has made a file of it, which is then argv[0]
   std::uint64_t time_limit_s = 0;  // 0: none
+  bool hold = false;               // waits until it is released
   std::vector<After> after;        // of the same origin
   // An array has a task for each of these indices, at most `array_limit` at a time (0: any number), and may have an
   // item for each. Its origin makes a job of each task; nobody else sees these.
@@ -64,7 +67,7 @@ struct JobSpec {
   template <class A>
   void serialize(A& a, unsigned) {
     a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
-    a& cpus& memory_kib& priority& exclude& terminal& rows& columns& script& time_limit_s& after;
+    a& cpus& memory_kib& priority& exclude& terminal& rows& columns& image& script& time_limit_s& after;
   }
 };
 

@@ -102,6 +102,8 @@ json spec_to_json(const JobSpec& spec) {
           {"columns", spec.columns},
           {"script", string_to_json(spec.script)},
           {"time_limit_s", spec.time_limit_s},
+          {"hold", spec.hold},
+          {"image", string_to_json(spec.image)},
           {"after", after}};
 }
 
@@ -137,6 +139,9 @@ JobSpec spec_from_json(const json& value) try {
     throw std::invalid_argument("a job with a terminal has no files for its streams");
   spec.script = text_field(value, "script");
   spec.time_limit_s = value.value("time_limit_s", std::uint64_t{0});
+  spec.hold = value.value("hold", false);
+  spec.image = text_field(value, "image");
+  if (!spec.image.empty() && spec.image[0] != '/') throw std::invalid_argument("'image' is not an absolute path");
   for (const auto& one : value.value("after", json::array())) {
     const auto how = one.at(1).get<std::string>();
     if (how != "ok" && how != "any") throw std::invalid_argument("'after' must say ok or any");

@@ -106,6 +106,9 @@ class ControlServer {
   void logs(ClientConnection&, const nlohmann::json&);
   void wait(ClientConnection&, const nlohmann::json&);
   void kill(ClientConnection&, const nlohmann::json&);
+  void hold(ClientConnection&, const nlohmann::json&);
+  void checkpoint(ClientConnection&, const nlohmann::json&);
+  void restore(ClientConnection&, const nlohmann::json&);
   void signal(ClientConnection&, const nlohmann::json&);
   void migrate(ClientConnection&, const nlohmann::json&);
   void events(ClientConnection&, const nlohmann::json&);
