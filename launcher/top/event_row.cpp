@@ -70,6 +70,13 @@ std::optional<EventRow> of_job(const std::string& name, const json& event) {
   if (name == "queued") return EventRow{0, job_of(event) + " waits" + because(event.value("why", ""))};
   if (name == "failed") return trouble(event, "failed");
   if (name == "lost") return trouble(event, "is lost");
+  if (name == "held") return EventRow{0, job_of(event) + " is held", Style::Yellow};
+  if (name == "released")
+    return EventRow{0, job_of(event) + " is released" + because(event.value("reason", "")), Style::Green};
+  if (name == "checkpoint" && !event.value("ok", true)) return trouble(event, "has no new image");
+  if (name == "checkpoint")
+    return EventRow{0, fmt::format("{} has a new image, {}: {}", job_of(event),
+                                   format_kib(event.value("image_bytes", 0.0) / 1024), event.value("path", ""))};
   if (name == "time-limit") return EventRow{0, job_of(event) + ": its time is up", Style::Yellow};
   return std::nullopt;
 }
