@@ -272,7 +272,8 @@ void OriginJobs::settle_failure(int from, const PlaceFailed& failed) {
     return fail(*job, "not-found", fmt::format("{}: no such program on {}", subject, node));
   if (failure.step == "exec")
     return fail(*job, "not-executable", fmt::format("{}: {} (on {})", subject, error_text(failure.error), node));
-  if (failure.step == "restore") return fail(*job, "failed", fmt::format("{} can't restore it: {}", node, subject));
+  if (failure.step == "restore")
+    return fail(*job, "failed", fmt::format("{} can't restore it: {}; see drover-restore(1)", node, subject));
   if (failure.step == "open")
     return fail(*job, "failed",
                 fmt::format("{} can't open the image {}: {}; have it in a directory that all nodes share", node,

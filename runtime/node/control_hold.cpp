@@ -53,7 +53,8 @@ void ControlServer::restore(ClientConnection& client, const json& request) {
   const auto node = request.value("node", std::string());
   if (path.empty() || path[0] != '/') return client.refuse("bad-request", "'path' is not an absolute path");
   auto image = std::make_shared<ReadImage>();
-  cluster_.in_background(
+  if (!images_) images_ = std::make_unique<Background>(cluster_.loop());
+  images_->run(
       [image, path] {
         try {
           image->record = read_checkpoint(path);

@@ -10,6 +10,7 @@
 
 #include "runtime/control/client_message.h"
 #include "runtime/control/frame_socket.h"
+#include "runtime/jobs/background.h"
 #include "runtime/jobs/origin.h"
 
 namespace drover {
@@ -134,6 +135,7 @@ class ControlServer {
   std::map<std::pair<int, std::uint64_t>, std::unique_ptr<ClientConnection>> relayed_;  // served for another rank
   std::vector<Local> retired_;
   std::uint64_t next_client_ = 1;
+  std::unique_ptr<Background> images_;  // reads them: a large one would keep the event log waiting; made when needed
 };
 
 }  // namespace drover
