@@ -72,9 +72,15 @@ void erase_last(std::string& text) {
 }  // namespace
 
 std::vector<KeyHint> key_hints(Pane focus) {
-  return {{"m", "Move"},    {"k", "Kill"}, {"h", "Hold"},   {"d", "Drain"},
-          {"u", "Undrain"}, {"s", "Sort"}, {"/", "Filter"}, {"Tab", focus == Pane::Jobs ? "Nodes" : "Jobs"},
-          {"?", "Help"},    {"q", "Quit"}};
+  return {{"m", "Move"},
+          {"k", "Kill"},
+          {"h", "Hold"},
+          {"d", "Drain"},
+          {"s", "Sort"},
+          {"/", "Filter"},
+          {"Tab", focus == Pane::Jobs ? "Nodes" : "Jobs"},
+          {"?", "Help"},
+          {"q", "Quit"}};
 }
 
 std::optional<Action> Controls::press(const Key& key, const World& world) {
