@@ -24,6 +24,14 @@ RestoreOptions restore_options(const WorkerTask& task) {
 }
 
 StillWaiting start(const WorkerTask& task, Connection& init) {
+  // Before, as of any start: a large image takes longer than the origin waits before it asks the register.
+  if (task.claim) {
+    const std::string& node = task.order.destination;
+    if (claim_ownership(task.job_dir, task.order.epoch, {node, "start at " + node}).node != node) {
+      tell(init, Channel::RestoreFailed, StartFailed{0, "register", "", true});
+      return {};
+    }
+  }
   FdSource source(task.image.get());
   auto restored = restore(source, restore_options(task));
   if (const auto* refusal = std::get_if<Refusal>(&restored)) throw std::runtime_error(refusal->reason);
@@ -34,14 +42,6 @@ StillWaiting start(const WorkerTask& task, Connection& init) {
   init.send(static_cast<std::uint16_t>(Channel::ReadySent),
             std::string_view(reinterpret_cast<const char*>(context.data()), context.size()),
             tree.take_terminal().get());
-  if (task.claim) {
-    const std::string& node = task.order.destination;
-    if (claim_ownership(task.job_dir, task.order.epoch, {node, "start at " + node}).node != node) {
-      tree.kill();
-      tell(init, Channel::RestoreFailed, StartFailed{0, "register", "", true});
-      return {};
-    }
-  }
   const pid_t root = tree.root();
   const auto made = tree.made_files();
   StillWaiting still = tree.resume();

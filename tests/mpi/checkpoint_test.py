@@ -119,7 +119,10 @@ class CheckpointTest(WorldTest):
         self.assertEqual(newest, plain)  # none of these has made a job
         self.wait_state(number, "ended")
         self.refused("has ended already", "checkpoint", number)
-        # It is refused where it is to start: the node that reads it can see it, the other's restore fails.
+        for node in ("node0", "node1"):
+            self.arm(node, "start.restored", "kill")
+            self.refused(f"{node} can't restore it: the restoring worker died", "restore", "image", "--node", node)
+        # It can't be made where the file of its input is gone.
         os.rename(self.directory / "in", self.directory / "in.gone")
         result = self.drover("restore", "image")
         self.assertEqual(result.returncode, 1)
