@@ -39,7 +39,8 @@ std::string program_text(const Json& spec) {
 // As it would be typed; empty: not to be shown, since it is what it is without any option.
 std::string value_text(const std::string& name, const Json& value) {
   if (name == "umask") return fmt::format("{:03o}", value.get<unsigned>());
-  if (name == "time_limit_s") return value == 0 ? "" : duration_text(value.get<std::uint64_t>());
+  if (name == "time_limit_s" || name == "checkpoint_every_s")
+    return value == 0 ? "" : duration_text(value.get<std::uint64_t>());
   if (name == "namespaces") return value == true ? "" : "no";
   if (value.is_boolean()) return value == true ? "yes" : "";
   if (value.is_string()) return value.get<std::string>();

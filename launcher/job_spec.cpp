@@ -73,6 +73,14 @@ std::string absolute_pattern(const std::string& option, const std::string& patte
   return (here / pattern).lexically_normal().string();
 }
 
+static std::string is_duration(const std::string& text) {
+  if (parse_duration_seconds(text)) return {};
+  return fmt::format(
+      "'{}' is no length of time; write 90 (seconds), 90s, 15m, 2h, 1h30m, 1d, 1:30:00 or 1-12 "
+      "(days-hours), at most ten years",
+      text);
+}
+
 void JobOptions::add_to(CLI::App& command) {
   command.add_option("PROGRAM", program_for_help, "The program and its arguments, after -- if it is to be clear")
       ->type_name("[ARGUMENT]");
@@ -86,13 +94,12 @@ void JobOptions::add_to(CLI::App& command) {
       .add_option("--time-limit", time_limit,
                   "End the job after 90 (seconds), 15m, 2h, 1h30m, 1d, 1:30:00 or 1-12 (days-hours); 0: never")
       ->type_name("TIME")
-      ->check([](const std::string& text) {
-        if (parse_duration_seconds(text)) return std::string();
-        return fmt::format(
-            "'{}' is no length of time; write 90 (seconds), 90s, 15m, 2h, 1h30m, 1d, 1:30:00 or 1-12 "
-            "(days-hours), at most ten years",
-            text);
-      });
+      ->check(is_duration);
+  command
+      .add_option("--checkpoint-every", checkpoint_every,
+                  "Write an image of the job so often, in place of the last; 0: never")
+      ->type_name("TIME")
+      ->check(is_duration);
   command
       .add_option("--retries", retries,
                   "Start the job anew, at most so often, when it fails or its node is lost; not when it is killed")
@@ -167,6 +174,7 @@ nlohmann::json JobOptions::spec(const std::vector<std::string>& argv) const {
           {"exclude", exclude},
           {"after", after_to_json(after)},
           {"retries", retries},
+          {"checkpoint_every_s", parse_duration_seconds(checkpoint_every).value_or(0)},
           {"time_limit_s", parse_duration_seconds(time_limit).value_or(0)}};
 }
 

@@ -11,7 +11,7 @@
 namespace drover {
 
 struct JobOptions {
-  std::string name, cwd, node, time_limit;
+  std::string name, cwd, node, time_limit, checkpoint_every;
   std::vector<std::string> exclude, after;
   int cpus = 1, priority = 0, retries = 0;
   std::uint64_t memory_bytes = 0;

@@ -56,7 +56,7 @@ std::string state_text(const Json& job) {
 
 Table::Colour state_colour(const std::string& state_text) {
   if (state_text == "running") return Table::Colour::Green;
-  if (state_text == "moving" || state_text == "in-doubt") return Table::Colour::Yellow;
+  if (state_text == "moving" || state_text == "held" || state_text == "in-doubt") return Table::Colour::Yellow;
   if (state_text == "failed" || state_text == "lost" || state_text.starts_with("signal")) return Table::Colour::Red;
   return Table::Colour::None;
 }

@@ -61,6 +61,10 @@ void add_commands(CLI::App& app, drover::Context& context) {
   drover::add_logs(app, context);
   drover::add_wait(app, context);
   drover::add_kill(app, context);
+  drover::add_hold(app, context);
+  drover::add_release(app, context);
+  drover::add_checkpoint(app, context);
+  drover::add_restore(app, context);
   drover::add_migrate(app, context);
   // What happened
   drover::add_events(app, context);

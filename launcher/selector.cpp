@@ -139,7 +139,8 @@ void SelectorOptions::add_to(CLI::App& command, const std::string& help) {
       ->expected(1)
       ->allow_extra_args(false)  // else it takes the words after it for states, too
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->check(CLI::IsMember({"queued", "starting", "running", "moving", "in-doubt", "ended", "failed", "lost"}));
+      ->check(
+          CLI::IsMember({"queued", "starting", "running", "moving", "held", "in-doubt", "ended", "failed", "lost"}));
 }
 
 JobSelector SelectorOptions::selector() const {

@@ -68,7 +68,7 @@ static bool is_of_kernel(const std::string& path) {
          (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC || fs.f_type == NSFS_MAGIC);
 }
 
-static std::optional<Refusal> check_file(const FileIdentity& file) {
+static std::optional<Refusal> check_file(const FileIdentity& file, bool may_be_longer) {
   // Opening makes an NFS client ask the server (close-to-open consistency, nfs(5)); stat() alone may show an old size.
   const UniqueFd opened(S_ISREG(file.mode) ? ::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1);
   struct stat now {};
@@ -78,9 +78,17 @@ static std::optional<Refusal> check_file(const FileIdentity& file) {
     return Refusal{fmt::format("{} is another kind of file here", file.path)};
   if (!S_ISREG(now.st_mode) || is_of_kernel(file.path)) return std::nullopt;
   const std::int64_t mtime = now.st_mtim.tv_sec * 1'000'000'000 + now.st_mtim.tv_nsec;
-  const bool same = static_cast<std::uint64_t>(now.st_size) == file.size &&
-                    (file.written || mtime == file.mtime_ns ||
-                     (opened && file.content.same_as(content_mark(opened.get(), file.content.kind))));
+  const auto size = static_cast<std::uint64_t>(now.st_size);
+  if (file.written && may_be_longer && size > file.size) return std::nullopt;  // truncate_files()
+  if (file.written && size > file.size) {
+    Refusal refusal{fmt::format("{} differs here from what the program had: it has grown from {} to {} bytes",
+                                file.path, file.size, size)};
+    refusal.grown = true;
+    return refusal;
+  }
+  const bool same =
+      size == file.size && (file.written || mtime == file.mtime_ns ||
+                            (opened && file.content.same_as(content_mark(opened.get(), file.content.kind))));
   if (!same) return Refusal{fmt::format("{} differs here from what the program had", file.path)};
   return std::nullopt;
 }
@@ -90,8 +98,9 @@ namespace {
 // Refuses at once what only this node could mend; files that the dumper can take along are gathered first.
 class FileChecks {
  public:
+  explicit FileChecks(bool may_be_longer) : may_be_longer_(may_be_longer) {}
   std::optional<Refusal> check(const FileIdentity& file, bool can_travel) {
-    auto refusal = check_file(file);
+    auto refusal = check_file(file, may_be_longer_);
     if (!refusal || !can_travel) return refusal;
     if (!differing_) differing_ = *refusal;
     auto& paths = differing_->differing;
@@ -101,6 +110,7 @@ class FileChecks {
   const std::optional<Refusal>& differing() const { return differing_; }
 
  private:
+  bool may_be_longer_;
   std::optional<Refusal> differing_;
 };
 
@@ -187,7 +197,7 @@ std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const Rest
   if (auto refusal = check_memory(model)) return refusal;
   if (auto refusal = check_huge_pages(model)) return refusal;
   if (auto refusal = find_aio_obstacle(model)) return refusal;
-  FileChecks files;
+  FileChecks files(options.truncate);
   if (auto refusal = check_open_files(model, options, files)) return refusal;
   if (auto refusal = find_socket_obstacle(model.open_files, options.live)) return refusal;
   for (const ProcessImage& image : model.processes) {
@@ -204,6 +214,21 @@ std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const Rest
     }
   }
   return files.differing();
+}
+
+static void truncate_file(const FileIdentity& file) {
+  struct stat now {};
+  if (!file.written || !S_ISREG(file.mode) || is_of_kernel(file.path)) return;
+  check(::stat(file.path.c_str(), &now), "stat", file.path);
+  if (static_cast<std::uint64_t>(now.st_size) > file.size)
+    check(::truncate(file.path.c_str(), static_cast<off_t>(file.size)), "truncate", file.path);
+}
+
+void truncate_files(const ImageModel& model) {
+  for (const OpenFileState& file : model.open_files.files)
+    if (file.kind == FileKind::Regular) truncate_file(file.file);
+  for (const ProcessImage& image : model.processes)
+    for (const FileIdentity& file : image.memory.files) truncate_file(file);
 }
 
 }  // namespace drover

@@ -10,4 +10,7 @@ namespace drover {
 
 std::optional<Refusal> find_restore_obstacle(const ImageModel&, const RestoreOptions&);
 
+// RestoreOptions::truncate, when nothing is in the way any more. Throws SystemError.
+void truncate_files(const ImageModel&);
+
 }  // namespace drover

@@ -108,6 +108,7 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   if (tree.ipc.refusal()) return *tree.ipc.refusal();
   if (auto refusal = reserve_huge_pages(tree.model, tree.files)) return *refusal;
   if (auto refusal = find_restore_obstacle(tree.model, options)) return *refusal;
+  if (options.truncate) truncate_files(tree.model);
   const auto& vdso = tree.model.host.vdso;  // empty: the root has unmapped it
   tree.other_vdso = options.other_vdso || (!vdso.empty() && vdso != own_vdso());
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);

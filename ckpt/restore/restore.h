@@ -40,6 +40,9 @@ struct RestoreOptions {
   bool ipc_namespace = false;
   // The frozen time counts into both clocks (live migration), or only into BOOTTIME (an image that was at rest).
   bool live = true;
+  // A file that the tree had open for writing, or mapped so, and that is longer now is cut back to what it was: what
+  // was written there after the image is lost, and the tree writes it again. Else such an image is refused.
+  bool truncate = false;
 };
 
 // A restored tree, held in ptrace-stop; it dies with the calling process. Destruction kills what was not resumed.

@@ -32,6 +32,7 @@ struct Refusal {
   std::vector<std::string> differing = {};
   pid_t tracer = 0;       // this process is in the way, which traces a part of the tree
   bool id_taken = false;  // a process id of the tree: there can be one in another PID namespace
+  bool grown = false;     // a file that RestoreOptions::truncate would cut
 };
 
 // Throws SystemError with the present errno when `result` is negative, else returns it.

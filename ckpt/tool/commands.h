@@ -19,7 +19,7 @@ int run_dump(const DumpArguments&);
 
 struct RestoreArguments {
   std::string image;
-  bool detach = false, new_pid_namespace = false, timing = false;
+  bool detach = false, new_pid_namespace = false, truncate = false, timing = false;
 };
 int run_restore(const RestoreArguments&);
 

@@ -47,6 +47,8 @@ int main(int argc, char** argv) try {
   restore_command->add_flag("--detach", restore.detach, "Return when the tree runs");
   restore_command->add_flag("--new-pid-namespace", restore.new_pid_namespace,
                             "In a PID namespace of its own, even if the process ids are free here");
+  restore_command->add_flag("--truncate", restore.truncate,
+                            "Cut files that the program wrote to, and that have grown since, back to what they were");
   restore_command->add_flag("--timing", restore.timing, "Print where the time went");
   auto* show_command = app.add_subcommand("show", "Print what an image holds");
   show_command->add_option("IMAGE", image, "The file to read")->required();

@@ -54,10 +54,12 @@ static Restored restore_here(const RestoreArguments& arguments, int fd) {
   options.live = false;
   options.time_namespace = true;
   options.ipc_namespace = true;
+  options.truncate = arguments.truncate;
   auto restored = restore(source, options);
   if (const auto* refusal = std::get_if<Refusal>(&restored)) {
     const char* way_out = "";
     if (!refusal->differing.empty()) way_out = " (dump with --with-program or --with-file takes it along)";
+    if (refusal->grown) way_out = " (--truncate cuts it back)";
     if (refusal->id_taken) way_out = " (--new-pid-namespace restores beside those that run here)";
     fmt::print(stderr, "drover-ckpt: can't restore: {}{}\n", refusal->reason, way_out);
     return {};

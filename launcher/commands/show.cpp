@@ -85,6 +85,9 @@ void print_job(const Json& job) {
   line("ended", time("ended_ns"));
   if (const auto limit_s = job.value("time_limit_s", std::uint64_t{0}); limit_s != 0)
     line("time limit", duration_text(limit_s));
+  if (const auto held_s = job.value("held_s", std::uint64_t{0}); held_s != 0) line("time held", duration_text(held_s));
+  if (const auto image = job.value("checkpoint", ""); !image.empty())
+    line("checkpoint", fmt::format("{}, of {}", image, time("checkpoint_ns")));
   line("time run", format_seconds(run_seconds(job)));
   line("cpu", format_seconds(job.value("cpu_seconds", 0.0)));
   line("memory", format_kib(job.value("memory_kib", 0.0)) + (is_final_state(job.value("state", "")) ? " at most" : ""));

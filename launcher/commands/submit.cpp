@@ -21,6 +21,7 @@ namespace {
 struct SubmitOptions : JobOptions {
   std::string stdin_path, stdout_path, stderr_path;
   ArrayOption array;
+  bool hold = false;
   bool one_of_several = false;  // directives: only together do they say all
 
   void add_to(CLI::App& command);
@@ -51,6 +52,7 @@ void SubmitOptions::add_to(CLI::App& command) {
   command.add_option("--at-most", array.at_most, "Of an array's tasks, so many at a time")
       ->type_name("N")
       ->check(CLI::Range(1, 1000000));
+  command.add_flag("--hold", hold, "It waits until drover release");
 }
 
 // Tasks of one array must not write over each other.
@@ -63,6 +65,7 @@ void check_array_output(const std::string& option, const std::string& pattern) {
 
 Json SubmitOptions::spec(const std::vector<std::string>& argv) const {
   Json spec = JobOptions::spec(argv);
+  spec["hold"] = hold;
   const auto job_name = spec.at("name").get<std::string>();
   const bool task = array.given() || one_of_several;
   spec["stdin"] = absolute_pattern("--stdin", stdin_path, job_name, task);

@@ -52,6 +52,7 @@ Menu help() {
   for (const char* line :
        {"Up Down PgUp PgDn Home End   select a job, or a node", "Tab          go to the nodes, and back to the jobs",
         "m            move the selected job to another node", "k            send the selected job a signal",
+        "h            hold the selected job, or release it",
         "d, u         drain the selected node, let it take jobs again",
         "s, S         sort by the next column, backwards",
         "/            show only jobs whose name or command holds a word", "Space, r     ask for news at once",
@@ -73,8 +74,8 @@ void erase_last(std::string& text) {
 std::vector<KeyHint> key_hints(Pane focus) {
   return {{"m", "Move"},
           {"k", "Kill"},
+          {"h", "Hold"},
           {"d", "Drain"},
-          {"u", "Undrain"},
           {"s", "Sort"},
           {"/", "Filter"},
           {"Tab", focus == Pane::Jobs ? "Nodes" : "Jobs"},
@@ -151,6 +152,8 @@ std::optional<Action> Controls::press_command(const std::string& text, const Wor
     case 'k':
       ask_which_signal(world);
       break;
+    case 'h':
+      return hold_or_release(world);
     case 'd':
       ask_whether_to_drain(world);
       break;
@@ -250,6 +253,15 @@ void Controls::ask_which_signal(const World& world) {
   offer(SIGUSR2, "");
   asked_job_ = job->id;
   ask(Question::Kill, std::move(menu));
+}
+
+std::optional<Action> Controls::hold_or_release(const World& world) {
+  const JobRow* job = world.job(view_.job);
+  if (job == nullptr) {
+    say("no job is selected");
+    return std::nullopt;
+  }
+  return Action{job->state == "held" ? Action::Kind::Release : Action::Kind::Hold, job->id};
 }
 
 void Controls::ask_whether_to_drain(const World& world) {

@@ -15,10 +15,8 @@ struct Key {
 };
 
 // What droverd is asked to do, or this program.
-// `drover hold` and `release`, once droverd has them, are two more kinds here, two lines of the table of keys in
-// controls.cpp ('h' is free for them), and two requests in requests.cpp.
 struct Action {
-  enum class Kind { Move, Kill, Drain, Undrain, Refresh, Redraw, Quit };
+  enum class Kind { Move, Kill, Hold, Release, Drain, Undrain, Refresh, Redraw, Quit };
   Kind kind;
   long job = 0;
   int signal = 0;
@@ -49,6 +47,7 @@ class Controls {
   void ask_where_to_move(const World& world);
   void ask_which_signal(const World& world);
   void ask_whether_to_drain(const World& world);
+  std::optional<Action> hold_or_release(const World& world);
   void ask(Question question, Menu menu);
   std::optional<Action> answer(const Menu::Item& item);
   void say(std::string text);

@@ -81,6 +81,13 @@ std::optional<EventRow> of_job(const std::string& name, const json& event) {
         0,
         fmt::format("{}: attempt {} on {} is ended", job_of(event), event.value("attempt", 0), event.value("node", "")),
         Style::Yellow};
+  if (name == "held") return EventRow{0, job_of(event) + " is held", Style::Yellow};
+  if (name == "released")
+    return EventRow{0, job_of(event) + " is released" + because(event.value("reason", "")), Style::Green};
+  if (name == "checkpoint" && !event.value("ok", true)) return trouble(event, "has no new image");
+  if (name == "checkpoint")
+    return EventRow{0, fmt::format("{} has a new image, {}: {}", job_of(event),
+                                   format_kib(event.value("image_bytes", 0.0) / 1024), event.value("path", ""))};
   if (name == "time-limit") return EventRow{0, job_of(event) + ": its time is up", Style::Yellow};
   return std::nullopt;
 }

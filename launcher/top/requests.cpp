@@ -37,6 +37,9 @@ json request_of(const Action& action) {
       return {{"op", "migrate"}, {"job", action.job}, {"node", action.node}};
     case Action::Kind::Kill:
       return {{"op", "kill"}, {"job", action.job}, {"signal", action.signal}};
+    case Action::Kind::Hold:
+    case Action::Kind::Release:
+      return {{"op", "hold"}, {"job", action.job}, {"set", action.kind == Action::Kind::Hold}};
     case Action::Kind::Drain:
     case Action::Kind::Undrain: {
       const bool on = action.kind == Action::Kind::Drain;
@@ -53,6 +56,10 @@ std::string waiting_text(const Action& action) {
       return fmt::format("job {}: moving to {} ...", action.job, action.node);
     case Action::Kind::Kill:
       return fmt::format("job {}: sending SIG{} ...", action.job, ::sigabbrev_np(action.signal));
+    case Action::Kind::Hold:
+      return fmt::format("job {}: holding it ...", action.job);
+    case Action::Kind::Release:
+      return fmt::format("job {}: releasing it ...", action.job);
     case Action::Kind::Drain:
       return fmt::format("{}: draining ...", action.node);
     case Action::Kind::Undrain:
@@ -68,6 +75,10 @@ Outcome outcome_of(const Action& action, const json& reply) {
       return outcome_of_move(reply.at("report"));
     case Action::Kind::Kill:
       return {fmt::format("job {}: SIG{} is sent", action.job, ::sigabbrev_np(action.signal))};
+    case Action::Kind::Hold:
+      return {fmt::format("job {} is held", action.job)};
+    case Action::Kind::Release:
+      return {fmt::format("job {} is released", action.job)};
     case Action::Kind::Drain:
       return outcome_of_drain(action.node, reply.at("nodes"));
     case Action::Kind::Undrain:

@@ -47,7 +47,7 @@ JobRow job_row(const json& job) {
   row.origin = job.value("origin", "");
   row.why = why_text(job);
   row.held_up = !job.value("error", "").empty() || !job.value("pinned", "").empty() || row.state == "queued" ||
-                row.state == "in-doubt";
+                row.state == "held" || row.state == "in-doubt";
   row.run_seconds = run_seconds(job);
   row.cpu_seconds = job.value("cpu_seconds", 0.0);
   row.memory_kib = job.value("memory_kib", 0.0);

@@ -65,6 +65,7 @@ JobSpec task_spec(const JobSpec& array, std::int64_t array_id, std::uint64_t pos
   task.exclude = array.exclude;
   task.time_limit_s = array.time_limit_s;
   task.retries = array.retries;
+  task.checkpoint_every_s = array.checkpoint_every_s;
   set_variable(task, "DROVER_ARRAY_ID", std::to_string(array_id));
   set_variable(task, "DROVER_ARRAY_INDEX", std::to_string(task_index(array, position)));
   if (!array.array_items.empty()) set_variable(task, "DROVER_ARRAY_ITEM", array.array_items.at(position));

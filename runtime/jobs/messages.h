@@ -23,18 +23,22 @@ enum class Msg : std::uint16_t {
   PlaceFailed,   // P → O
   PlaceIs,       // P → O: the job is here (after a move, a hand-back, or adoption by a new world)
   // a running job
-  JobOutput = 20,  // P → O: JobChunk
-  JobOutputEnd,    // P → O: JobMark
-  JobOutputAck,    // O → P: JobMark
-  JobInput,        // O → P: JobChunk
-  JobInputEnd,     // O → P: JobMark
-  JobInputAck,     // P → O: JobMark
-  JobSignal,       // O → P
-  JobEnded,        // P → O
-  JobEndedAck,     // O → P
-  JobMoving,       // S → O: a move has begun, is in doubt, or came to nothing (JobNotice)
-  JobWindow,       // O → P: the size of its terminal
-  JobOutdated,     // O → P: a later attempt counts: end what you have of those before (JobMark)
+  JobOutput = 20,   // P → O: JobChunk
+  JobOutputEnd,     // P → O: JobMark
+  JobOutputAck,     // O → P: JobMark
+  JobInput,         // O → P: JobChunk
+  JobInputEnd,      // O → P: JobMark
+  JobInputAck,      // P → O: JobMark
+  JobSignal,        // O → P
+  JobEnded,         // P → O
+  JobEndedAck,      // O → P
+  JobMoving,        // S → O: a move has begun, is in doubt, or came to nothing (JobNotice)
+  JobWindow,        // O → P: the size of its terminal
+  JobOutdated,      // O → P: a later attempt counts: end what you have of those before (JobMark)
+  JobHold,          // O → P: stop it where it is, or let it go on; PlaceIs follows, or
+  JobHoldFailed,    // P → O
+  JobCheckpoint,    // O → P: write an image of it
+  JobCheckpointed,  // P → O
   // moves
   MoveAsk = 40,  // anyone → S: move this job there (MoveRequest)
   MoveReport,    // S → who asked, and O: how it went
@@ -86,9 +90,12 @@ struct PlaceOrder {
   shepherd::JobFacts facts;
   JobSpec spec;
   bool claim = false;
+  // If spec.image is set: as in StartOfImage.
+  std::uint64_t output_base[2] = {0, 0};
+  bool output_continued[2] = {false, false};
   template <class A>
   void serialize(A& a, unsigned) {
-    a& facts& spec& claim;
+    a& facts& spec& claim& output_base[0] & output_base[1] & output_continued[0] & output_continued[1];
   }
 };
 
@@ -178,6 +185,47 @@ struct JobNotice {
   template <class A>
   void serialize(A& a, unsigned) {
     a& job& epoch& state& text;
+  }
+};
+
+struct JobHold {
+  std::int64_t job = 0;
+  bool on = true;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& on;
+  }
+};
+
+struct JobHoldFailed {
+  std::int64_t job = 0;
+  std::string error;
+  bool passing = false;  // it is being moved, or the like: to be tried again
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& error& passing;
+  }
+};
+
+struct JobCheckpoint {
+  std::int64_t job = 0;
+  std::uint64_t request = 0;  // echoed in the answer
+  std::string path;           // absolute
+  std::string record;         // JobContext::record
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& request& path& record;
+  }
+};
+
+struct JobCheckpointed {
+  std::int64_t job = 0;
+  std::uint64_t request = 0;
+  shepherd::CheckpointDone done;
+  bool passing = false;  // as in JobHoldFailed
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& job& request& done& passing;
   }
 };
 

@@ -66,7 +66,7 @@ json OriginJobs::describe(const OriginJob& job) const {
   const int status = by_signal ? 128 + WTERMSIG(job.wait_status) : WEXITSTATUS(job.wait_status);
   return {{"job", job.id},
           {"name", job.spec.name},
-          {"state", job_state_name(job.state)},
+          {"state", job.held && !over(job) ? "held" : job_state_name(job.state)},
           {"origin", cluster_.self_name()},
           {"node", job.place >= 0 ? cluster_.node_name(job.place) : ""},
           {"argv", strings_to_json(job.spec.argv)},
@@ -88,7 +88,8 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"attempt", job.attempt},
           {"attempts", job.spec.retries + 1},
           {"last_failure", job.last_failure},
-          {"why", job.tasks                                          ? array_text(job)
+          {"why", job.held && !over(job)                             ? hold_text(job)
+                  : job.tasks                                        ? array_text(job)
                   : job.state == JobState::Queued && job.why.empty() ? "waits for its turn"
                                                                      : job.why},
           {"array", job.array},
@@ -100,6 +101,9 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"terminal", job.spec.terminal},
           {"viewers", job.desk.viewers.size()},
           {"time_limit_s", job.spec.time_limit_s},
+          {"held_s", held_ns(job, realtime_ns()) / 1'000'000'000},
+          {"checkpoint", job.checkpoint},
+          {"checkpoint_ns", job.checkpoint_ns},
           {"stdin", job.stdin_path},
           {"stdout", job.output[0].path},
           {"stderr", job.output[1].path}};
@@ -149,6 +153,13 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->frozen_ns = event.value("frozen_ns", std::uint64_t{0});
       job->epoch = event.value("epoch", std::int64_t{0});
       job->place = cluster_.rank_of(event.value("place", ""));
+    } else if (name == "held" || name == "released") {
+      count_hold(*job, name == "held", event.value("time_ns", std::uint64_t{0}));
+    } else if (name == "checkpoint") {
+      job->checkpoint_tried_ns = event.value("time_ns", std::uint64_t{0});
+      if (!event.value("ok", false)) continue;
+      job->checkpoint = event.value("path", "");
+      job->checkpoint_ns = event.value("time_ns", std::uint64_t{0});
     } else if (name == "detached" || name == "attached") {
       job->desk.kept = name == "detached";
     } else if (name == "time-limit") {
@@ -223,6 +234,10 @@ void OriginJobs::handle(int from, Msg type, const std::string& payload) {
       return on_input_ack(unpack<JobMark>(payload));
     case Msg::JobEnded:
       return on_ended(from, unpack<JobEnded>(payload));
+    case Msg::JobHoldFailed:
+      return on_hold_failed(unpack<JobHoldFailed>(payload));
+    case Msg::JobCheckpointed:
+      return on_checkpointed(unpack<JobCheckpointed>(payload));
     case Msg::JobMoving: {
       const auto notice = unpack<JobNotice>(payload);
       OriginJob* job = find(notice.job);
@@ -271,13 +286,16 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
   if (welcome.facts.started_ns != 0) job->started_ns = welcome.facts.started_ns;
   job->moves = std::max(job->moves, welcome.facts.moves);
   job->frozen_ns = std::max(job->frozen_ns, welcome.facts.frozen_ns);
-  if (welcome.stage == Stage::Running || welcome.stage == Stage::Dumping) job->state = JobState::Running;
+  const bool runs = welcome.stage == Stage::Running, held = welcome.stage == Stage::Held;
+  if (runs || held || welcome.stage == Stage::Dumping || welcome.stage == Stage::Holding)
+    job->state = JobState::Running;
   if (moved)
     log(*job, "moved",
         {{"place", cluster_.node_name(from)},
          {"epoch", job->epoch},
          {"moves", job->moves},
          {"frozen_ns", job->frozen_ns}});
+  if (runs || held) set_held(*job, held);
   tell_placed(*job);
   if (job->spec.terminal) adopt_terminal(*job, welcome);
   for (int stream = 1; stream <= 2; ++stream) {
@@ -341,6 +359,8 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
          {"reason", job.error.empty() ? time_limit_text(job) : job.error}});
   }
   if (!over(job)) return;
+  count_hold(job, false, job.ended_ns);
+  answer_hold(job.id, "refused", fmt::format("job {} has ended already", job.id));
   // Of many jobs the most of what would be kept.
   std::vector<std::string>().swap(job.spec.env);
   std::vector<ResourceLimit>().swap(job.spec.limits);
@@ -396,6 +416,7 @@ void OriginJobs::tick() {
   const std::uint64_t now = monotonic_ns(), time_of_day = realtime_ns();
   for (auto& [id, job] : jobs_) {
     if (!over(job) && !job.tasks) enforce_time_limit(job, time_of_day);
+    if (!over(job) && !job.tasks) checkpoint_in_time(job, time_of_day);
     if (job.lost_since_ns != 0) give_up_place(job, now);
     if (over(job) || job.detached_ns == 0 || now - job.detached_ns < kReattachNs) continue;
     job.detached_ns = 0;

@@ -56,7 +56,8 @@ struct OutputSink {
   bool ended = false;
   std::shared_ptr<UniqueFd> file;  // empty: attached
   std::string path;
-  std::string tail;  // attached: what the launcher has not acknowledged
+  bool continued = false;  // of a restored job: the file was the former job's
+  std::string tail;        // attached: what the launcher has not acknowledged
 };
 
 struct InputFeed {         // of the present attempt
@@ -111,6 +112,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   bool opened = false;                 // its streams
   std::size_t unmet = 0;               // of those that it is to start after: that are not over
   bool told_waiting = false;           // that it waits
+  bool held = false;                   // by `drover hold`: must not start, or stands still where it is
   std::uint64_t not_before_ns = 0;     // CLOCK_MONOTONIC: nobody has taken it just now
   std::uint64_t passed_since_ns = 0;   // CLOCK_MONOTONIC when it was found to wait while others need less
   std::uint64_t submitted_ns = 0, started_ns = 0, ended_ns = 0;
@@ -123,6 +125,12 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string error, error_code;
   std::string pinned;
   std::string doubt;
+  std::uint64_t held_since_ns = 0;        // CLOCK_REALTIME; 0: not held
+  std::uint64_t held_ns = 0;              // before that, since it started
+  std::string checkpoint;                 // path of the last image of it that was written; empty: none was
+  std::uint64_t checkpoint_ns = 0;        // CLOCK_REALTIME when that was
+  std::uint64_t checkpoint_tried_ns = 0;  // CLOCK_REALTIME when one was begun because it was time
+  std::string retry_image;                // that the present attempt goes on from; empty: from what its spec says
   std::uint64_t time_limit_ns = 0;  // CLOCK_REALTIME when its time limit was over and it was told to end; 0: not yet
   std::string stdin_path;           // with its patterns expanded; those of the output are in `output`
   OutputSink output[2];
@@ -177,6 +185,13 @@ class OriginJobs {
   void input_end(OriginJob& job, int stream, std::uint64_t offset);
   void output_ack(OriginJob& job, int stream, std::uint64_t offset);
   void signal(OriginJob& job, int signo);
+
+  // Holds a job, or lets it go on. `done` hears of it once: an empty text, or why not, with a code of PROTOCOL.md.
+  using Held = std::function<void(const std::string& code, const std::string& error)>;
+  void hold(OriginJob& job, bool on, Held done);
+  // Has an image of it written to `path`, which its node must see. `done` hears of it once.
+  using CheckpointEnd = std::function<void(const shepherd::CheckpointDone&)>;
+  void checkpoint(OriginJob& job, const std::string& path, CheckpointEnd done);
 
   // Those who look at a job's terminal, and type (origin_terminal.cpp).
   struct View {
@@ -277,6 +292,35 @@ class OriginJobs {
   // origin_time_limit.cpp
   void enforce_time_limit(OriginJob& job, std::uint64_t now_ns);
   static std::string time_limit_text(const OriginJob& job);  // empty: it is not the reason of anything
+  // origin_hold.cpp
+  struct HoldRequest {
+    bool on = true;
+    std::uint64_t number = 0, deadline_ns = 0;
+    Held done;
+  };
+  void hold_waiting(OriginJob& job, bool on);
+  void hold_array(OriginJob& array, bool on, const Held& done);
+  void send_hold(std::int64_t id, std::uint64_t number);
+  void on_hold_failed(const JobHoldFailed& failed);
+  void answer_hold(std::int64_t id, const std::string& code, const std::string& error);
+  void set_held(OriginJob& job, bool held);
+  void count_hold(OriginJob& job, bool held, std::uint64_t now_ns);
+  static std::uint64_t held_ns(const OriginJob& job, std::uint64_t now_ns);
+  static std::string hold_text(const OriginJob& job);
+  static const std::string& image_of(const OriginJob& job);  // empty: it starts from its program's beginning
+  // origin_checkpoint.cpp
+  struct CheckpointRequest {
+    std::int64_t job = 0;
+    int rank = -1;
+    std::string path;
+    CheckpointEnd done;
+    std::uint64_t deadline_ns = 0;  // for trying again
+  };
+  void checkpoint_in_time(OriginJob& job, std::uint64_t now_ns);
+  void send_checkpoint(std::uint64_t request);
+  void on_checkpointed(const JobCheckpointed& answer);
+  void fail_checkpoints(int rank);
+  void answer_checkpoint(std::uint64_t request, const shepherd::CheckpointDone& done);
   // origin.cpp
   void on_place_is(int from, const shepherd::Welcome& welcome);
   void on_ended(int from, const JobEnded& ended);
@@ -296,7 +340,10 @@ class OriginJobs {
   std::set<Waiting> queue_;
   std::map<int, int> asked_cpus_;  // by rank: of asks without an answer
   bool starting_ = false;
-  bool ending_ = false;  // the world, and its jobs with it: nothing is started anew
+  bool ending_ = false;                        // the world, and its jobs with it: nothing is started anew
+  std::map<std::int64_t, HoldRequest> holds_;  // by job: of running ones, not answered yet
+  std::map<std::uint64_t, CheckpointRequest> checkpoints_;
+  std::uint64_t next_request_ = 1;  // of both
 };
 
 }  // namespace drover

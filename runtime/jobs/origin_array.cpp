@@ -20,7 +20,7 @@ constexpr std::uint64_t kMostMade = 256;  // at a time
 // As many as have places, were all of them free, and some more.
 void OriginJobs::make_tasks(OriginJob& array) {
   ArrayProgress& tasks = *array.tasks;
-  if (tasks.making || tasks.cancelled || tasks.made == tasks.count) return;
+  if (array.held || tasks.making || tasks.cancelled || tasks.made == tasks.count) return;
   std::uint64_t room = kAhead;
   for (const NodeView& node : view_.table())
     if (node.usable) room += static_cast<std::uint64_t>(std::max(0, node.slots / array.spec.cpus));
@@ -75,6 +75,7 @@ void OriginJobs::add_task(OriginJob& array, std::int64_t id) {
     return fail(task, "failed", error.what());
   }
   queue_.insert(waiting(task));
+  if (array.held) hold_waiting(task, true);  // while they were being made
 }
 
 // An end of a task's, once.

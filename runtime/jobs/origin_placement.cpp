@@ -76,6 +76,10 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
           return fail(kept, "failed", error.what());
         }
         view_.arrived();
+        if (kept.spec.hold) {
+          count_hold(kept, true, realtime_ns());
+          log(kept, "held", {{"place", ""}});
+        }
         admit(kept);
         if (kept.tasks) tell_placed(kept);  // its tasks start when they can
       });
@@ -177,6 +181,14 @@ void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
   order.spec = job.spec;
   set_job_environment(order.spec, job.id, order.facts.origin, job.attempt);
   order.claim = elsewhere;
+  order.spec.image = image_of(job);
+  if (!job.retry_image.empty()) order.spec.truncate = true;  // the attempt that wrote there counts no more
+  for (int i = 0; i < 2 && !order.spec.image.empty(); ++i) {
+    // Two streams into one file can't be told apart in it.
+    const OutputSink& output = job.output[i];
+    order.output_base[i] = output.received;
+    order.output_continued[i] = output.continued && job.output[0].path != job.output[1].path;
+  }
   cluster_.send(rank, Msg::Place, order);
   if (!elsewhere) return;
   cluster_.loop().after(kStartDeadline, [this, id = job.id, rank] { start_unanswered(id, rank); });
@@ -265,6 +277,8 @@ void OriginJobs::settle_failure(int from, const PlaceFailed& failed) {
   // Nothing of the job's own: all else that keeps a program from starting would do so again.
   if (failure.step == "start" && may_retry(*job))
     return retry(*job, fmt::format("{} could not start it: {}", node, subject), Left::Nothing);
+  if (!job->retry_image.empty() && may_retry(*job))
+    return retry(*job, fmt::format("{} could not restore {}: {}", node, job->retry_image, subject), Left::Nothing);
   if (failure.step == "exec" && failure.error == ENOENT && subject == script_path(cluster_.paths().job_dir(job->id)))
     return fail(*job, "not-found",
                 fmt::format("the interpreter that the script's first line names is not on {}", node));
@@ -272,6 +286,12 @@ void OriginJobs::settle_failure(int from, const PlaceFailed& failed) {
     return fail(*job, "not-found", fmt::format("{}: no such program on {}", subject, node));
   if (failure.step == "exec")
     return fail(*job, "not-executable", fmt::format("{}: {} (on {})", subject, error_text(failure.error), node));
+  if (failure.step == "restore")
+    return fail(*job, "failed", fmt::format("{} can't restore it: {}; see drover-restore(1)", node, subject));
+  if (failure.step == "open")
+    return fail(*job, "failed",
+                fmt::format("{} can't open the image {}: {}; have it in a directory that all nodes share", node,
+                            subject, error_text(failure.error)));
   if (failure.step == "chdir")
     return fail(*job, "failed",
                 fmt::format("{} can't enter the working directory {}: {}; use one that all nodes share", node, subject,
@@ -297,6 +317,7 @@ void OriginJobs::fail(OriginJob& job, std::string code, std::string error) {
 }
 
 void OriginJobs::rank_lost(int rank) {
+  fail_checkpoints(rank);
   for (auto& [id, job] : jobs_) {
     if (over(job)) continue;
     if (job.state == JobState::Queued && job.asked == rank)

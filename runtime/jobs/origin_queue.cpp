@@ -72,6 +72,7 @@ void OriginJobs::enqueue(OriginJob& job) {
   start_waiting();
   if (job.tasks) return;
   if (job.state != JobState::Queued || job.asked >= 0 || job.told_waiting) return;
+  if (job.held) return wait(job, "held");
   const std::string shortage = find_shortage(job, asked_table());  // not looked at, behind others that wait
   wait(job, shortage.empty() ? "others come first" : shortage);
 }
@@ -84,6 +85,7 @@ void OriginJobs::start_waiting() {
   int looks = 0;
   for (auto next = queue_.begin(); next != queue_.end() && looks < kMostLooks;) {
     OriginJob& job = jobs_.at(std::get<2>(*next++));
+    if (job.held) continue;
     if (job.tasks) {
       make_tasks(job);
       continue;

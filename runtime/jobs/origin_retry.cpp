@@ -64,12 +64,15 @@ void OriginJobs::retry(OriginJob& job, const std::string& why, Left left) {
   job.pid = job.wait_status = 0;
   job.started_ns = job.lost_since_ns = job.signals = job.passed_since_ns = 0;
   job.moves = 0;
-  job.frozen_ns = 0;
+  job.frozen_ns = job.held_ns = 0;
   job.doubt.clear();
   job.pinned.clear();
   job.told_waiting = true;
+  // A program that failed would do so again from an image of its own; one that was lost has done nothing wrong.
+  job.retry_image = left == Left::Perhaps ? job.checkpoint : "";
   for (auto& output : job.output) {
-    output.base = output.received;
+    output.base =
+        image_of(job).empty() ? output.received : 0;  // the shepherd of a restored one knows the file's length
     output.ended = false;
   }
   InputFeed fresh;
@@ -86,6 +89,7 @@ void OriginJobs::retry(OriginJob& job, const std::string& why, Left left) {
        {"why", why},
        {"place", place},
        {"left_behind", left == Left::Perhaps},
+       {"image", job.retry_image},
        {"pause_s", pause_s},
        {"cpu_seconds", job.cpu_seconds},
        {"output_from", {job.output[0].base, job.output[1].base}}});
@@ -161,11 +165,12 @@ void OriginJobs::replay_retry(OriginJob& job, const json& event) {
   job.attempt = event.value("attempt", job.attempt + 1);
   job.epoch = first_epoch(job.attempt);
   job.last_failure = event.value("why", "");
+  job.retry_image = event.value("image", "");
   job.left_behind = job.left_behind || event.value("left_behind", false);
   job.place = -1;
   job.started_ns = job.signals = 0;
   job.moves = 0;
-  job.frozen_ns = 0;
+  job.frozen_ns = job.held_ns = 0;
   const auto from = event.value("output_from", std::vector<std::uint64_t>{0, 0});
   for (std::size_t i = 0; i < 2 && i < from.size(); ++i)
     job.output[i].base = job.output[i].received = job.output[i].safe = from[i];

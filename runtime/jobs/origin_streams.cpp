@@ -60,8 +60,9 @@ void OriginJobs::name_streams(OriginJob& job) const {
 }
 
 bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
+  const bool restored = !image_of(job).empty();
   const bool waits = job.state == JobState::Queued && job.place < 0 && job.started_ns == 0;
-  const bool fresh = waits && job.attempt == 1;
+  const bool fresh = waits && job.attempt == 1 && !restored;
   try {
     name_streams(job);
     for (int i = 0; i < 2; ++i) {
@@ -71,11 +72,13 @@ bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
         output.file = job.output[0].file;  // 2>&1: one description, so that the two interleave
         continue;
       }
+      output.continued = restored && !(i == 0 ? job.spec.stdout_path : job.spec.stderr_path).empty();
       std::uint64_t length = 0;
       output.file = open_output(output.path, fresh, length);
       output.received = output.safe = length;
-      // What is written there between two attempts is nobody's.
-      if (waits && !fresh) output.base = output.received = output.safe = std::max(length, output.base);
+      // What is written there between two attempts is nobody's. The shepherd of a restored job counts from the file's
+      // length itself.
+      if (waits && !fresh && !restored) output.base = output.received = output.safe = std::max(length, output.base);
     }
     if (!job.stdin_path.empty())
       job.input.file = std::make_shared<UniqueFd>(
@@ -241,10 +244,12 @@ void OriginJobs::read_input_file(OriginJob& job) {
         if (n < 0) spdlog::error("read {}: {}; the job's input ends there", path, error_text(errno));
         bytes->resize(n > 0 ? static_cast<std::size_t>(n) : 0);
       },
-      [this, id = job.id, attempt = job.attempt, bytes] {
+      [this, id = job.id, attempt = job.attempt, bytes, offset] {
         OriginJob* reader = find(id);
         if (reader == nullptr || over(*reader) || reader->attempt != attempt) return;
         reader->input.reading = false;
+        // The shepherd of a restored job has told meanwhile that it is further.
+        if (offset != reader->input.base + reader->input.held.size()) return send_input(*reader);
         reader->input.held += *bytes;
         if (bytes->empty()) reader->input.ended = true;
         send_input(*reader);

@@ -29,8 +29,9 @@ void OriginJobs::enforce_time_limit(OriginJob& job, std::uint64_t now_ns) {
     return;
   }
   // During a move, or before its shepherd has been heard, nobody knows where a signal must go.
-  const bool reachable = job.state == JobState::Running && job.doubt.empty();
-  if (!reachable || now_ns < job.started_ns + job.spec.time_limit_s * kSecondNs) return;
+  // The time for which it is held does not count.
+  const bool reachable = job.state == JobState::Running && job.doubt.empty() && !job.held;
+  if (!reachable || now_ns < job.started_ns + held_ns(job, now_ns) + job.spec.time_limit_s * kSecondNs) return;
   job.time_limit_ns = now_ns;
   spdlog::info("job {}: its time limit of {} is over", job.id, duration_text(job.spec.time_limit_s));
   log(job, "time-limit", {{"limit_s", job.spec.time_limit_s}, {"grace_s", kGraceNs / kSecondNs}});

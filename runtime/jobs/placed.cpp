@@ -50,7 +50,7 @@ std::size_t PlacedJobs::count() const { return jobs_.size() + dismissed_.size();
 double PlacedJobs::demand() const {
   double sum = 0;
   for (const auto& [id, job] : jobs_)
-    if (!job.moving_out) sum += job.demand;
+    if (!job.moving_out && job.stage != Stage::Held) sum += job.demand;
   return sum;
 }
 
@@ -65,7 +65,7 @@ void PlacedJobs::measured(const std::map<pid_t, double>& runnable_by_init) {
 int PlacedJobs::cpus() const {
   int sum = 0;
   for (const auto& [id, job] : jobs_)
-    if (job.stage != Stage::Ended) sum = std::min(sum + job.facts.cpus, kMostCpus);
+    if (job.stage != Stage::Ended && job.stage != Stage::Held) sum = std::min(sum + job.facts.cpus, kMostCpus);
   return sum;
 }
 
@@ -209,13 +209,14 @@ void PlacedJobs::on_closed(const LinkKey& key) {
   const std::int64_t id = key.first;
   PlacedJob* job = find(id);
   if (job == nullptr || job->link_epoch != key.second) return on_dismissed_closed(key);
+  finish_checkpoint(*job, {"its shepherd died", 0, 0});
   if (mover_.shepherd_lost) mover_.shepherd_lost(*job);
   job = find(id);
   if (job == nullptr) return;
   if (job->stage == Stage::Starting && job->order) {
     const PlaceFailed failed{id, job->facts.epoch, {EIO, "start", "the shepherd died", false}};
     tell_origin(*job, Msg::PlaceFailed, pack(failed));
-  } else if (job->stage == Stage::Running || job->stage == Stage::Starting) {
+  } else if (job->stage == Stage::Running || job->stage == Stage::Starting || job->is_held()) {
     // PID 1 is gone and with it, at the kernel's hand, every process of the job.
     tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}}));
   }
@@ -257,6 +258,7 @@ void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
       const std::uint64_t used_here = ended.cpu_ns - std::min(ended.cpu_ns, job.facts.cpu_ns);
       if (job.init_pid > 0) ended_[job.init_pid] = static_cast<double>(used_here) / 1e9;
       if (mover_.ended) mover_.ended(job);
+      finish_checkpoint(job, {"it has ended", 0, 0});
       return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, ended}));
     }
     case Type::Running: {
@@ -277,6 +279,10 @@ void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
       return mover_.worker_gone(job);
     case Type::HandedBack:
       return mover_.handed_back(job);
+    case Type::HoldFailed:
+      return hold_failed(job, unpack<shepherd::Text>(payload).text);
+    case Type::CheckpointDone:
+      return finish_checkpoint(job, unpack<shepherd::CheckpointDone>(payload));
     default:
       return;
   }
@@ -284,6 +290,7 @@ void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
 
 void PlacedJobs::on_welcome(PlacedJob& job, const shepherd::Welcome& welcome) {
   const bool first = !std::exchange(job.welcomed, true);
+  if (first && job.order && !job.order->spec.image.empty()) return start_of_image(job.facts.job);
   if (first && job.order) {
     const PlaceOrder& order = *job.order;
     return tell(job, Type::Start, pack(shepherd::Start{order.facts, order.spec, order.claim}));
@@ -292,6 +299,7 @@ void PlacedJobs::on_welcome(PlacedJob& job, const shepherd::Welcome& welcome) {
   if (first && welcome.stage == Stage::Empty) return tell(job, Type::Quit, {});
   job.facts = welcome.facts;
   job.stage = welcome.stage;
+  if (job.stage != Stage::Holding) job.holding = false;
   job.root_pid = welcome.root_pid;
   job.pipe_device = welcome.pipe_device;
   job.pipe_inodes = welcome.pipe_inodes;
@@ -360,6 +368,10 @@ void PlacedJobs::handle(int from, Msg type, const std::string& payload) {
         tell(*job, Type::Signal, pack(signal.signo));
       return;
     }
+    case Msg::JobHold:
+      return hold(from, unpack<JobHold>(payload));
+    case Msg::JobCheckpoint:
+      return checkpoint(from, unpack<JobCheckpoint>(payload));
     case Msg::JobWindow: {
       const auto window = unpack<JobWindow>(payload);
       if (PlacedJob* job = find_attempt(window.job, window.attempt)) tell(*job, Type::Window, pack(window.size));

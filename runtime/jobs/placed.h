@@ -21,6 +21,15 @@
 
 namespace drover {
 
+// An image of a job that is being written, for its origin.
+struct CheckpointUnderWay {
+  int asker = -1;
+  std::uint64_t request = 0;
+  std::string path;                // that it gets when it is whole
+  std::shared_ptr<UniqueFd> file;  // under its name until then
+  bool begun = false;              // by the shepherd
+};
+
 struct PlacedJob {
   shepherd::JobFacts facts;
   shepherd::Stage stage = shepherd::Stage::Empty;
@@ -44,7 +53,14 @@ struct PlacedJob {
   std::vector<std::int32_t> held_signals;
   bool moving_out = false, moving_in = false;
   std::int64_t link_epoch = 0;  // tells its link from that of another attempt
+  bool holding = false;         // its shepherd has been told to hold it, and has not answered
+  std::optional<CheckpointUnderWay> checkpoint;
+  // Whether `drover hold` has stopped it, or is about to.
+  bool is_held() const { return holding || stage == shepherd::Stage::Holding || stage == shepherd::Stage::Held; }
 };
+
+// Why it can't be moved while it is held.
+std::string held_text(std::int64_t job);
 
 // What the mover wants to hear from a shepherd; the rest is PlacedJobs' own business.
 struct ShepherdEvents {
@@ -81,7 +97,7 @@ class PlacedJobs {
   std::map<std::int64_t, PlacedJob>& all() { return jobs_; }
   std::vector<pid_t> init_pids() const;
   std::size_t count() const;  // reserved ones included
-  int cpus() const;           // that jobs have asked for, reserved ones included, those that have ended not
+  int cpus() const;           // that jobs have asked for, reserved ones included, those that have ended or are held not
   // Runnable threads of all of them: as measured, one each until it has been, none of those that are leaving.
   double demand() const;
   void measured(const std::map<pid_t, double>& runnable_by_init);
@@ -98,6 +114,12 @@ class PlacedJobs {
 
  private:
   static void look_at(PlacedJob& job);
+  void hold(int from, const JobHold& order);
+  void hold_failed(PlacedJob& job, const std::string& why);
+  void checkpoint(int from, const JobCheckpoint& order);
+  void begin_checkpoint(const JobCheckpoint& order, const std::shared_ptr<UniqueFd>& file, const std::string& error);
+  void finish_checkpoint(PlacedJob& job, shepherd::CheckpointDone done);
+  void start_of_image(std::int64_t id);
   void spawn(PlacedJob& job, bool namespaces);
   void on_spawner();
   using LinkKey = std::pair<std::int64_t, std::int64_t>;  // job, and the epoch for which its shepherd was made

@@ -55,7 +55,8 @@ double PlacedJobs::zero_share(PlacedJob& job) {
 void PlacedJobs::refresh_facts() {
   const std::uint64_t now = monotonic_ns();
   for (auto& [id, job] : jobs_) {
-    if (job.stage != shepherd::Stage::Running || job.init_pid <= 0 || job.moving_out) continue;
+    const bool here = job.stage == shepherd::Stage::Running || job.stage == shepherd::Stage::Held;
+    if (!here || job.init_pid <= 0 || job.moving_out) continue;
     if (!job.looks.allows(now)) continue;
     job.looks.begin();
     look_at(job);
@@ -73,7 +74,7 @@ void PlacedJobs::look_at(PlacedJob& job) {
   if (root == 0) return;
   job.holdings = holdings_of_tree(root, job.facts.pinned_here ? 0 : job.init_pid);
   job.cpu_seconds = static_cast<double>(job.facts.cpu_ns) / 1e9 + job.holdings.cpu_seconds;
-  if (job.facts.pinned_here) return;
+  if (job.facts.pinned_here || job.stage == shepherd::Stage::Held) return;  // whoever holds it would be an obstacle
   DumpOptions options;
   options.namespaces_of = job.init_pid;
   options.own_ipc = true;

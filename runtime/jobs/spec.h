@@ -53,11 +53,16 @@ struct JobSpec {
   std::vector<std::string> exclude;  // nodes where it must not start
   bool terminal = false;             // the streams are a terminal's, of this size
   std::uint16_t rows = 0, columns = 0;
-  bool piped = false;              // with a terminal: but standard input is a pipe, which its launcher fills
-  std::string script;              // its text, until the origin has made a file of it, which is then argv[0]
-  std::uint64_t time_limit_s = 0;  // 0: none
-  std::int32_t retries = 0;        // at most so often it is started anew when it fails or is lost
-  std::vector<After> after;        // of the same origin
+  bool piped = false;  // with a terminal: but standard input is a pipe, which its launcher fills
+  // Absolute: an image that it goes on from, instead of its program's beginning.
+  std::string image;
+  bool truncate = false;                 // of an image: files that have grown since are cut back
+  std::string script;                    // its text, until the origin has made a file of it, which is then argv[0]
+  std::uint64_t time_limit_s = 0;        // 0: none
+  std::int32_t retries = 0;              // at most so often it is started anew when it fails or is lost
+  std::uint64_t checkpoint_every_s = 0;  // so long after its start, and after the last, an image is written; 0: never
+  bool hold = false;                     // waits until it is released
+  std::vector<After> after;              // of the same origin
   // An array has a task for each of these indices, at most `array_limit` at a time (0: any number), and may have an
   // item for each. Its origin makes a job of each task; nobody else sees these.
   std::vector<IndexRange> array;
@@ -66,7 +71,8 @@ struct JobSpec {
   template <class A>
   void serialize(A& a, unsigned) {
     a& argv& env& cwd& name& umask& limits& stdin_path& stdout_path& stderr_path& attached& node& namespaces& pinned;
-    a& cpus& memory_kib& priority& exclude& terminal& rows& columns& piped& script& time_limit_s& retries& after;
+    a& cpus& memory_kib& priority& exclude& terminal& rows& columns& piped& image& script& time_limit_s& retries& after;
+    a& checkpoint_every_s& truncate;
   }
 };
 

@@ -105,6 +105,10 @@ json spec_to_json(const JobSpec& spec) {
           {"script", string_to_json(spec.script)},
           {"time_limit_s", spec.time_limit_s},
           {"retries", spec.retries},
+          {"checkpoint_every_s", spec.checkpoint_every_s},
+          {"hold", spec.hold},
+          {"image", string_to_json(spec.image)},
+          {"truncate", spec.truncate},
           {"after", after}};
 }
 
@@ -146,6 +150,11 @@ JobSpec spec_from_json(const json& value) try {
   if (spec.retries < 0 || spec.retries > kMostRetries)
     throw std::invalid_argument(fmt::format("'retries' is not a number from 0 to {}", kMostRetries));
   if (spec.retries > 0 && spec.terminal) throw std::invalid_argument("a job with a terminal has no retries");
+  spec.checkpoint_every_s = value.value("checkpoint_every_s", std::uint64_t{0});
+  spec.hold = value.value("hold", false);
+  spec.image = text_field(value, "image");
+  spec.truncate = value.value("truncate", false);
+  if (!spec.image.empty() && spec.image[0] != '/') throw std::invalid_argument("'image' is not an absolute path");
   for (const auto& one : value.value("after", json::array())) {
     const auto how = one.at(1).get<std::string>();
     if (how != "ok" && how != "any") throw std::invalid_argument("'after' must say ok or any");

@@ -73,10 +73,12 @@ void OutgoingMoves::report_refusal(int asker, const MoveRequest& request, const 
 void OutgoingMoves::begin(int asker, const MoveRequest& request, std::vector<std::string> carry) {
   Cluster& cluster = context_.cluster;
   PlacedJob* job = context_.placed.find(request.job);
+  if (job != nullptr && job->is_held()) return report_refusal(asker, request, held_text(request.job));
   if (job == nullptr || job->stage != shepherd::Stage::Running)
     return report_refusal(asker, request,
                           fmt::format("job {} does not run on {} (any more)", request.job, cluster.self_name()));
   if (job->moving_out) return report_refusal(asker, request, fmt::format("job {} is being moved already", request.job));
+  if (job->checkpoint) return report_refusal(asker, request, "an image of it is being written; try again");
   if (request.to == cluster.self())
     return report_refusal(asker, request, fmt::format("job {} is on {} already", request.job, cluster.self_name()));
   if (request.to < 0 || request.to >= cluster.size() || cluster.lost(request.to))

@@ -205,7 +205,11 @@ void ControlServer::kill(ClientConnection& client, const json& request) {
 void ControlServer::signal(ClientConnection& client, const json& request) {
   OriginJob* job = origin_.find(client.attached_job);
   const int signo = request.at("signal");
-  if (job != nullptr && signo > 0 && signo < NSIG) origin_.signal(*job, signo);
+  if (job == nullptr || signo < 1 || signo >= NSIG) return;
+  origin_.signal(*job, signo);
+  // Ctrl-C at its launcher means that it shall end: it is let go, to get it.
+  if (job->held && job->place >= 0 && ends_program(signo))
+    origin_.hold(*job, false, [](const std::string&, const std::string&) {});
 }
 
 void ControlServer::migrate(ClientConnection& client, const json& request) {

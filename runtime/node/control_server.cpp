@@ -216,13 +216,27 @@ void ControlServer::stream(ClientConnection& client, const Frame& frame) {
 }
 
 void ControlServer::request(ClientConnection& client, const json& request) {
-  static const std::map<std::string, Handler> handlers = {
-      {"status", &ControlServer::status}, {"submit", &ControlServer::submit},   {"run", &ControlServer::submit},
-      {"attach", &ControlServer::attach}, {"ps", &ControlServer::ps},           {"nodes", &ControlServer::nodes},
-      {"logs", &ControlServer::logs},     {"wait", &ControlServer::wait},       {"kill", &ControlServer::kill},
-      {"signal", &ControlServer::signal}, {"migrate", &ControlServer::migrate}, {"events", &ControlServer::events},
-      {"down", &ControlServer::down},     {"ping", &ControlServer::ping},       {"drain", &ControlServer::drain},
-      {"doctor", &ControlServer::doctor}, {"window", &ControlServer::window},   {"leave", &ControlServer::leave}};
+  static const std::map<std::string, Handler> handlers = {{"status", &ControlServer::status},
+                                                          {"submit", &ControlServer::submit},
+                                                          {"run", &ControlServer::submit},
+                                                          {"attach", &ControlServer::attach},
+                                                          {"ps", &ControlServer::ps},
+                                                          {"nodes", &ControlServer::nodes},
+                                                          {"logs", &ControlServer::logs},
+                                                          {"wait", &ControlServer::wait},
+                                                          {"kill", &ControlServer::kill},
+                                                          {"signal", &ControlServer::signal},
+                                                          {"migrate", &ControlServer::migrate},
+                                                          {"events", &ControlServer::events},
+                                                          {"down", &ControlServer::down},
+                                                          {"ping", &ControlServer::ping},
+                                                          {"drain", &ControlServer::drain},
+                                                          {"hold", &ControlServer::hold},
+                                                          {"checkpoint", &ControlServer::checkpoint},
+                                                          {"restore", &ControlServer::restore},
+                                                          {"doctor", &ControlServer::doctor},
+                                                          {"window", &ControlServer::window},
+                                                          {"leave", &ControlServer::leave}};
   const std::string op = request.at("op");
   const std::string version = request.value("version", DROVER_VERSION);
   if (version != DROVER_VERSION)

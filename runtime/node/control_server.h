@@ -10,6 +10,7 @@
 
 #include "runtime/control/client_message.h"
 #include "runtime/control/frame_socket.h"
+#include "runtime/jobs/background.h"
 #include "runtime/jobs/origin.h"
 
 namespace drover {
@@ -107,6 +108,9 @@ class ControlServer {
   void logs(ClientConnection&, const nlohmann::json&);
   void wait(ClientConnection&, const nlohmann::json&);
   void kill(ClientConnection&, const nlohmann::json&);
+  void hold(ClientConnection&, const nlohmann::json&);
+  void checkpoint(ClientConnection&, const nlohmann::json&);
+  void restore(ClientConnection&, const nlohmann::json&);
   void signal(ClientConnection&, const nlohmann::json&);
   void migrate(ClientConnection&, const nlohmann::json&);
   void events(ClientConnection&, const nlohmann::json&);
@@ -132,6 +136,7 @@ class ControlServer {
   std::map<std::pair<int, std::uint64_t>, std::unique_ptr<ClientConnection>> relayed_;  // served for another rank
   std::vector<Local> retired_;
   std::uint64_t next_client_ = 1;
+  std::unique_ptr<Background> images_;  // reads them: a large one would keep the event log waiting; made when needed
 };
 
 }  // namespace drover

@@ -221,6 +221,8 @@ void Node::dispatch(int from, Msg type, const std::string& payload) {
     case Msg::JobInputAck:
     case Msg::JobEnded:
     case Msg::JobMoving:
+    case Msg::JobHoldFailed:
+    case Msg::JobCheckpointed:
       return origin_->handle(from, type, payload);
     case Msg::Place:
     case Msg::JobOutputAck:
@@ -228,6 +230,8 @@ void Node::dispatch(int from, Msg type, const std::string& payload) {
     case Msg::JobInputEnd:
     case Msg::JobSignal:
     case Msg::JobWindow:
+    case Msg::JobHold:
+    case Msg::JobCheckpoint:
     case Msg::JobEndedAck:
     case Msg::JobOutdated:
       return placed_->handle(from, type, payload);

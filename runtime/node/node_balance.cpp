@@ -184,7 +184,7 @@ void Node::on_pull_reply(int from, const PullReply& reply) {
 
 // While foreign jobs are to leave they alone go. A node that never takes any gives its own by the usual rules.
 bool Node::may_give(const PlacedJob& job, std::uint8_t flags, bool foreign_jobs_here) const {
-  if (job.stage != shepherd::Stage::Running || job.moving_out) return false;
+  if (job.stage != shepherd::Stage::Running || job.moving_out || job.holding || job.checkpoint) return false;
   if (drain_.on) return may_drain_now(job.facts.job);
   if ((flags & kForeignJobsLeave) == 0 || leaving_ || job.facts.origin != self_name()) return true;
   return config_.owner.accept == Accept::Never && !foreign_jobs_here;

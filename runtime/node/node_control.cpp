@@ -161,7 +161,7 @@ json Node::answer(const json& question) {
   for (const OriginJob* job : jobs_asked_for(all, question.value("last", false), ids))
     jobs.push_back(origin_->describe(*job));
   for (const auto& [id, job] : placed_->all()) {
-    if (job.stage != shepherd::Stage::Running) continue;
+    if (job.stage != shepherd::Stage::Running && job.stage != shepherd::Stage::Held) continue;
     placed.push_back({{"job", id},
                       {"attempt", attempt_of(job.facts.epoch)},
                       {"cpu_seconds", job.cpu_seconds},

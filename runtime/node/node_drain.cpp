@@ -105,12 +105,12 @@ json Node::describe_drain() const {
   for (const auto& [id, job] : placed_->all()) {
     if (job.moving_in || job.stage == shepherd::Stage::Ended) continue;
     const auto trouble = drain_.troubles.find(id);
-    std::string why = job.facts.pinned;
+    std::string why = job.is_held() ? held_text(id) : job.facts.pinned;
     if (why.empty() && trouble != drain_.troubles.end()) why = trouble->second.error;
     jobs.push_back({{"job", id},
                     {"name", job.facts.name},
                     {"origin", job.facts.origin},
-                    {"pinned", !job.facts.pinned.empty()},
+                    {"pinned", job.is_held() || !job.facts.pinned.empty()},
                     {"moving", job.moving_out},
                     {"failed", trouble == drain_.troubles.end() ? 0U : trouble->second.times},
                     {"why", why}});

@@ -196,6 +196,14 @@ void Init::obey(Frame&& frame) {
       return dump(unpack<Dump>(payload));
     case Type::Restore:
       return restore(unpack<Restore>(payload));
+    case Type::Hold:
+      return hold();
+    case Type::Release:
+      return release();
+    case Type::Checkpoint:
+      return checkpoint(unpack<Text>(payload).text, link_->take_fd());
+    case Type::StartOfImage:
+      return start_of_image(unpack<StartOfImage>(payload), link_->take_fd());
     case Type::Window:
       // Where it can't be heard now the origin tells it again, when this shepherd says that the job is here.
       if (terminal_ && !frozen_) terminal_->resize(unpack<WindowSize>(payload));

@@ -64,10 +64,29 @@ class Init {
   void use_terminal(JobTerminal terminal);
   void stop_terminal();
 
+  // init_hold.cpp: standing still where it is
+  void hold();
+  void release();
+  void on_held();
+  void on_hold_over(ThawedHere&& thawed);
+  void hold_lost();
+  bool is_held() const { return stage_ == Stage::Holding || stage_ == Stage::Held; }
+
+  // init_checkpoint.cpp: images in files
+  void checkpoint(const std::string& record, UniqueFd file);
+  void on_checkpoint_done(const CheckpointDone& done);
+  void start_of_image(StartOfImage&& order, UniqueFd image);
+  StreamState continued(const StreamState& before, std::size_t stream) const;
+  void on_restore_failed(const StartFailed& failure);
+
   // init_moves.cpp: dumping and restoring
   void dump(const Dump& order);
-  void begin_dump(WorkerTask task);
-  void dump_by_lingering_worker();
+  void begin_task(WorkerTask task);  // or later, if a worker is there still
+  void fork_source_worker(WorkerTask task);
+  void refuse_task(const WorkerTask& task, const std::string& why);
+  bool may_begin(const WorkerTask& task) const;
+  void set_out(const WorkerTask& task);
+  void give_to_lingering_worker();
   void describe_source(WorkerTask& task) const;
   void restore(const Restore& order);
   WorkerTask prepare_task(const Dump& order);
@@ -77,6 +96,7 @@ class Init {
   void source_worker_gone();
   void destination_worker_gone();
   void go_on_here(const std::string& why);
+  void let_streams_flow();
   void adopt(const JobContext& context, UniqueFd terminal);
   void running_here(const ResumedHere& resumed);
   void fork_settler(void (*child)(const Init&));
@@ -117,11 +137,14 @@ class Init {
   std::vector<std::int32_t> held_signals_;
 
   pid_t worker_ = 0, settler_ = 0;
-  std::unique_ptr<WorkerTask> waiting_dump_;  // until the last worker has ended, or answered that it can't yet
+  std::unique_ptr<WorkerTask> waiting_task_;  // until the last worker has ended, or answered that it can't yet
   std::vector<KnownWait> known_waits_;        // of the job since it was let go last
   std::unique_ptr<FrameSocket> channel_;
   bool past_end_ = false;  // source: END has left; destination: READY has been sent
   bool moved_away_ = false;
+  bool all_killed_ = false;            // a held job's worker may be seen to end before the job
+  Work work_ = Work::Move;             // of the source worker
+  std::optional<StartOfImage> start_;  // of an image
   std::string destination_, source_;
   std::int64_t move_epoch_ = 0;
 };

@@ -69,6 +69,19 @@ WorkerTask Init::prepare_task(const Dump& order) {
   return task;
 }
 
+// Of every task on a job that runs here.
+void Init::describe_source(WorkerTask& task) const {
+  const Welcome welcome = describe();
+  task.root = root_;
+  task.node_dir = node_dir_;
+  task.cpus = hello_.cpus;
+  task.namespaces = namespaces_;
+  task.pipe_device = welcome.pipe_device;
+  task.pipe_inodes = welcome.pipe_inodes;
+  task.known = known_waits_;
+  if (terminal_ && task.work != Work::Hold) task.terminal = terminal_->copy_of_master();
+}
+
 void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
   int pair[2];
   check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
@@ -77,8 +90,8 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
   worker_ = fork_aside(namespaces_);
   if (worker_ == 0) {
     ::close(ours.release());
-    keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.terminal.get(), task.stream_fds[0],
-               task.stream_fds[1], task.stream_fds[2]});
+    keep_only({task.socket.get(), task.ring.get(), task.channel.get(), task.terminal.get(), task.image.get(),
+               task.stream_fds[0], task.stream_fds[1], task.stream_fds[2]});
     default_signals();
     work(std::move(task));
   }
@@ -87,48 +100,64 @@ void Init::fork_worker(WorkerTask task, void (*work)(WorkerTask)) {
       FrameSocket::Handlers{[this](Frame&& frame) { on_channel(std::move(frame)); }, [](const std::string&) {}, {}});
 }
 
-void Init::dump(const Dump& order) {
-  WorkerTask task = prepare_task(order);
-  if (stage_ == Stage::Running && worker_ != 0) {
-    // The worker of the last move is about to end, or holds threads that nobody else can trace (see_out(), worker.cpp).
-    waiting_dump_ = std::make_unique<WorkerTask>(std::move(task));
-    channel_->send(static_cast<std::uint16_t>(Channel::Wanted), pack(Text{}));
-    loop_.after(kWorkerAnswers, [this] {
-      if (!std::exchange(waiting_dump_, nullptr)) return;
-      tell(Type::Thawed, Text{"its last move is not over yet: the shared state directory does not answer"});
-    });
-    return;
-  }
-  begin_dump(std::move(task));
+void Init::dump(const Dump& order) { begin_task(prepare_task(order)); }
+
+bool Init::may_begin(const WorkerTask& task) const {
+  if (stage_ != Stage::Running) return false;
+  if (task.work == Work::Move) return task.socket && task.ring;
+  return task.work == Work::Hold || task.image;
 }
 
-void Init::begin_dump(WorkerTask task) {
-  if (stage_ != Stage::Running || !task.socket || !task.ring)
-    return tell(Type::Thawed, Text{"the job does not run (any more)"});
-  stage_ = Stage::Dumping;
+void Init::refuse_task(const WorkerTask& task, const std::string& why) {
+  switch (task.work) {
+    case Work::Move:
+      return tell(Type::Thawed, Text{why});
+    case Work::Hold:
+      return tell(Type::HoldFailed, Text{why});
+    case Work::Checkpoint:
+      return tell(Type::CheckpointDone, CheckpointDone{why, 0, 0});
+  }
+}
+
+void Init::begin_task(WorkerTask task) {
+  if (!may_begin(task)) return refuse_task(task, is_held() ? "it is held" : "the job does not run (any more)");
+  if (worker_ == 0) return fork_source_worker(std::move(task));
+  // The last worker is about to end, or holds threads that nobody else can trace (see_out(), worker.cpp).
+  if (waiting_task_) return refuse_task(task, "something else is about to be done to it");
+  waiting_task_ = std::make_unique<WorkerTask>(std::move(task));
+  channel_->send(static_cast<std::uint16_t>(Channel::Wanted), pack(Text{}));
+  loop_.after(kWorkerAnswers, [this] {
+    if (const auto late = std::exchange(waiting_task_, nullptr))
+      refuse_task(*late, "its last move is not over yet: the shared state directory does not answer");
+  });
+}
+
+void Init::set_out(const WorkerTask& task) {
+  work_ = task.work;
+  stage_ = work_ == Work::Hold ? Stage::Holding : Stage::Dumping;
+  past_end_ = false;
+}
+
+void Init::fork_source_worker(WorkerTask task) {
+  if (!may_begin(task)) return refuse_task(task, "the job does not run (any more)");
+  set_out(task);
   describe_source(task);
   fork_worker(std::move(task), [](WorkerTask t) { run_source_worker(std::move(t)); });
 }
 
-void Init::describe_source(WorkerTask& task) const {
-  const Welcome welcome = describe();
-  task.pipe_device = welcome.pipe_device;
-  task.pipe_inodes = welcome.pipe_inodes;
-  task.known = known_waits_;
-  if (terminal_) task.terminal = terminal_->copy_of_master();
-}
-
-void Init::dump_by_lingering_worker() {
-  const auto task = std::move(waiting_dump_);
-  if (!task || stage_ != Stage::Running || !task->socket || !task->ring)
-    return channel_->send(static_cast<std::uint16_t>(Channel::NoDump), pack(Text{}));
-  stage_ = Stage::Dumping;
+void Init::give_to_lingering_worker() {
+  const auto task = std::move(waiting_task_);
+  if (!task || !may_begin(*task)) {
+    channel_->send(static_cast<std::uint16_t>(Channel::NoTask), pack(Text{}));
+    if (task) refuse_task(*task, "the job does not run (any more)");
+    return;
+  }
+  set_out(*task);
   describe_source(*task);
   std::vector<UniqueFd> fds;
-  fds.push_back(std::move(task->socket));
-  fds.push_back(std::move(task->ring));
-  if (task->terminal) fds.push_back(std::move(task->terminal));
-  channel_->send(static_cast<std::uint16_t>(Channel::DumpAgain), pack(*task), std::move(fds));
+  for (UniqueFd* fd : {&task->socket, &task->ring, &task->image, &task->terminal})
+    if (*fd) fds.push_back(std::move(*fd));
+  channel_->send(static_cast<std::uint16_t>(Channel::TaskAgain), pack(*task), std::move(fds));
 }
 
 void Init::restore(const Restore& order) {
@@ -147,7 +176,7 @@ void Init::on_channel(Frame&& frame) {
       // Whatever the worker finds in a terminal it puts back: that must not wake us again and again.
       if (terminal_ && std::exchange(output_watched_[0], false)) loop_.forget(output_[0]->own_end());
       if (terminal_ && input_->own_end() >= 0) loop_.change(input_->own_end(), 0);
-      JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, {}, 0};
+      JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, {}, 0, {}};
       if (pipe_) context.pipe = pipe_->snapshot();
       context.facts.cpu_ns += cpu_time_of(root_);
       channel_->send(static_cast<std::uint16_t>(Channel::SnapshotIs), pack(context));
@@ -158,6 +187,7 @@ void Init::on_channel(Frame&& frame) {
       return;
     case Channel::Thawed: {
       auto thawed = unpack<ThawedHere>(frame.payload);
+      if (work_ == Work::Hold) return on_hold_over(std::move(thawed));
       known_waits_ = std::move(thawed.known_waits);
       return go_on_here(thawed.reason);
     }
@@ -165,41 +195,56 @@ void Init::on_channel(Frame&& frame) {
       moved_away_ = true;
       return;
     case Channel::ReadySent:
-      past_end_ = true;
+      past_end_ = !start_;
       return adopt(unpack<JobContext>(frame.payload), channel_->take_fd());
     case Channel::Resumed:
       return running_here(unpack<ResumedHere>(frame.payload));
     case Channel::Lingering:
-      return dump_by_lingering_worker();
+      return give_to_lingering_worker();
+    case Channel::Held:
+      return on_held();
+    case Channel::CheckpointDone:
+      return on_checkpoint_done(unpack<CheckpointDone>(frame.payload));
+    case Channel::RestoreFailed:
+      return on_restore_failed(unpack<StartFailed>(frame.payload));
     default:
       return;
   }
 }
 
 void Init::go_on_here(const std::string& why) {
-  frozen_ = false;
   past_end_ = false;
   stage_ = Stage::Running;
   // The register may hold an entry for the epoch of the move, and for the one after it (a hand-back): neither is used
   // again.
-  facts_.epoch = move_epoch_ + 1;
+  if (work_ == Work::Move) facts_.epoch = move_epoch_ + 1;
   // In this order: who hears that it goes on here may begin the next move at once, under the next epoch.
   tell(Type::Welcome, describe());
-  tell(Type::Thawed, Text{why});
+  if (work_ == Work::Move) tell(Type::Thawed, Text{why});
+  let_streams_flow();
+}
+
+void Init::let_streams_flow() {
+  frozen_ = false;
   for (const int signo : std::exchange(held_signals_, {})) deliver(signo);
   feed_input();
   for (const int stream : {0, 1}) drain_output(stream);
-  if (root_dead_) on_root_exit(root_status_);
+  if (root_dead_ && stage_ == Stage::Running) on_root_exit(root_status_);
 }
 
 void Init::adopt(const JobContext& context, UniqueFd terminal) {
-  const std::int64_t job = facts_.job;
-  facts_ = context.facts;
-  facts_.job = job;
-  facts_.epoch = move_epoch_;
-  facts_.moves += 1;
-  const std::uint64_t now = realtime_ns();
-  if (now > context.frozen_realtime_ns) facts_.frozen_ns += now - context.frozen_realtime_ns;
+  if (start_) {
+    facts_.cpu_ns = context.facts.cpu_ns;
+    facts_.terminal = context.facts.terminal;
+  } else {
+    const std::int64_t job = facts_.job;
+    facts_ = context.facts;
+    facts_.job = job;
+    facts_.epoch = move_epoch_;
+    facts_.moves += 1;
+    const std::uint64_t now = realtime_ns();
+    if (now > context.frozen_realtime_ns) facts_.frozen_ns += now - context.frozen_realtime_ns;
+  }
   // What was made for it is the job's standard input, beside a terminal.
   if (facts_.piped) pipe_ = std::exchange(input_, std::make_unique<InputStream>());
   if (terminal)
@@ -209,7 +254,7 @@ void Init::adopt(const JobContext& context, UniqueFd terminal) {
   input_->adopt(context.input);
   if (pipe_) pipe_->adopt(context.pipe);
   for (const std::size_t stream : {0U, 1U}) {
-    output_[stream]->adopt(context.output[stream]);
+    output_[stream]->adopt(start_ ? continued(context.output[stream], stream) : context.output[stream]);
     sent_[stream] = output_[stream]->acked();
   }
 }
@@ -225,7 +270,13 @@ void Init::running_here(const ResumedHere& resumed) {
   stage_ = Stage::Running;
   facts_.arrived_ns = realtime_ns();
   for (auto& stream : output_) stream->close_job_end();
-  tell(Type::Running, RunningHere{describe(), resumed.times, resumed.made_files});
+  if (std::exchange(start_, std::nullopt)) {
+    facts_.started_ns = facts_.arrived_ns;
+    tell(Type::Started, Started{root_, facts_.started_ns});
+    tell(Type::Welcome, describe());
+  } else {
+    tell(Type::Running, RunningHere{describe(), resumed.times, resumed.made_files});
+  }
   watch_streams();
   feed_input();
   // It may have ended before we heard that it runs.
@@ -237,10 +288,11 @@ void Init::on_worker_exit() {
   // the next worker, and this one's end be taken for its.
   channel_->receive_rest();
   channel_.reset();
-  if (stage_ == Stage::Running && waiting_dump_) {
-    const auto task = std::move(waiting_dump_);
-    return begin_dump(std::move(*task));
+  if (stage_ == Stage::Running && waiting_task_) {
+    const auto task = std::move(waiting_task_);
+    return fork_source_worker(std::move(*task));
   }
+  if (is_held()) return hold_lost();
   if (stage_ == Stage::Dumping) return source_worker_gone();
   if (stage_ == Stage::Restoring) return destination_worker_gone();
 }
@@ -253,7 +305,10 @@ void Init::source_worker_gone() {
   }
   if (!past_end_) {
     // It died before END: the kernel let the job go on.
-    tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
+    if (work_ == Work::Checkpoint)
+      tell(Type::CheckpointDone, CheckpointDone{"the dumping worker died", 0, 0});
+    else
+      tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
     return go_on_here("the worker died");
   }
   // It died after END, and the job's copy with it (PTRACE_O_EXITKILL). If the register is still free, nobody else will
@@ -268,6 +323,7 @@ void Init::source_worker_gone() {
 
 void Init::destination_worker_gone() {
   kill_all();
+  if (start_) return on_restore_failed({0, "restore", "the restoring worker died", false});
   if (!past_end_) {
     tell(Type::WorkerGone, Text{"the restoring worker died or gave up"});
     done_ = true;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -99,8 +100,10 @@ static bool catches(pid_t pid, int signo) {
 }
 
 void Init::deliver(int signo) {
-  if (frozen_) {
-    held_signals_.push_back(signo);
+  // KILL ends one that is held; once is enough of others, as it would be to the kernel.
+  if (frozen_ || (is_held() && signo != SIGKILL)) {
+    const bool known = std::find(held_signals_.begin(), held_signals_.end(), signo) != held_signals_.end();
+    if (!known || signo >= SIGRTMIN) held_signals_.push_back(signo);
     return;
   }
   if (root_ <= 0 || root_dead_) return;
@@ -120,6 +123,7 @@ void Init::deliver(int signo) {
 }
 
 void Init::kill_all() {
+  all_killed_ = true;
   if (namespaces_) {
     ::kill(-1, SIGKILL);  // everyone in the namespace but its PID 1
     return;
@@ -132,6 +136,7 @@ void Init::kill_all() {
     for (pid_t child = 0; children >> child;)
       if (child != worker_ && child != settler_) ::kill(child, SIGKILL);
   }
+  if (is_held() && worker_ > 0) ::kill(worker_, SIGKILL);  // else nobody hears of the end of those it traces
 }
 
 void Init::reap() {
@@ -159,7 +164,7 @@ void Init::reap() {
     } else if (pid == root_ && !root_dead_) {
       root_dead_ = true;
       root_status_ = status;
-      if (stage_ == Stage::Running) on_root_exit(status);
+      if (stage_ == Stage::Running || is_held()) on_root_exit(status);
     } else if (stage_ == Stage::Restoring) {
       ended_early_[pid] = status;
     }

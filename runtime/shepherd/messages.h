@@ -30,6 +30,10 @@ enum class Type : std::uint16_t {
   EndedAck,
   Quit,
   Window,  // WindowSize
+  Hold,
+  Release,
+  Checkpoint,    // Text: JobContext::record; + 1 descriptor: the file
+  StartOfImage,  // + 1 descriptor: the image
   // init → droverd
   Welcome = 120,
   Started,
@@ -44,6 +48,8 @@ enum class Type : std::uint16_t {
   WorkerGone,  // the worker died without saying how it ended
   Superseded,  // a newer droverd has taken over: this link is at its end
   HandedBack,  // a restore failed after READY; the register gives the job back to the source
+  HoldFailed,  // Text: why; the job runs on. What comes of Hold and Release else is told by Welcome's stage
+  CheckpointDone,
   // worker ↔ droverd
   RingFilled = 140,
   RingFree,
@@ -58,7 +64,8 @@ enum class Type : std::uint16_t {
   InDoubt,
 };
 
-enum class Stage : std::uint8_t { Empty, Starting, Running, Dumping, Restoring, Ended };
+// Holding: it is being stopped for `drover hold`, and then Held.
+enum class Stage : std::uint8_t { Empty, Starting, Running, Dumping, Restoring, Ended, Holding, Held };
 
 struct Hello {
   std::uint64_t generation = 0;  // of droverd's world; a shepherd obeys the highest only
@@ -127,6 +134,19 @@ struct Start {
   template <class A>
   void serialize(A& a, unsigned) {
     a& facts& spec& claim;
+  }
+};
+
+// A job that goes on from an image. Its streams of output begin at these offsets, whatever the image says.
+struct StartOfImage {
+  JobFacts facts;
+  bool claim = false;                         // as in Start
+  std::uint64_t output_base[2] = {0, 0};      // what the files hold already
+  bool output_continued[2] = {false, false};  // they are the image's own: what they lack of its bytes is written there
+  bool truncate = false;                      // RestoreOptions::truncate
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& facts& claim& output_base[0] & output_base[1] & output_continued[0] & output_continued[1] & truncate;
   }
 };
 
@@ -235,6 +255,15 @@ struct WorkerFailure {
   template <class A>
   void serialize(A& a, unsigned) {
     a& reason& differing;
+  }
+};
+
+struct CheckpointDone {
+  std::string error;  // empty: the image is whole
+  std::uint64_t image_bytes = 0, frozen_ns = 0;
+  template <class A>
+  void serialize(A& a, unsigned) {
+    a& error& image_bytes& frozen_ns;
   }
 };
 

@@ -93,24 +93,9 @@ bool SourceWorker::freeze() {
 bool SourceWorker::dump_image(bool last_attempt) {
   Stopwatch watch;
   const std::uint64_t frozen_realtime_ns = realtime_ns();
-  tell(init_, Channel::Snapshot, Text{});
-  const auto reply = init_.receive();
-  if (!reply) throw std::runtime_error("the shepherd's init is gone");
-  auto context = unpack<JobContext>(reply->payload);
-  context.frozen_realtime_ns = frozen_realtime_ns;
-  const std::string packed = pack(context);
-
-  DumpOptions options;
-  for (std::size_t i = 0; i < 3; ++i)
-    options.external.push_back({task_.pipe_device, task_.pipe_inodes[i], kStreams[i]});
-  const auto bytes = std::as_bytes(std::span(packed));
-  options.context.assign(bytes.begin(), bytes.end());
-  options.node_cpus.assign(task_.cpus.begin(), task_.cpus.end());
+  DumpOptions options = dump_options(task_, take_snapshot(init_, frozen_realtime_ns));
   options.compress = task_.order.compress;
-  options.own_ipc = task_.namespaces;
   options.carry = task_.order.carry;
-  options.terminal = static_cast<bool>(task_.terminal);
-  options.terminal_master = task_.terminal.get();
 
   // Of a dump that is refused nothing is written: the next attempt uses the same ring.
   if (!sink_)

@@ -18,19 +18,59 @@ void complain(const std::string& what) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
+JobContext take_snapshot(Connection& init, std::uint64_t frozen_realtime_ns) {
+  tell(init, Channel::Snapshot, Text{});
+  const auto reply = init.receive();
+  if (!reply) throw std::runtime_error("the shepherd's init is gone");
+  auto context = unpack<JobContext>(reply->payload);
+  context.frozen_realtime_ns = frozen_realtime_ns;
+  return context;
+}
+
+DumpOptions dump_options(const WorkerTask& task, const JobContext& context) {
+  DumpOptions options;
+  for (std::size_t i = 0; i < 3; ++i) options.external.push_back({task.pipe_device, task.pipe_inodes[i], kStreams[i]});
+  const std::string packed = pack(context);
+  const auto bytes = std::as_bytes(std::span(packed));
+  options.context.assign(bytes.begin(), bytes.end());
+  options.node_cpus.assign(task.cpus.begin(), task.cpus.end());
+  options.own_ipc = task.namespaces;
+  options.terminal = static_cast<bool>(task.terminal);
+  options.terminal_master = task.terminal.get();
+  return options;
+}
+
 namespace {
 
-StillWaiting dump_again(const Frame& frame, Connection& init, StillWaiting still) {
-  auto task = unpack<WorkerTask>(frame.payload);
-  task.socket = init.take_fd();
-  task.ring = init.take_fd();
-  task.terminal = init.take_fd();
+StillWaiting do_task(WorkerTask task, Connection& init, StillWaiting still) {
+  switch (task.work) {
+    case Work::Hold:
+      ::prctl(PR_SET_NAME, "drover-hold");
+      return hold_job(std::move(task), init, std::move(still));
+    case Work::Checkpoint:
+      ::prctl(PR_SET_NAME, "drover-dump");
+      return checkpoint_job(std::move(task), init, std::move(still));
+    case Work::Move:
+      break;
+  }
   ::prctl(PR_SET_NAME, "drover-dump");
   return dump_job(std::move(task), init, std::move(still));
 }
 
-// Waits for the threads that must stay traced. Nobody else can trace them, so if the job is to be moved meanwhile, it
-// is for us to dump it.
+StillWaiting do_again(const Frame& frame, Connection& init, StillWaiting still) {
+  auto task = unpack<WorkerTask>(frame.payload);
+  if (task.work == Work::Move) {
+    task.socket = init.take_fd();
+    task.ring = init.take_fd();
+  } else if (task.work == Work::Checkpoint) {
+    task.image = init.take_fd();
+  }
+  task.terminal = init.take_fd();
+  return do_task(std::move(task), init, std::move(still));
+}
+
+// Waits for the threads that must stay traced. Nobody else can trace them, so if something is to be done to the job
+// meanwhile, it is for us to do it.
 void see_out(StillWaiting still, Connection& init) {
   while (!still.lingering.wait(init.fd())) {
     auto frame = init.receive();
@@ -38,8 +78,8 @@ void see_out(StillWaiting still, Connection& init) {
     if (frame->type != static_cast<std::uint16_t>(Channel::Wanted)) continue;
     tell(init, Channel::Lingering, Text{});
     frame = init.receive();
-    if (frame && frame->type == static_cast<std::uint16_t>(Channel::DumpAgain))
-      still = dump_again(*frame, init, std::move(still));
+    if (frame && frame->type == static_cast<std::uint16_t>(Channel::TaskAgain))
+      still = do_again(*frame, init, std::move(still));
   }
 }
 
@@ -65,13 +105,18 @@ void run_source_worker(WorkerTask task) {
   run_worker(std::move(task), "drover-dump", [](WorkerTask t, Connection& init) {
     StillWaiting still;
     still.known = t.known;
-    return dump_job(std::move(t), init, std::move(still));
+    return do_task(std::move(t), init, std::move(still));
   });
 }
 
 void run_destination_worker(WorkerTask task) {
   run_worker(std::move(task), "drover-restore",
              [](WorkerTask t, Connection& init) { return restore_job(std::move(t), init); });
+}
+
+void run_start_worker(WorkerTask task) {
+  run_worker(std::move(task), "drover-restore",
+             [](WorkerTask t, Connection& init) { return start_of_image(std::move(t), init); });
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "ckpt/dump/dump.h"
 #include "ckpt/freeze/still_waiting.h"
 #include "runtime/control/clock.h"
 #include "runtime/control/connection.h"
@@ -42,8 +43,23 @@ inline void tell_rank(Connection& rank, Type type, const std::string& payload) n
   }
 }
 
-// One dump or restore to its end. What they give back is not over yet, and the next dump has to be told of.
-StillWaiting dump_job(WorkerTask task, Connection& init, StillWaiting still);  // source_worker.cpp
-StillWaiting restore_job(WorkerTask task, Connection& init);                   // destination_worker.cpp
+// Asks init for what must travel: the job is frozen from here on.
+JobContext take_snapshot(Connection& init, std::uint64_t frozen_realtime_ns);
+// Of every dump of a job.
+DumpOptions dump_options(const WorkerTask& task, const JobContext& context);
+
+// One dump, hold or restore to its end. What they give back is not over yet, and the next dump has to be told of.
+StillWaiting dump_job(WorkerTask task, Connection& init, StillWaiting still);        // source_worker.cpp
+StillWaiting restore_job(WorkerTask task, Connection& init);                         // destination_worker.cpp
+StillWaiting hold_job(WorkerTask task, Connection& init, StillWaiting still);        // hold_worker.cpp
+StillWaiting checkpoint_job(WorkerTask task, Connection& init, StillWaiting still);  // checkpoint_worker.cpp
+// What is in the way may be there for a moment only (Refusal::passing).
+struct CheckpointTry {
+  CheckpointDone done;
+  bool passing = false;
+};
+CheckpointTry write_checkpoint(FrozenTree& tree, const WorkerTask& task, Connection& init);  // checkpoint_worker.cpp
+void sync_image(const WorkerTask& task, CheckpointDone& done);
+StillWaiting start_of_image(WorkerTask task, Connection& init);  // start_worker.cpp
 
 }  // namespace drover::shepherd

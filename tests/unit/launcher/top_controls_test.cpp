@@ -105,6 +105,19 @@ TEST(TopControls, KillsWithASignalThatIsChosenOrNotAtAll) {
   EXPECT_FALSE(typist.press(Kind::Enter));
 }
 
+TEST(TopControls, HoldsTheSelectedJobOrReleasesIt) {
+  Typist typist;
+  auto action = typist.text("h");
+  ASSERT_TRUE(action);
+  EXPECT_EQ(request_of(*action), json({{"op", "hold"}, {"job", 1}, {"set", true}}));
+  for (JobRow& job : typist.world.jobs) job.state = "held";
+  action = typist.text("h");
+  ASSERT_TRUE(action);
+  EXPECT_EQ(request_of(*action), json({{"op", "hold"}, {"job", 1}, {"set", false}}));
+  typist.world.jobs.clear();
+  EXPECT_FALSE(typist.text("h"));
+}
+
 TEST(TopControls, DrainsAndTakesBackTheSelectedNode) {
   Typist typist;
   typist.press(Kind::Tab);

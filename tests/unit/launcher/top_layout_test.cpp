@@ -95,7 +95,7 @@ TEST(TopLayout, ShowsAllInAnUsualWindow) {
   EXPECT_TRUE(has(lines, "job 1: placed: node0 had the better place"));  // the selected one's
   EXPECT_TRUE(has(lines, "event 20"));
   EXPECT_FALSE(has(lines, "event 16 "));
-  EXPECT_EQ(lines[23], "m Move  k Kill  d Drain  u Undrain  s Sort  / Filter  Tab Nodes  ? Help  q Quit ");
+  EXPECT_EQ(lines[23], "m Move  k Kill  h Hold  d Drain  s Sort  / Filter  Tab Nodes  ? Help  q Quit    ");
 }
 
 TEST(TopLayout, FitsEveryWindow) {

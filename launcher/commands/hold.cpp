@@ -1,0 +1,62 @@
+// drover hold, release: jobs stand still, or don't start, until they are let go on.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+
+#include "launcher/commands/commands.h"
+#include "launcher/selector.h"
+
+namespace drover {
+
+namespace {
+
+// With `all` those that are as they should be, or have ended meanwhile, are none of one's mistakes.
+bool is_no_matter(const RequestError& error) {
+  return error.code() == "conflict" || error.code() == "refused" || error.code() == "no-such-job";
+}
+
+int hold_jobs(const Context& context, const SelectorOptions& options, bool on) {
+  const char* const name = on ? "hold" : "release";
+  const JobSelector selector = options.selector();
+  if (selector.empty())
+    throw UsageError(
+        fmt::format("{0}: no job given; write its id, last, all, --name or --state; see drover {0} --help", name));
+  const bool all = selector.has(JobSelector::Kind::All);
+  const std::vector<long> jobs = selected_ids(context, selector, Scope::Unfinished);
+  if (jobs.empty() && !all) throw_no_job(selector);
+  int exit_code = 0;
+  for (const long job : jobs) try {  // a connection carries one request
+      context.connect().request({{"op", "hold"}, {"job", job}, {"set", on}});
+    } catch (const RequestError& error) {
+      if (all && is_no_matter(error)) continue;
+      print_error(error.what());
+      exit_code = std::max(exit_code, error.exit_code(1));
+    }
+  return exit_code;
+}
+
+CLI::App* add(CLI::App& app, Context& context, const char* name, const char* what, bool on) {
+  auto selector = std::make_shared<SelectorOptions>();
+  CLI::App* command = app.add_subcommand(name, what);
+  selector->add_to(*command, "Which jobs");
+  command->callback([&context, selector, on] { context.exit_code = hold_jobs(context, *selector, on); });
+  return command;
+}
+
+}  // namespace
+
+void add_hold(CLI::App& app, Context& context) {
+  add(app, context, "hold", "Stop jobs where they are, or keep them from starting, until drover release", true)
+      ->footer(
+          "Signals other than KILL reach a held job when it is released, and its time limit waits.\n"
+          "Examples: drover hold 7;  drover hold all --name 'make-*'");
+}
+
+void add_release(CLI::App& app, Context& context) {
+  add(app, context, "release", "Let held jobs go on, or start", false)
+      ->footer("Examples: drover release 7;  drover release --state held");
+}
+
+}  // namespace drover

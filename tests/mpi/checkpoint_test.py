@@ -1,0 +1,133 @@
+"""Images of jobs in files, and new jobs that go on from them."""
+import os
+import pathlib
+import signal
+import stat
+import unittest
+
+from world import PYTHON, WorldTest, wait_for
+
+# Counts to the number in `until`, once that is there; reads a line of its input before and one after.
+PROGRAM = """
+import os, sys, time
+print("begins with", input(), flush=True)
+steps, fd = 0, os.open("steps", os.O_WRONLY | os.O_CREAT, 0o600)
+while not os.path.exists("until"):
+    steps += 1
+    os.pwrite(fd, b"%08d" % steps, 0)  # always of one size, or it could not be opened again
+    time.sleep(0.002)
+print("goes on with", input(), "after", "many" if steps > 20 else "few", flush=True)
+print("complains", file=sys.stderr, flush=True)
+sys.exit(7)
+"""
+
+
+class CheckpointTest(WorldTest):
+    nodes = 2
+    config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 60\nanswer_seconds = 3\npolicy = \"none\"\n"
+
+    def steps(self):
+        try:
+            return int((self.directory / "steps").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def refused(self, text, *command):
+        result = self.drover(*command)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn(text, result.stderr.decode())
+
+    def begin(self, *options):
+        (self.directory / "in").write_text("one\ntwo\n")
+        number = self.submit(PYTHON, "-c", PROGRAM, options=("--stdin", "in", *options))
+        wait_for(lambda: self.steps() > 30, "the program to get on")
+        return number
+
+    def checkpoint(self, number, *file):
+        return pathlib.Path(self.drover("checkpoint", number, *file, check=0).stdout.decode().strip())
+
+    def restore(self, path, *options):
+        return int(self.drover("restore", path, *options, check=0).stdout)
+
+    def test_goes_on(self):
+        number = self.begin("--node", "node1", "--name", "counts")
+        image = self.checkpoint(number)
+        self.assertEqual(image, self.state / "jobs" / str(number) / "checkpoint")
+        self.assertEqual(stat.S_IMODE(image.stat().st_mode), 0o600)
+        self.assertEqual(list(image.parent.glob("*.unfinished")), [])
+        before = self.steps()
+        wait_for(lambda: self.steps() > before, "the job to go on")
+        self.drover("hold", number, check=0)
+        held = self.checkpoint(number, "held")
+        self.assertEqual((held, self.job(number)["state"]), (self.directory / "held", "held"))
+        self.drover("kill", "-s", "KILL", number, check=0)
+        self.wait_state(number, "ended")
+        before = self.steps()
+        again = [self.restore(image), self.restore("held", "--node", "node0"), self.restore(image, "--node", "node1")]
+        jobs = [self.wait_state(job, "running") for job in again]
+        self.assertEqual([job["name"] for job in jobs], ["counts"] * 3)
+        self.assertEqual([job["node"] for job in jobs[1:]], ["node0", "node1"])
+        wait_for(lambda: self.steps() != before, "them to go on")
+        self.drover("migrate", again[1], "node1", check=0)
+        (self.directory / "until").touch()
+        for job in again:
+            self.assertEqual(self.drover("wait", job).returncode, 7)
+            self.assertEqual(self.log_of(job), "goes on with two after many\n")
+            self.assertEqual(self.drover("logs", job, "--stderr", check=0).stdout.decode(), "complains\n")
+        self.assertIn(str(held), self.drover("show", number, check=0).stdout.decode())
+        self.assertEqual([event["ok"] for event in self.events("checkpoint")], [True, True])
+
+    def test_output_is_continued(self):
+        number = self.begin("--stdout", "out-%j", "--stderr", "err")
+        self.drover("checkpoint", number, "image", check=0)
+        self.drover("kill", "-s", "KILL", number, check=0)
+        self.wait_state(number, "ended")
+        held = self.restore("image", "--hold")
+        self.assertEqual(self.job(held)["state"], "held")
+        self.drover("down", "--leave-jobs", check=0)
+        self.up()
+        (self.directory / "until").touch()
+        self.drover("release", held, check=0)
+        self.assertEqual(self.drover("wait", held).returncode, 7)
+        self.assertEqual((self.directory / f"out-{number}").read_text(), "begins with one\ngoes on with two after many\n")
+        self.assertEqual((self.directory / "err").read_text(), "complains\n")
+
+    def test_what_can_not_be(self):
+        number = self.begin()
+        self.refused("can't create /nowhere/image", "checkpoint", number, "/nowhere/image")
+        self.arm(self.job(number)["node"], "checkpoint.freeze", "kill")
+        self.refused("the dumping worker died", "checkpoint", number, "image")
+        self.arm(self.job(number)["node"], "checkpoint.written", "kill")
+        self.refused("the dumping worker died", "checkpoint", number, "image")
+        before = self.steps()
+        wait_for(lambda: self.steps() > before, "the job to go on")
+        self.assertEqual(list(self.directory.glob("*image*")), [])
+        plain = self.submit("sleep", "600", options=("--no-namespace",))
+        self.refused("without namespaces", "checkpoint", plain, "image")
+        self.refused("No such file", "restore", "image")
+        image = self.checkpoint(number, "image")
+        self.drover("kill", "-s", "KILL", number, plain, check=0)
+        whole = image.read_bytes()
+        middle = bytearray(whole)
+        middle[len(whole) // 2] ^= 1
+        for name, content in (("short", whole[:-100]), ("flipped", bytes(middle)), ("empty", b""), ("text", b"hello" * 100)):
+            image.write_bytes(content)
+            self.refused(f"{image} can't be used", "restore", "image")
+        image.write_bytes(whole)
+        self.refused("there is no node 'node9'", "restore", "image", "--node", "node9")
+        newest = max(job["job"] for job in self.json("ps", "--all"))
+        self.assertEqual(newest, plain)  # none of these has made a job
+        self.wait_state(number, "ended")
+        self.refused("has ended already", "checkpoint", number)
+        for node in ("node0", "node1"):
+            self.arm(node, "start.restored", "kill")
+            self.refused(f"{node} can't restore it: the restoring worker died", "restore", "image", "--node", node)
+        # It can't be made where the file of its input is gone.
+        os.rename(self.directory / "in", self.directory / "in.gone")
+        result = self.drover("restore", "image")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("in", result.stderr.decode())
+
+
+if __name__ == "__main__":
+    unittest.main()
