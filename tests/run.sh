@@ -11,4 +11,4 @@ cd "$root"
 # What an ordinary user's programs can't have or get back is shown, not only left out.
 echo "Rows of state that differ between root and an ordinary user, and why:"
 ctest --preset release -R '^tracee\.privileged\.' -V 2>/dev/null | sed -n 's/^.*\(root only: .*\)/  \1/p' | sort | uniq
-exec ctest --preset release --output-on-failure "$@"
+exec ctest --preset release --output-on-failure --parallel 2 "$@"

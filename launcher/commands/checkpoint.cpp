@@ -53,7 +53,7 @@ void add_checkpoint(CLI::App& app, Context& context) {
   options->output.add_to(*command);
   command->footer(
       "Prints the file's name. The node where the job runs writes it: it must see the directory.\n"
-      "Example: drover checkpoint 7 /shared/me/monday.image");
+      "Example: drover checkpoint 7 monday.image");
   command->callback([&context, options] { checkpoint(context, *options); });
 }
 
@@ -66,7 +66,7 @@ void add_restore(CLI::App& app, Context& context) {
   command->add_flag("--truncate", options->truncate,
                     "Cut files that the program wrote to, and that have grown since, back to what they were");
   options->output.add_to(*command);
-  command->footer("Example: drover restore /shared/me/monday.image --node node2");
+  command->footer("Example: drover restore monday.image --node node2");
   command->callback([&context, options] { restore(context, *options); });
 }
 

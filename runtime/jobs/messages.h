@@ -172,9 +172,10 @@ struct JobWindow {
 struct JobEnded {
   std::int64_t job = 0, epoch = 0;
   shepherd::Ended end;
+  bool out_of_memory = false;  // most likely the kernel killed it for want of memory (runtime/load/oom_kills.h)
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& epoch& end;
+    a& job& epoch& end& out_of_memory;
   }
 };
 

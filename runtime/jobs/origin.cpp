@@ -338,12 +338,18 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     for (const auto& output : job.output)
       if (output.safe < output.received) return;
     const shepherd::Ended how = end->second.end;
+    const bool out_of_memory = end->second.out_of_memory && (job.signals >> SIGKILL & 1) == 0;
     ends_.erase(end);
     cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, job.attempt, {}});
     job.wait_status = how.wait_status;
     job.cpu_seconds = static_cast<double>(how.cpu_ns) / 1e9;
     job.max_rss_kib = how.max_rss_kib;
-    if (how.wait_status != 0 && may_retry(job)) return retry(job, failure_text(how.wait_status), Left::Nothing);
+    if (how.wait_status != 0 && may_retry(job)) {
+      const char* for_memory = out_of_memory ? ", killed by the kernel for want of memory" : "";
+      return retry(job, failure_text(how.wait_status) + for_memory, Left::Nothing);
+    }
+    if (out_of_memory && job.time_limit_ns == 0)
+      job.error = fmt::format("killed by the kernel on {} for want of memory", cluster_.node_name(job.place));
     if (how.wait_status != 0 && job.attempt <= job.spec.retries && input_is_gone(job))
       job.error = "not started again, since its input can't be read again; give it a file (submit --stdin)";
     job.state = JobState::Ended;

@@ -155,9 +155,9 @@ void OriginJobs::rank_returned(int rank) {
 }
 
 void OriginJobs::note_signal(OriginJob& job, int signo) {
-  if (job.spec.retries == 0 || (job.signals & bit(signo)) != 0) return;
+  if ((job.signals & bit(signo)) != 0) return;
   job.signals |= bit(signo);
-  log(job, "signalled", {{"signal", signo}});
+  if (job.spec.retries > 0) log(job, "signalled", {{"signal", signo}});
 }
 
 void OriginJobs::replay_retry(OriginJob& job, const json& event) {

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -218,9 +219,14 @@ void PlacedJobs::on_closed(const LinkKey& key) {
     tell_origin(*job, Msg::PlaceFailed, pack(failed));
   } else if (job->stage == Stage::Running || job->stage == Stage::Starting || job->is_held()) {
     // PID 1 is gone and with it, at the kernel's hand, every process of the job.
-    tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}}));
+    tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}, false}));
   }
   remove(id);
+}
+
+// By SIGKILL, or a program that it ran was, as a shell tells it.
+static bool was_killed(int wait_status) {
+  return WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) == SIGKILL : WEXITSTATUS(wait_status) == 128 + SIGKILL;
 }
 
 void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
@@ -259,7 +265,9 @@ void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
       if (job.init_pid > 0) ended_[job.init_pid] = static_cast<double>(used_here) / 1e9;
       if (mover_.ended) mover_.ended(job);
       finish_checkpoint(job, {"it has ended", 0, 0});
-      return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, ended}));
+      const bool out_of_memory =
+          was_killed(ended.wait_status) && mover_.killed_for_memory && mover_.killed_for_memory();
+      return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, ended, out_of_memory}));
     }
     case Type::Running: {
       const auto running = unpack<shepherd::RunningHere>(payload);

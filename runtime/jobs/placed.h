@@ -68,7 +68,8 @@ struct ShepherdEvents {
   std::function<void(PlacedJob&, const shepherd::RunningHere&)> running;  // restored here
   std::function<void(PlacedJob&, const std::string& why)> thawed;
   std::function<void(PlacedJob&, const std::vector<std::int32_t>& held_signals)> moved_away;  // its shepherd is ending
-  std::function<void(PlacedJob&)> ended;  // here; no later word of its shepherd may be heard
+  std::function<void(PlacedJob&)> ended;    // here; no later word of its shepherd may be heard
+  std::function<bool()> killed_for_memory;  // did the kernel kill somebody for that just now?
   std::function<void(PlacedJob&)> worker_gone;
   std::function<void(PlacedJob&)> handed_back;
   std::function<void(PlacedJob&)> shepherd_lost;  // the link closed without a word: it is being removed

@@ -97,6 +97,7 @@ std::optional<VmStat> parse_vmstat(std::string_view text) {
     keep_if(name, "pswpin", value, out.swapped_in);
     keep_if(name, "pswpout", value, out.swapped_out);
     keep_if(name, "pgmajfault", value, out.major_faults);
+    keep_if(name, "oom_kill", value, out.oom_kills);
   }
   if (!seen) return std::nullopt;
   return out;

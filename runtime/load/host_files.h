@@ -40,6 +40,7 @@ std::optional<LoadAverage> parse_load_average(std::string_view text);
 // Counters of /proc/vmstat since boot, in pages (pgpgin and pgpgout: KiB).
 struct VmStat {
   std::uint64_t pages_in_kib = 0, pages_out_kib = 0, swapped_in = 0, swapped_out = 0, major_faults = 0;
+  std::uint64_t oom_kills = 0;  // since Linux 4.13
 };
 std::optional<VmStat> parse_vmstat(std::string_view text);
 

@@ -98,6 +98,7 @@ ShepherdEvents Node::shepherd_events() {
     outgoing_->moved_away(job, held);
   };
   events.ended = [this](PlacedJob& job) { outgoing_->ended(job); };
+  events.killed_for_memory = [this] { return oom_kills_.have_risen(); };
   events.worker_gone = [this](PlacedJob& job) {
     if (job.moving_in)
       incoming_->worker_gone(job);

@@ -25,6 +25,7 @@
 #include "runtime/jobs/placed.h"
 #include "runtime/load/calibration/marks.h"
 #include "runtime/load/foreign_average.h"
+#include "runtime/load/oom_kills.h"
 #include "runtime/load/sampler.h"
 #include "runtime/migrate/movers.h"
 #include "runtime/mpi/doorbell.h"
@@ -173,6 +174,7 @@ class Node final : public Cluster {
   std::unique_ptr<SummaryExchange> summaries_;  // on two levels, else null
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<LoadSampler> sampler_;
+  OomKills oom_kills_;
   std::unique_ptr<PlacedJobs> placed_;
   std::unique_ptr<OriginJobs> origin_;
   std::unique_ptr<LinkSpeeds> links_;

@@ -34,6 +34,7 @@ std::optional<Cgroup> Node::counted_group() const {
 }
 
 void Node::take_sample() {
+  oom_kills_.sample();
   const auto inits = placed_->init_pids();
   for (const auto& [init, cpu_seconds] : placed_->take_ended()) sampler_->job_ended(init, cpu_seconds);
   LoadSample sample = sampler_->sample(realtime_ns(), monotonic_ns(), inits);

@@ -92,6 +92,27 @@ class CheckpointTest(WorldTest):
         self.assertEqual((self.directory / f"out-{number}").read_text(), "begins with one\ngoes on with two after many\n")
         self.assertEqual((self.directory / "err").read_text(), "complains\n")
 
+    def test_images_by_the_clock_and_files_that_grow(self):
+        script = ('import os, time\nfile = open("lines", "a")\nn = 0\nwhile not os.path.exists("until"):\n'
+                  '    n += 1\n    print(n, file=file, flush=True)\n    time.sleep(0.005)\nprint("wrote", n)\n')
+        number = self.submit(PYTHON, "-c", script, options=("--checkpoint-every", "1"))
+        wait_for(lambda: len(self.events("checkpoint")) > 1, "a second image")
+        image = self.state / "jobs" / str(number) / "checkpoint"
+        self.assertEqual({(event["ok"], event["path"]) for event in self.events("checkpoint")}, {(True, str(image))})
+        self.assertIn(str(image), self.drover("show", number, check=0).stdout.decode())
+        before = os.path.getsize(self.directory / "lines")
+        wait_for(lambda: os.path.getsize(self.directory / "lines") > before, "the job to go on")
+        self.drover("kill", "-s", "KILL", number, check=0)
+        self.wait_state(number, "ended")
+        self.refused("lines differs here from what the program had: it has grown from", "restore", image)
+        again = self.restore(image, "--truncate")
+        wait_for(lambda: os.path.getsize(self.directory / "lines") > before, "the new job to get on")
+        (self.directory / "until").touch()
+        self.assertEqual(self.drover("wait", again).returncode, 0)
+        lines = (self.directory / "lines").read_text().split()
+        self.assertEqual(lines, [str(n) for n in range(1, len(lines) + 1)])
+        self.assertEqual(self.log_of(again), f"wrote {len(lines)}\n")
+
     def test_what_can_not_be(self):
         number = self.begin()
         self.refused("can't create /nowhere/image", "checkpoint", number, "/nowhere/image")

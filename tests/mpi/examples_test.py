@@ -68,6 +68,8 @@ TOOLS = {  # that the examples use, and that do something to others or need not 
 PROGRAMS = {
     "simulate": "i=0\nwhile [ $i -lt 30 ]; do sleep 0.1; i=$((i+1)); done\necho simulated",
     "analyse": "wc -c",
+    "fetch": "exit 0",
+    "long": "sleep 0.1",
     "one": 'echo "task $DROVER_ARRAY_INDEX"',
     "build.sh": "#DROVER --name build\necho build of \"$@\"",
 }
@@ -163,6 +165,10 @@ class ExamplesTest(WorldTest):
                 self.drover("submit", "--name", f"make-{i}", "--", "sh", "-c", work, check=0)
         if name == "drover-ckpt.1":
             self.start_simulation()
+        if name == "drover-release.1":
+            self.drover("hold", "7,8", check=0)
+        if name == "drover-restore.1":
+            self.drover("checkpoint", 7, "monday.image", check=0)
 
         def before(command):
             if name == "drover-up.1":  # these are three ways

@@ -133,7 +133,10 @@ class RetryTest(WorldTest):
     def test_lost_nodes_that_come_back(self):
         elsewhere = self.start_ticking()
         stays = self.start_ticking("--node", "node1")
-        self.drover("migrate", elsewhere[0], "node1")  # where it may be already
+        imaged = self.start_ticking("--checkpoint-every", "1")
+        self.drover("migrate", elsewhere[0], "node1", check=0)
+        self.drover("migrate", imaged[0], "node1", check=0)
+        wait_for(lambda: self.of("checkpoint", imaged[0]), "an image")
         stopped = self.droverd_pid("node1")
         os.kill(stopped, signal.SIGSTOP)
         try:
@@ -144,18 +147,26 @@ class RetryTest(WorldTest):
             wait_for(lambda: "2" in elsewhere[1].read_text(), "the second attempt to get going")
             wait_for(lambda: "node1 does not take jobs" in self.job(stays[0])["why"], "the other one to wait for its node")
             self.assertIn("attempt 2 of 2", self.drover("ps", check=0).stdout.decode())
+            wait_for(lambda: len(self.of("started", imaged[0])) == 2, "the one with an image to go on from it")
         finally:
             os.kill(stopped, signal.SIGCONT)
         for number, trace, go in elsewhere, stays:
             self.assert_only_second(number, trace)
             self.finish(number, go)
         self.assertEqual(self.job(stays[0])["node"], "node1")
+        imaged[2].touch()
+        self.assert_ended(imaged[0], 0, 2)
+        self.assertEqual(self.log_of(imaged[0]), "begin 1\nend 1\n")  # its program has begun once
+        self.assertEqual(self.of("retrying", imaged[0])[0]["image"], str(self.state / "jobs" / str(imaged[0]) / "checkpoint"))
 
     def test_lost_droverd_and_new_worlds(self):
         elsewhere = self.start_ticking()
         stays = self.start_ticking("--node", "node2")
         gone = self.start_ticking("--node", "node0")
         late = self.submit("sh", "-c", "echo $DROVER_ATTEMPT; [ $DROVER_ATTEMPT = 4 ]", options=("--retries", "9"))
+        go, both = self.directory / "both-go", self.directory / "both"
+        one_file = self.submit("sh", "-c", f"echo out1; echo err1 >&2; until [ -e {go} ]; do sleep 0.05; done; echo out2; echo err2 >&2",
+                               options=("-O", both, "-e", both))
         self.drover("migrate", elsewhere[0], "node2")
         os.kill(self.droverd_pid("node2"), signal.SIGKILL)  # its shepherds and jobs live on
         wait_for(lambda: "2" in elsewhere[1].read_text(), "a second attempt elsewhere")
@@ -164,6 +175,9 @@ class RetryTest(WorldTest):
         # Of this one nothing is left in the new world.
         with self.no_world():
             os.kill(self.init_of(gone[2]), signal.SIGKILL)
+        go.touch()
+        self.assertEqual(self.ended(one_file)["exit"], 0)
+        self.assertEqual(sorted(both.read_text().split()), ["err1", "err2", "out1", "out2"])
         for number, trace, go in elsewhere, stays:
             self.assert_only_second(number, trace)
             self.finish(number, go)

@@ -2,8 +2,8 @@
 waits (a time limit's grace) can go on meanwhile."""
 import json
 import os
-import os
 import pathlib
+import shutil
 import signal
 import socket
 import stat
@@ -12,7 +12,7 @@ import subprocess
 import time
 import unittest
 
-from world import DEADLINE, PYTHON, WorldTest, children, command_name, wait_for
+from world import DEADLINE, PYTHON, USER, WorldTest, children, command_name, wait_for
 
 HEADER = struct.Struct("<IHHII")
 GRACE_S = 10
@@ -74,6 +74,51 @@ class SubmitTest(WorldTest):
         self.check_limit_that_is_not_reached()
         self.check_after_move(movable)
         self.check_kill_after_the_grace(stubborn)
+
+    def limited_memory(self):
+        """A cgroup with 64 MiB: what a job writes its process id to, to get into it."""
+        for top, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+            group = pathlib.Path(top) / self.directory.name
+            if os.geteuid() == 0 and (pathlib.Path(top) / ("memory.usage_in_bytes" if "bytes" in limit else "cgroup.controllers")).exists():
+                group.mkdir()
+                self.addCleanup(group.rmdir)
+                if (group / limit).exists():
+                    (group / limit).write_text(str(64 << 20))
+                    shutil.chown(group / "cgroup.procs", USER or "root")
+                    return group / "cgroup.procs"
+        self.skipTest("needs root, to make a cgroup that limits memory")
+
+    def test_killed_for_memory(self):
+        group = self.limited_memory()
+        hog = f"echo 0 > {group}; exec {PYTHON} -c 'x = bytearray(1 << 30)'"
+        alone = self.submit("sh", "-c", hog, options=("--node", "node1"))
+        in_shell = self.submit("sh", "-c", f"({hog}); exit $?", options=("--node", "node1"))
+        killed = self.submit("sleep", "1000")
+        self.assertIn("for want of memory", self.drover("run", "--", "sh", "-c", hog, check=137).stderr.decode())
+        for number in alone, in_shell:
+            job = self.ended(number, 137)
+            self.assertEqual(job["error"], "killed by the kernel on node1 for want of memory")
+        self.assertIn("for want of memory", self.drover("history", alone, check=0).stdout.decode())
+        self.drover("kill", "-s", "KILL", killed, check=0)
+        self.assertEqual(self.ended(killed, 137)["error"], "")
+
+    def test_a_stalled_reader_stops_its_own_job_only(self):
+        blocks = 1000  # of 64 KiB: more than all buffers on the way
+        writer = f"import os\nfor i in range(1, {blocks + 1}):\n    os.write(1, b'x' * 65536)\n    open('written', 'w').write(str(i))\n"
+        stalled = self.popen("run", "--node", "node1", "--", PYTHON, "-c", writer, stdout=subprocess.PIPE)
+        self.addCleanup(stalled.stdout.close)
+        written = lambda: int((self.directory / "written").read_text() or 0) if (self.directory / "written").exists() else 0
+
+        def stands_still():
+            before = written()
+            time.sleep(1)
+            return 0 < before == written()
+        wait_for(stands_still, "the job to wait for its reader")
+        self.assertLess(written(), blocks // 2)
+        for node in ("node0", "node1"):
+            self.assertEqual(self.drover("run", "--node", node, "--", "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' y", check=0).stdout, b"y" * 3000000)
+        self.assertEqual(len(stalled.stdout.read()), blocks * 65536)
+        self.assertEqual(stalled.wait(DEADLINE), 0)
 
     def start_stubborn(self):
         """Two processes that SIGTERM does not end."""

@@ -59,6 +59,7 @@ TEST(LoadAverage, Parses) {
 
 TEST(VmStat, Parses) {
   const auto vm = parse_vmstat(kDebian.read("vmstat"));
+  EXPECT_EQ(parse_vmstat("pgmajfault 1\noom_kill 3\n")->oom_kills, 3U);
   ASSERT_TRUE(vm);
   EXPECT_EQ(vm->pages_in_kib, 81223414U);
   EXPECT_EQ(vm->swapped_out, 89123U);
