@@ -1,6 +1,8 @@
 #include "launcher/client.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -17,6 +19,18 @@ std::string join(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
   return out;
+}
+
+// A DROVER_RUNTIME_DIR that is somebody else's: his droverd would not listen to us.
+void expect_own(const InstancePaths& paths) {
+  const std::string base = paths.runtime.substr(0, paths.runtime.rfind('/'));
+  struct stat status {};
+  if (::geteuid() == 0 || ::stat(base.c_str(), &status) != 0 || status.st_uid == ::geteuid()) return;
+  throw NoDroverd(
+      fmt::format("{} belongs to another user (uid {}), whose jobs are not yours; unset DROVER_RUNTIME_DIR, or set it "
+                  "to a directory "
+                  "of your own, and start your own Drover with drover up",
+                  base, status.st_uid));
 }
 
 }  // namespace
@@ -40,6 +54,7 @@ Client Client::connect(const InstancePaths& paths, const std::string& at) {
     } catch (const SystemError&) {  // left over by a droverd that was killed, or not there
     }
   }
+  expect_own(paths);
   if (here.empty() || wanted.empty())
     throw NoDroverd(fmt::format("instance {}: no droverd answers on this host; start one with: drover up -n 4",
                                 instance_name(paths)));
