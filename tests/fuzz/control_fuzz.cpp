@@ -1,5 +1,5 @@
-// Feeds what a droverd reads from a launcher: bytes as frames, and the payload of each as a request's spec and as a piece
-// of a stream. Whatever comes, the answer is a value or one of the errors that end the connection or the request.
+// Feeds what a droverd reads from a launcher: bytes as frames, and the payload of each as a request's spec and as a
+// piece of a stream. Whatever comes, the answer is a value or one of the errors that end the connection or the request.
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
