@@ -45,15 +45,15 @@ struct PlacedJob {
   WalkBudget looks{200};             // for refresh_facts()
   double demand = 1;                 // runnable threads, smoothed; 1 until it has been measured
   std::string obstacle;              // why it can't be moved now; empty: nothing found
-  bool reserved = false;             // not started yet
   std::uint64_t known_since_ns = 0;  // CLOCK_MONOTONIC
   std::unique_ptr<FrameSocket> link;
-  bool welcomed = false;
   std::optional<PlaceOrder> order;  // until it is started
   std::vector<std::int32_t> held_signals;
-  bool moving_out = false, moving_in = false;
   std::int64_t link_epoch = 0;  // tells its link from that of another attempt
-  bool holding = false;         // its shepherd has been told to hold it, and has not answered
+  bool reserved = false;        // not started yet
+  bool welcomed = false;
+  bool moving_out = false, moving_in = false;
+  bool holding = false;  // its shepherd has been told to hold it, and has not answered
   std::optional<CheckpointUnderWay> checkpoint;
   // Whether `drover hold` has stopped it, or is about to.
   bool is_held() const { return holding || stage == shepherd::Stage::Holding || stage == shepherd::Stage::Held; }

@@ -43,25 +43,25 @@ struct JobSpec {
   std::vector<ResourceLimit> limits;
   // Absolute paths opened at the origin; empty: see PROTOCOL.md.
   std::string stdin_path, stdout_path, stderr_path;
-  bool attached = false;             // a launcher holds the streams
   std::string node;                  // exactly there; empty: the policy chooses
-  bool namespaces = true;            // false: no namespaces of its own, and pinned
-  bool pinned = false;               // never to be moved
-  std::int32_t cpus = 1;             // PUs that it needs
-  std::uint64_t memory_kib = 0;      // available where it starts
-  std::int32_t priority = 0;         // a higher one starts first
   std::vector<std::string> exclude;  // nodes where it must not start
-  bool terminal = false;             // the streams are a terminal's, of this size
+  std::uint64_t memory_kib = 0;      // available where it starts
+  std::int32_t cpus = 1;             // PUs that it needs
+  std::int32_t priority = 0;         // a higher one starts first
+  std::int32_t retries = 0;          // at most so often it is started anew when it fails or is lost
   std::uint16_t rows = 0, columns = 0;
-  bool piped = false;  // with a terminal: but standard input is a pipe, which its launcher fills
+  bool attached = false;   // a launcher holds the streams
+  bool namespaces = true;  // false: no namespaces of its own, and pinned
+  bool pinned = false;     // never to be moved
+  bool terminal = false;   // the streams are a terminal's, of `rows` and `columns`
+  bool piped = false;      // with a terminal: but standard input is a pipe, which its launcher fills
+  bool hold = false;       // waits until it is released
+  bool truncate = false;   // of an image: files that have grown since are cut back
   // Absolute: an image that it goes on from, instead of its program's beginning.
   std::string image;
-  bool truncate = false;                 // of an image: files that have grown since are cut back
   std::string script;                    // its text, until the origin has made a file of it, which is then argv[0]
   std::uint64_t time_limit_s = 0;        // 0: none
-  std::int32_t retries = 0;              // at most so often it is started anew when it fails or is lost
   std::uint64_t checkpoint_every_s = 0;  // so long after its start, and after the last, an image is written; 0: never
-  bool hold = false;                     // waits until it is released
   std::vector<After> after;              // of the same origin
   // An array has a task for each of these indices, at most `array_limit` at a time (0: any number), and may have an
   // item for each. Its origin makes a job of each task; nobody else sees these.
