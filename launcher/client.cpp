@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "ckpt/sys/error.h"
@@ -68,6 +69,8 @@ void Client::send_request(Json request) {
     connection_.send(static_cast<std::uint16_t>(ClientMessage::Request),
                      request.dump(-1, ' ', false, Json::error_handler_t::replace));
   } catch (const SystemError& error) {
+    // Who is refused at once is told so and hung up on, perhaps before he has said anything.
+    if (error.error() == EPIPE) parse_reply(receive());
     throw NoDroverd(fmt::format("node {}: its droverd went away ({}); try again", node_, error_text(error.error())));
   }
 }
