@@ -23,8 +23,9 @@ namespace drover {
 
 class RunSession {
  public:
-  // Sent to a job with a stop_mark that goes on while its terminal is another's; SIGCONT gives that back.
-  static constexpr int kContinueInBackground = 50;
+  // Sent to a job with a stop_mark: it goes on while its terminal is another's (SIGCONT gives that back); it runs
+  // already and gets its terminal back.
+  static constexpr int kContinueInBackground = 50, kHasTerminal = 51;
 
   struct Options {
     std::string at;                               // as Client::connect takes it
@@ -78,6 +79,7 @@ class RunSession {
   };
   bool on_terminal_signal(int signal);  // false: it is like any other
   void on_continued();
+  void come_to_foreground();
   void look_for_stop(std::string_view output);
   void stop_with_job();
   void on_terminal_reply(const Json& reply);
@@ -104,7 +106,7 @@ class RunSession {
   std::optional<LocalTerminal> terminal_;
   bool new_viewer_ = false, resized_ = false;
   SequenceScanner scanner_;
-  bool job_stopped_ = false;
+  bool job_stopped_ = false, goes_on_in_background_ = false;
   Clock::time_point keys_wait_since_;
   std::optional<Leave> leave_;
   std::string reason_;  // why it ended, if it was made to

@@ -16,9 +16,8 @@ bool RunSession::on_terminal_signal(int signal) {
   switch (signal) {
     case SIGWINCH:
       resized_ = true;
-      // By this a shell also tells one that runs already that it has the terminal again: a SIGCONT would take back a
-      // Ctrl-Z that came just before it.
-      if (!options_.stop_mark.empty() && attached_ && !exit_ && in_foreground()) on_continued();
+      // By this a shell also tells one that runs already that it has the terminal again.
+      if (attached_ && !exit_) come_to_foreground();
       return true;
     case SIGTSTP:
       if (!options_.stop_mark.empty() && attached_ && !exit_) return false;
@@ -48,8 +47,17 @@ bool RunSession::on_terminal_signal(int signal) {
 
 void RunSession::on_continued() {
   if (options_.stop_mark.empty()) return terminal_->enter();
-  if (in_foreground()) terminal_->enter();
-  pending_signals_.push_back(in_foreground() ? SIGCONT : kContinueInBackground);
+  goes_on_in_background_ = !in_foreground();
+  if (!goes_on_in_background_) terminal_->enter();
+  pending_signals_.push_back(goes_on_in_background_ ? kContinueInBackground : SIGCONT);
+}
+
+// A SIGCONT to the job would take back a Ctrl-Z that came just before it.
+void RunSession::come_to_foreground() {
+  if (!goes_on_in_background_ || !in_foreground()) return;
+  goes_on_in_background_ = false;
+  terminal_->enter();
+  pending_signals_.push_back(kHasTerminal);
 }
 
 void RunSession::look_for_stop(std::string_view output) {
@@ -82,6 +90,7 @@ void RunSession::on_terminal_reply(const Json& reply) {
     terminal_->write(reply.at("modes").get<std::string>());
   }
   if (options_.stop_mark.empty() || in_foreground()) terminal_->enter();
+  come_to_foreground();
 }
 
 void RunSession::take_keys(std::string_view typed) {

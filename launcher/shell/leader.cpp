@@ -66,6 +66,14 @@ class Leader {
       case RunSession::kContinueInBackground:
         go_on();
         return;
+      case RunSession::kHasTerminal:
+        if (!stopped_) ::tcsetpgrp(STDOUT_FILENO, child_);
+        return;
+      case SIGTSTP:
+        // The kernel has dropped a SIGCONT that was under way when this came: whoever sent it waits for the mark.
+        if (stopped_) return say_stopped();
+        ::kill(-child_, signal);
+        return;
       case SIGHUP:
       case SIGTERM:
         ::kill(-child_, signal);
@@ -92,8 +100,12 @@ class Leader {
       }
       stopped_ = true;
       ::tcsetpgrp(STDOUT_FILENO, ::getpgrp());
-      [[maybe_unused]] const ssize_t ignored = ::write(STDOUT_FILENO, mark_.data(), mark_.size());
+      say_stopped();
     }
+  }
+
+  void say_stopped() const {
+    [[maybe_unused]] const ssize_t ignored = ::write(STDOUT_FILENO, mark_.data(), mark_.size());
   }
 
   int exit_code() {

@@ -198,6 +198,26 @@ class ShellTest(WorldTest):
         terminal.type("\x03")
         self.prompt_again(terminal, at, "ctrl-c")
         self.enter(terminal, "echo st''atus $?", "status 130")
+        # However a Ctrl-Z meets the word that the job has the terminal again, it is not lost.
+        at = begin()
+        terminal.type("\x1a")
+        for _ in range(5):
+            terminal.wait("Stopped", at)
+            self.prompt_again(terminal, at, "ctrl-z")
+            wait_for(lambda: self.sleeping() == ["T"], "the sleep to stand still")
+            self.enter(terminal, "bg", "sleep 1000")
+            wait_for(lambda: self.sleeping() == ["S"], "the sleep to go on")
+            at = len(terminal.shown)
+            terminal.type("fg\r")
+            self.wait_foreground(terminal)
+            group = os.tcgetpgrp(terminal.master)
+            for signal_number in (signal.SIGTSTP, signal.SIGWINCH):
+                os.killpg(group, signal_number)
+        terminal.wait("Stopped", at)
+        self.prompt_again(terminal, at, "ctrl-z")
+        self.enter(terminal, "kill %1")
+        wait_for(lambda: not self.running(), "their end")
+        self.enter(terminal, "wait", "[1]")  # told of, so that its number is free
         # In the background from the start.
         self.enter(terminal, line + " &", "[1] ")
         wait_for(lambda: len(self.running()) == count, f"{count} jobs")
