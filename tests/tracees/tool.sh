@@ -19,19 +19,27 @@ expect() {  # expect CODE PATTERN COMMAND...: exit code and a pattern in what it
     failures=$((failures + 1))
   fi
 }
-start() {  # start CODE: a python program in a session of its own, with no descriptors but the three
-  rm -f ready  # a child of the last program may have been late with it
+start() {  # start CODE: a python program in a session of its own, with no descriptors but the three; it ends when
+  # the file go is there
+  rm -f ready go  # a child of the last program may have been late with it
   # shellcheck disable=SC2016 # expanded by the inner shell
   setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$1
 open('ready', 'w').close()
-import time, sys
-time.sleep(1.2)
+import os, sys, time
+waited = 0
+while not os.path.exists('go') and waited < 2000:  # a failing run leaves none behind
+    waited += 1
+    time.sleep(0.05)
 print('end', flush=True)
 sys.exit(7)" </dev/null >out 2>&1 &
-  for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
+  for _ in $(seq 6000); do [ -e ready ] && break; sleep 0.01; done
   rm -f ready
-  sleep 0.05
+}
+ends() {  # ends CODE PATTERN COMMAND...: a restore whose program is to go on to its end
+  touch go
+  expect "$@"
+  rm -f go
 }
 
 expect 2 'PID' "$ckpt" dump
@@ -48,10 +56,12 @@ kill "$(cat pid)"
 # one that dumps the tree again.
 not_yet() { [ -e waited ] && { echo "FAILED: $1 waited for the call"; failures=$((failures + 1)); }; }
 took_four_seconds() {
-  for _ in $(seq 1000); do [ -s waited ] && break; sleep 0.02; done
+  for _ in $(seq 5000); do [ -s waited ] && break; sleep 0.02; done
   awk -v took="$(($(date +%s%N) - begin))" '{ exit !($1 >= 4 && $1 <= took / 1e9 + 1) }' waited ||
     { echo "FAILED: a wait of 4 s took $(cat waited)"; failures=$((failures + 1)); }
-  rm -f waited
+  touch go  # it would end in the midst of the next one, and in its file
+  for _ in $(seq 6000); do grep -qsx end out && break; sleep 0.01; done
+  rm -f waited go
 }
 waiting='import select, time; begin = time.time(); open("ready", "w").close(); select.epoll().poll(4); open("waited", "w").write(str(time.time() - begin))'
 begin=$(date +%s%N)
@@ -80,7 +90,7 @@ for at in 3000 $(($(stat -c %s image) - 3000)); do # what the program is, and ne
   expect 1 'checksum' "$ckpt" restore --new-pid-namespace flipped
 done
 grep -qx end out && { echo "FAILED: a damaged image has been run"; failures=$((failures + 1)); }
-expect 7 '^$' "$ckpt" restore --new-pid-namespace image
+ends 7 '^$' "$ckpt" restore --new-pid-namespace image
 grep -qx end out || { echo "FAILED: the restored program did not end its work"; failures=$((failures + 1)); }
 head -c 20000 image >short
 expect 1 'truncated' "$ckpt" restore short
@@ -96,21 +106,24 @@ kill -- -"$(cat pid)"
 # A pipeline: four processes that come back with their process ids and go on with their work, here (as root) or in a namespace.
 cat >tree.sh <<'END'
 exec </dev/null >tree-out 2>&1
-for i in 1 2 3 4 5 6; do echo line $i; sleep 0.2; done | sed -u s/line/LINE/ | cat -u
+for i in 1 2 3 4 5 6; do
+  echo line $i
+  [ $i != 3 ] || while [ ! -e go ]; do sleep 0.05; done
+done | sed -u s/line/LINE/ | cat -u
 readlink /proc/self/ns/pid >tree-namespace
 exit 5
 END
 tree() {  # tree OPTIONS...: of restore
-  rm -f pid tree-out
+  rm -f pid tree-out go
   # shellcheck disable=SC2016 # expanded by the inner shell
   setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec bash ./tree.sh' &
-  for _ in $(seq 500); do grep -qs 'LINE 2' tree-out && break; sleep 0.01; done
+  for _ in $(seq 6000); do grep -qs 'LINE 3' tree-out && break; sleep 0.01; done
   local children
   children=$(pgrep -d' ' -P "$(cat pid)")
   expect 0 '^$' "$ckpt" dump "$(cat pid)" tree-image
   for child in $children; do expect 0 "process $child " "$ckpt" show tree-image; done
-  expect 5 '^$' "$ckpt" restore "$@" tree-image
+  ends 5 '^$' "$ckpt" restore "$@" tree-image
   [ "$(tr '\n' ' ' <tree-out)" = 'LINE 1 LINE 2 LINE 3 LINE 4 LINE 5 LINE 6 ' ] || {
     echo "FAILED: the restored pipeline wrote $(cat tree-out)"; failures=$((failures + 1)); }
 }
@@ -159,7 +172,7 @@ expect 6 '^$' "$ckpt" restore --new-pid-namespace low-image
 listen='import socket; l = socket.socket(socket.AF_UNIX); l.bind("name"); l.listen(); l2 = socket.socket(socket.AF_UNIX); l2.bind("\0drover-tool"); t = socket.create_server(("127.0.0.1", 0)); open("port", "w").write(str(t.getsockname()[1]))'
 restore_named() {  # restore_named CODE PATTERN: its output must be as long as it was
   : >out
-  expect "$1" "$2" "$ckpt" restore --new-pid-namespace named-image
+  ends "$1" "$2" "$ckpt" restore --new-pid-namespace named-image
 }
 start "$listen"
 expect 0 '^$' "$ckpt" dump "$(cat pid)" named-image
@@ -173,9 +186,9 @@ restore_named 1 'name is no socket here'
 held() {  # held PYTHON PATTERN: what a program has that the restored one needs
   /usr/bin/python3 -c "$1
 open('holding', 'w').close()
-import time; time.sleep(20)" &
+import time; time.sleep(1000)" &
   local holder=$!
-  for _ in $(seq 500); do [ -e holding ] && break; sleep 0.01; done
+  for _ in $(seq 6000); do [ -e holding ] && break; sleep 0.01; done
   restore_named 1 "$2"
   kill "$holder"
   wait "$holder" 2>/dev/null
@@ -190,20 +203,19 @@ held 'import socket; s = socket.create_server(("127.0.0.1", int(open("port").rea
 echo 'program and library' >data
 cp /usr/bin/python3 program && cp "$(ldd /usr/bin/python3 | awk '$1 ~ /^libz[.]/ { print $3 }')" . || exit 1
 foreign() {  # foreign OPTIONS...: of dump
-  rm -f pid ready
+  rm -f pid ready go
   # shellcheck disable=SC2016 # expanded by the inner shell
   LD_LIBRARY_PATH=$PWD setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
-    echo $$ >pid; exec ./program -c "$0"' 'import zlib, time, sys
+    echo $$ >pid; exec ./program -c "$0"' 'import os, zlib, time, sys
 data = open("data", "rb", 0)
 words = data.read(8)
 open("ready", "w").close()
-time.sleep(0.5)
+while not os.path.exists("go"): time.sleep(0.05)
 words += data.read().strip()
 print(zlib.decompress(zlib.compress(words)).decode(), flush=True)
 sys.exit(8)' </dev/null >out 2>&1 &
-  for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
+  for _ in $(seq 6000); do [ -e ready ] && break; sleep 0.01; done
   rm -f ready
-  sleep 0.05
   expect 0 '^$' "$ckpt" dump "$@" "$(cat pid)" foreign-image
 }
 exchange() {  # exchange CHANGE: its files by changed copies, of another time in any case
@@ -222,7 +234,7 @@ back() { for file in *.was; do mv "$file" "${file%.was}"; done; }
 took_along() {  # took_along OPTIONS...: of dump
   foreign "$@"
   exchange all
-  expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
+  ends 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
   grep -qx 'program and library' out || { echo "FAILED: the restored program wrote $(cat out)"; failures=$((failures + 1)); }
   back
 }
@@ -240,7 +252,7 @@ back
 # Others by their time only are the same.
 foreign
 exchange time
-expect 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
+ends 8 '^$' "$ckpt" restore --new-pid-namespace foreign-image
 grep -qx 'program and library' out || { echo "FAILED: the program with files of another time wrote $(cat out)"; failures=$((failures + 1)); }
 back
 foreign --with-file "$(echo "$PWD"/libz.*)"
@@ -277,7 +289,7 @@ refused 'a POSIX message queue, fd 3' 'import ctypes; c = ctypes.CDLL(None); q =
 refused 'uses System V shared memory' 'import ctypes; c = ctypes.CDLL(None); i = c.shmget(0, 4096, 0o600); c.shmat(i, None, 0); c.shmctl(i, 0, None)'
 refused 'adjusts System V semaphores' 'import ctypes; c = ctypes.CDLL(None); i = c.semget(0, 1, 0o600); c.semop(i, (ctypes.c_short * 3)(0, 1, 0o10000), 1); open("semaphores", "w").write(str(i))'
 ipcrm -s "$(cat semaphores)"
-refused 'working directory is gone with the folder' 'import os; out = os.getcwd(); os.makedirs("a/cwd"); os.chdir("a/cwd"); os.rmdir(out + "/a/cwd"); os.rmdir(out + "/a"); open(out + "/ready", "w").close(); __import__("time").sleep(1.2)'
+refused 'working directory is gone with the folder' 'import os; out = os.getcwd(); os.makedirs("a/cwd"); os.chdir("a/cwd"); os.rmdir(out + "/a/cwd"); os.rmdir(out + "/a"); open(out + "/ready", "w").close(); __import__("time").sleep(1000)'
 
 # A file in memory is put back where it is gone; where another has its name the restore is refused, and nothing stays of one that fails.
 shm=/dev/shm/drover-test-$$
@@ -291,7 +303,7 @@ mv moved kept
 echo other >$shm
 expect 1 "can't restore: $shm is another file here" "$ckpt" restore --new-pid-namespace shm-image
 rm $shm
-expect 7 '^$' "$ckpt" restore --new-pid-namespace shm-image
+ends 7 '^$' "$ckpt" restore --new-pid-namespace shm-image
 [ "$(cat $shm)" = content ] || { echo "FAILED: $shm has not come back"; failures=$((failures + 1)); }
 rm -f $shm
 
@@ -305,15 +317,15 @@ resource.setrlimit(resource.RLIMIT_CORE, (0, 0))'
   expect 0 '^$' "$ckpt" dump "$(cat pid)" core-image
   rm -f core core.*
   note='note: process [0-9]+ .python3.*. had left a core file, of which its parent will not hear'
-  expect 7 '^$' "$ckpt" restore --new-pid-namespace core-image
+  ends 7 '^$' "$ckpt" restore --new-pid-namespace core-image
   : >out  # as it was
   if [ "$(id -u)" -eq 0 ]; then
     echo '|/bin/false %p' >pattern
     # shellcheck disable=SC2016 # expanded by the inner shell
-    expect 7 "$note: kernel.core_pattern leads elsewhere" unshare --mount sh -c 'mount --bind pattern /proc/sys/kernel/core_pattern && exec "$@"' - "$ckpt" restore core-image
+    ends 7 "$note: kernel.core_pattern leads elsewhere" unshare --mount sh -c 'mount --bind pattern /proc/sys/kernel/core_pattern && exec "$@"' - "$ckpt" restore core-image
   else
     # shellcheck disable=SC2016 # expanded by the inner shell
-    expect 7 "$note: none can be made here" bash -c 'ulimit -c 0 && exec "$@"' - "$ckpt" restore --new-pid-namespace core-image
+    ends 7 "$note: none can be made here" bash -c 'ulimit -c 0 && exec "$@"' - "$ckpt" restore --new-pid-namespace core-image
   fi
   for file in core core.*; do [ -e "$file" ] && { echo "FAILED: a restore left $file"; failures=$((failures + 1)); }; done
   ;;
@@ -321,23 +333,23 @@ esac
 
 # An IPC namespace that the program has to itself goes along, into a new one.
 ipc='
-import ctypes, sys, time
+import ctypes, os, sys, time
 c = ctypes.CDLL(None)
 q = c.msgget(0x7d, 0o1600)
 c.msgsnd(q, (ctypes.c_char * 20)(3, *bytes(7), *b"word"), 4, 0)
 open("ready", "w").close()
-time.sleep(1.2)
+while not os.path.exists("go"): time.sleep(0.05)
 text = (ctypes.c_char * 20)()
 sys.exit(9 if c.msgget(0x7d, 0) == q and c.msgrcv(q, text, 12, 0, 0) == 4 and text.raw[8:12] == b"word" else 1)'
 if unshare -i true 2>/dev/null; then
   # shellcheck disable=SC2016 # expanded by the inner shell
   setsid unshare -i bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
     echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$ipc" </dev/null >out 2>&1 &
-  for _ in $(seq 500); do [ -e ready ] && break; sleep 0.01; done
+  for _ in $(seq 6000); do [ -e ready ] && break; sleep 0.01; done
   expect 1 'is in a IPC namespace of its own' "$ckpt" dump "$(cat pid)" ipc-image
   expect 0 '^$' nsenter -i -t "$(cat pid)" "$ckpt" dump --own-ipc "$(cat pid)" ipc-image
-  expect 9 '^$' "$ckpt" restore --new-pid-namespace ipc-image
-  expect 9 '^$' "$ckpt" restore ipc-image
+  ends 9 '^$' "$ckpt" restore --new-pid-namespace ipc-image
+  ends 9 '^$' "$ckpt" restore ipc-image
 fi
 
 [ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0
