@@ -20,6 +20,7 @@
 #include <memory>
 
 #include "ckpt/freeze/tracee.h"
+#include "ckpt/restore/freed_ids.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/uapi.h"
 #include "ckpt/sys/unique_fd.h"
@@ -177,11 +178,22 @@ void make_blank(const BlankRequest& request) {
   const std::uint64_t all = ~std::uint64_t{0};
   std::uint64_t mask = 0;
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof mask);
-  pid_t pid = clone_with_pid(request, start, stack, CLONE_VM);
-  // Before Linux 6.3 not into another time namespace (copy_process(), time_ns_for_children): a copy of our memory then.
-  if (pid == -EINVAL) pid = clone_with_pid(request, start, stack, 0);
+  const auto make = [&] {
+    pid_t made = clone_with_pid(request, start, stack, CLONE_VM);
+    // Before Linux 6.3 not into another time namespace (copy_process(), time_ns_for_children): a copy of our memory
+    // then.
+    if (made == -EINVAL) made = clone_with_pid(request, start, stack, 0);
+    if (made < 0) throw SystemError("clone3 with process id", std::to_string(request.pid), -made);
+    return made;
+  };
+  pid_t pid = -1;
+  try {
+    pid = with_freed_id(make);
+  } catch (const SystemError&) {
+    ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, sizeof mask);
+    throw;
+  }
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, sizeof mask);
-  if (pid < 0) throw SystemError("clone3 with process id", std::to_string(request.pid), -pid);
   const Tracee tracee(pid);
   try {
     if (const int error = tracee.seize(kTraceOptions)) throw SystemError("PTRACE_SEIZE", "blank process", error);

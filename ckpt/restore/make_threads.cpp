@@ -11,6 +11,7 @@
 #include <csignal>
 #include <functional>
 
+#include "ckpt/restore/freed_ids.h"
 #include "ckpt/restore/held_process.h"
 #include "ckpt/restore/protection_keys.h"
 #include "ckpt/sys/clocks.h"
@@ -27,6 +28,30 @@ namespace drover {
 static constexpr std::uint64_t kThreadFlags =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PTRACE | CLONE_UNTRACED;
 
+static void clone_thread(Batch& batch, pid_t tid) {
+  clone_args args{};
+  args.flags = kThreadFlags;
+  args.set_tid = batch.push_value(tid);
+  args.set_tid_size = 1;
+  batch.must(fmt::format("clone3 with thread id {}", tid), SYS_clone3, batch.push_value(args), sizeof args);
+}
+
+// `first`: the thread that the batch's first call makes.
+static void finish_clones(HeldProcess& held, std::span<const RemoteSyscalls::Task> task, std::size_t first) {
+  try {
+    RemoteSyscalls::finish(task);
+  } catch (const SystemError& error) {
+    if (error.error() != EEXIST) throw;
+    const Batch& batch = *task.front().batch;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (batch.result(i) >= 0) continue;
+      Batch again = held.batch();
+      clone_thread(again, held.image.threads[first + i].tid);
+      with_freed_id([&] { held.run(again); });
+    }
+  }
+}
+
 // The leader makes them all, some at a time: `meanwhile` sets off those that were born before. A few first, since
 // nothing can be done meanwhile.
 static void clone_threads(HeldProcess& held, const std::function<void(std::size_t first, std::size_t end)>& meanwhile) {
@@ -34,18 +59,11 @@ static void clone_threads(HeldProcess& held, const std::function<void(std::size_
   for (std::size_t made = 1, before = 1; before < held.image.threads.size();) {
     Batch batch = held.batch();
     const std::size_t end = std::min(made + (made == 1 ? kFew : kSome), held.image.threads.size());
-    for (std::size_t i = made; i < end; ++i) {
-      const pid_t tid = held.image.threads[i].tid;
-      clone_args args{};
-      args.flags = kThreadFlags;
-      args.set_tid = batch.push_value(tid);
-      args.set_tid_size = 1;
-      batch.must(fmt::format("clone3 with thread id {}", tid), SYS_clone3, batch.push_value(args), sizeof args);
-    }
+    for (std::size_t i = made; i < end; ++i) clone_thread(batch, held.image.threads[i].tid);
     const RemoteSyscalls::Task task[] = {{&held.leader(), &batch}};
     if (!batch.empty()) RemoteSyscalls::start(held.area, task);
     meanwhile(before, made);
-    if (!batch.empty()) RemoteSyscalls::finish(task);
+    if (!batch.empty()) finish_clones(held, task, made);
     for (std::size_t i = made; i < end; ++i) {
       const pid_t tid = held.image.threads[i].tid;
       Tracee(tid).wait();

@@ -11,6 +11,7 @@
 #include <csignal>
 
 #include "ckpt/image/births.h"
+#include "ckpt/restore/freed_ids.h"
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/task_stat.h"
@@ -77,7 +78,7 @@ class TreeMaker {
     args.set_tid = batch.push_value(step.pid);
     args.set_tid_size = 1;
     batch.must(fmt::format("clone3 with process id {}", step.pid), SYS_clone3, batch.push_value(args), sizeof args);
-    maker.run(batch);
+    with_freed_id([&] { maker.run(batch); });
     child.made = true;
     Tracee(step.pid).wait();
     child.area = maker.area;

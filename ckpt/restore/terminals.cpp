@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ckpt/image/pty.h"
+#include "ckpt/restore/freed_ids.h"
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/error.h"
 
@@ -103,7 +104,7 @@ static void set_foreground_of_gone(HeldProcess& setter, int terminal_fd, pid_t g
   args.set_tid_size = 1;
   batch.must(fmt::format("clone3 with process id {}", group), SYS_clone3, batch.push_value(args), sizeof args);
   batch.must("TIOCSPGRP", SYS_ioctl, terminal_fd, TIOCSPGRP, batch.push_value(group));
-  setter.run(batch);
+  with_freed_id([&] { setter.run(batch); });
   Tracee(group).wait();
   ::kill(group, SIGKILL);
   for (auto stop = Tracee(group).wait_for(kDeadlineNs); stop && !stop->exited();)
