@@ -190,6 +190,17 @@ static std::optional<Refusal> check_pid(pid_t pid) {
   return std::nullopt;
 }
 
+static std::optional<Refusal> check_terminals(const OpenFilesState& files) {
+  for (const TerminalState& terminal : files.terminals) {
+    const std::string name = fmt::format("/dev/pts/{}", terminal.number);
+    if (terminal.hung_up || ::access(name.c_str(), F_OK) != 0) continue;
+    Refusal refusal{fmt::format("terminal {} is taken here", name)};
+    refusal.id_taken = true;
+    return refusal;
+  }
+  return std::nullopt;
+}
+
 std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const RestoreOptions& options) {
   if (auto refusal = check_protection_keys(model, [] { return kernel_features().protection_keys; })) return refusal;
   if (auto refusal = check_cpu(model)) return refusal;
@@ -199,6 +210,7 @@ std::optional<Refusal> find_restore_obstacle(const ImageModel& model, const Rest
   if (auto refusal = find_aio_obstacle(model)) return refusal;
   FileChecks files(options.truncate);
   if (auto refusal = check_open_files(model, options, files)) return refusal;
+  if (auto refusal = check_terminals(model.open_files)) return refusal;
   if (auto refusal = find_socket_obstacle(model.open_files, options.live)) return refusal;
   for (const ProcessImage& image : model.processes) {
     if (image.process.zombie) {

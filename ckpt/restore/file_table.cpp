@@ -36,6 +36,27 @@ static UniqueFd open_path(const std::string& path, int flags) {
 
 static UniqueFd open_again(int fd, int flags) { return open_path(fmt::format("/proc/self/fd/{}", fd), flags); }
 
+// O_NOFOLLOW, which sqlite3 and shm_open(3) use, shows in F_GETFL, but nothing can be opened with it through
+// /proc/self/fd: a file without a name has one for the moment. A memfd and a folder can have none, and do without the
+// flag, which means nothing to an open file.
+static UniqueFd open_nameless(int fd, int flags, const FileObject& object) {
+  constexpr int kMostNames = 100;
+  if (object.kind == ObjectKind::Tmpfs && (flags & O_NOFOLLOW) != 0) return open_path(object.path, flags);
+  const auto own = fmt::format("/proc/self/fd/{}", fd);
+  for (int i = 0; (flags & O_NOFOLLOW) != 0 && i < kMostNames; ++i) {
+    const std::string name = fmt::format("{}/.drover-{}.{}", object.path, ::getpid(), i);
+    if (::linkat(AT_FDCWD, own.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      UniqueFd again(::open(name.c_str(), (flags & kOpenFlags) | O_CLOEXEC));
+      const int error = errno;
+      ::unlink(name.c_str());
+      if (!again) throw SystemError("open", name, error);
+      return again;
+    }
+    if (errno != EEXIST) break;
+  }
+  return open_again(fd, flags & ~O_NOFOLLOW);
+}
+
 static void set_size_and_mode(int fd, const FileObject& object) {
   check(::ftruncate(fd, static_cast<off_t>(object.size)), "ftruncate", object.path);
   check(::fchmod(fd, object.mode & 07777), "fchmod", object.path);
@@ -245,16 +266,19 @@ UniqueFd FileTable::take_terminal(const OpenFilesState& files) {
 void FileTable::open_all(const OpenFilesState& files, const RestoreOptions& options, SocketNames& names) {
   make_terminals(files);
   descriptions_.resize(files.files.size());
-  for (std::size_t i = 0; i < files.files.size(); ++i) {
+  const auto open = [&](std::size_t i) {
     const OpenFileState& file = files.files[i];
-    UniqueFd& fd = descriptions_[i];
-    if (file.kind == FileKind::Socket) continue;
-    fd = open_one(file, files, options);
+    descriptions_[i] = open_one(file, files, options);
     const bool has_position =
         file.kind == FileKind::Regular || file.kind == FileKind::Nameless || file.kind == FileKind::Directory;
     if (has_position && file.position != 0 && (file.flags & O_PATH) == 0)
-      check(::lseek(fd.get(), file.position, SEEK_SET), "lseek", file.file.path);
-  }
+      check(::lseek(descriptions_[i].get(), file.position, SEEK_SET), "lseek", file.file.path);
+  };
+  // Those without a name first: an inotify of the tree shall not see them have one.
+  for (std::size_t i = 0; i < files.files.size(); ++i)
+    if (files.files[i].kind == FileKind::Nameless) open(i);
+  for (std::size_t i = 0; i < files.files.size(); ++i)
+    if (files.files[i].kind != FileKind::Nameless && files.files[i].kind != FileKind::Socket) open(i);
   for (std::size_t i = 0; i < files.terminals.size(); ++i) {
     if (files.terminals[i].hung_up) terminals_[i].master.reset();
   }
@@ -271,7 +295,7 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
     case FileKind::Pipe:
       return open_pipe(file, files.objects[file.object]);
     case FileKind::Nameless:
-      return open_again(objects_.at(file.object).get(), file.flags);
+      return open_nameless(objects_.at(file.object).get(), file.flags, files.objects[file.object]);
     case FileKind::EventFd:
       return UniqueFd(check(
           ::eventfd(static_cast<unsigned>(file.counter), nonblock | EFD_CLOEXEC | (file.semaphore ? EFD_SEMAPHORE : 0)),

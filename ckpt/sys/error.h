@@ -31,7 +31,8 @@ struct Refusal {
   // along (DumpOptions::carry).
   std::vector<std::string> differing = {};
   pid_t tracer = 0;       // this process is in the way, which traces a part of the tree
-  bool id_taken = false;  // a process id of the tree: there can be one in another PID namespace
+  // A process id or the number of a terminal of the tree: in namespaces of its own they are free.
+  bool id_taken = false;
   bool grown = false;     // a file that RestoreOptions::truncate would cut
 };
 

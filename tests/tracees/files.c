@@ -1,7 +1,9 @@
 // Descriptors: positions, flags, shared descriptions, unlinked files, directories, pipes with data, devices.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+
 #include "tracee.h"
 
 int main(void) {
@@ -13,6 +15,13 @@ int main(void) {
   int secret = mkstemp(gone);
   CHECK(write(secret, "unlinked content", 16) == 16 && lseek(secret, 9, SEEK_SET) == 9);
   unlink(gone);
+  // As sqlite3 opens its temporary files; a watch of their folder sees nothing of a move.
+  char folder[] = "/tmp/drover-tracee-XXXXXX", nameless[64];
+  CHECK(mkdtemp(folder) != NULL && snprintf(nameless, sizeof nameless, "%s/file", folder) > 0);
+  int unlinked = open(nameless, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  CHECK(write(unlinked, "of sqlite3", 10) == 10 && unlink(nameless) == 0 && (fcntl(unlinked, F_GETFL) & O_NOFOLLOW));
+  int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  CHECK(inotify_add_watch(watch, folder, IN_CREATE | IN_DELETE | IN_MOVE) == 1);
   int null = open("/dev/null", O_RDWR), random = open("/dev/urandom", O_RDONLY);
   int ends[2], dir = open("/usr", O_RDONLY | O_DIRECTORY);
   CHECK(pipe2(ends, O_NONBLOCK) == 0 && fcntl(ends[0], F_SETPIPE_SZ, 1 << 17) == 1 << 17);
@@ -51,12 +60,17 @@ int main(void) {
   CHECK(read(fd, text, 2) == 2 && memcmp(text, "45", 2) == 0);
   CHECK(lseek(twin, 0, SEEK_CUR) == 6 && lseek(high, 0, SEEK_CUR) == 6 && lseek(apart, 0, SEEK_CUR) == 0);
   CHECK((fcntl(high, F_GETFD) & FD_CLOEXEC) && !(fcntl(twin, F_GETFD) & FD_CLOEXEC));
-  CHECK((fcntl(apart, F_GETFD) & FD_CLOEXEC) && (fcntl(apart, F_GETFL) & (O_APPEND | O_ACCMODE)) == (O_APPEND | O_WRONLY));
+  CHECK((fcntl(apart, F_GETFD) & FD_CLOEXEC) &&
+        (fcntl(apart, F_GETFL) & (O_APPEND | O_ACCMODE)) == (O_APPEND | O_WRONLY));
   CHECK(write(apart, "tail", 4) == 4);
   CHECK(pread(fd, text, 14, 0) == 14 && memcmp(text, "0123456789tail", 14) == 0);
   CHECK(fcntl(place, F_GETFL) & O_PATH);
   memset(text, 0, sizeof text);
   CHECK(read(secret, text, 20) == 7 && strcmp(text, "content") == 0);
+  CHECK(lseek(unlinked, 0, SEEK_CUR) == 10 && pread(unlinked, text, 20, 0) == 10 &&
+        memcmp(text, "of sqlite3", 10) == 0);
+  CHECK((fcntl(unlinked, F_GETFL) & (O_NOFOLLOW | O_ACCMODE)) == (O_NOFOLLOW | O_RDWR));
+  CHECK(read(watch, block, sizeof block) < 0 && errno == EAGAIN && rmdir(folder) == 0);
   CHECK(write(null, "x", 1) == 1 && read(random, text, 4) == 4);
   struct stat info;
   CHECK(fstat(dir, &info) == 0 && S_ISDIR(info.st_mode));
