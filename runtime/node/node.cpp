@@ -143,6 +143,7 @@ void Node::view_changed(const std::vector<int>& left, const std::vector<int>& re
     outgoing_->rank_lost(rank);
     incoming_->rank_lost(rank);
     control_->rank_lost(rank);
+    fail_move_waiters(rank);
   }
   for (const int rank : returned) {
     spdlog::info("{} is back", node_name(rank));

@@ -150,6 +150,7 @@ class Node final : public Cluster {
   void gather(const nlohmann::json& question, std::function<void(Answers)> done);
   void on_gather_reply(int from, const Question& reply);
   void on_move_report(const MoveReportMsg& report);
+  void fail_move_waiters(int source);
   void ping_all(const std::function<void(const nlohmann::json&)>& done);
   void begin_down(const std::string& mode, std::function<void(const nlohmann::json&)> done);
   void obey_down(int from, const std::string& mode);
@@ -225,7 +226,12 @@ class Node final : public Cluster {
   };
   std::map<std::uint64_t, Gathering> gatherings_;
   std::map<std::uint64_t, Pinging> pings_;
-  std::map<std::uint64_t, std::function<void(const nlohmann::json&)>> move_waiters_;
+  struct MoveWaiter {
+    int source, to;
+    std::int64_t job;
+    std::function<void(const nlohmann::json& event)> done;
+  };
+  std::map<std::uint64_t, MoveWaiter> move_waiters_;
   std::uint64_t next_request_ = 1;
   std::function<void(const nlohmann::json&)> down_done_;
   std::vector<bool> down_missing_;
