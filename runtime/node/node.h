@@ -54,6 +54,8 @@ class Node final : public Cluster {
 
   // Until the world ends. Returns whether MPI may be finalized (nobody was ever lost).
   bool run();
+  // Its socket and its folder, if it was told to leave for good. The last thing that is done with it.
+  void remove_traces();
   void stop() { stop_ = true; }  // from a signal's handler on the loop
 
   // Cluster
