@@ -70,7 +70,8 @@ void OriginJobs::send_checkpoint(std::uint64_t number) {
     return cluster_.send(job.place, Msg::JobCheckpoint,
                          JobCheckpoint{job.id, number, request.path, pack_record(record)});
   }
-  if (monotonic_ns() > request.deadline_ns)
+  const bool lost = job.place >= 0 && cluster_.lost(job.place);
+  if (lost || monotonic_ns() > request.deadline_ns)
     return answer_checkpoint(
         number, {job.doubt.empty() ? fmt::format("it is {} still", job_state_name(job.state)) : job.doubt, 0, 0});
   cluster_.loop().after(kPause, [this, number] { send_checkpoint(number); });

@@ -90,7 +90,8 @@ void OriginJobs::send_hold(std::int64_t id, std::uint64_t number) {
   if (found == holds_.end() || found->second.number != number) return;
   const OriginJob& job = jobs_.at(id);
   const HoldRequest& request = found->second;
-  if (monotonic_ns() > request.deadline_ns)
+  const bool lost = job.place >= 0 && cluster_.lost(job.place);
+  if (lost || monotonic_ns() > request.deadline_ns)
     return answer_hold(
         id, "failed",
         fmt::format("job {} could not be {}: {}; try again, or see drover show {}", id,

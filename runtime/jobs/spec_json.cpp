@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <stdexcept>
+#include <utility>
 
 #include "runtime/jobs/array.h"
 #include "runtime/jobs/attempt.h"
@@ -27,9 +29,11 @@ std::string from_hex(const std::string& hex) {
   std::string bytes;
   if (hex.size() % 2 != 0) throw std::invalid_argument("'hex' has an odd number of digits");
   for (std::size_t i = 0; i < hex.size(); i += 2) {
-    std::size_t used = 0;
-    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), &used, 16)));
-    if (used != 2) throw std::invalid_argument("'hex' holds something else");
+    unsigned char byte = 0;
+    const char* const end = hex.data() + i + 2;
+    const auto read = std::from_chars(hex.data() + i, end, byte, 16);
+    if (read.ec != std::errc{} || read.ptr != end) throw std::invalid_argument("'hex' holds something else");
+    bytes.push_back(static_cast<char>(byte));
   }
   return bytes;
 }
@@ -44,10 +48,26 @@ std::vector<std::string> list_field(const json& spec, const char* name) {
   return result;
 }
 
+// json's own conversion wraps what does not fit, cuts a fraction off, and of 1e300 makes anything.
+template <class T>
+T whole_number(const json& value, const char* name) {
+  const bool fits = value.is_number_unsigned()
+                        ? std::in_range<T>(value.get<std::uint64_t>())
+                        : value.is_number_integer() && std::in_range<T>(value.get<std::int64_t>());
+  if (!fits)
+    throw std::invalid_argument(fmt::format("'{}' has something that is no whole number, or out of bounds", name));
+  return value.get<T>();
+}
+
+template <class T>
+T number_field(const json& spec, const char* name, T otherwise) {
+  return spec.contains(name) ? whole_number<T>(spec.at(name), name) : otherwise;
+}
+
 json limit_value(std::uint64_t value) { return value == ~0ULL ? json(-1) : json(value); }
 
 std::uint64_t limit_value(const json& value) {
-  return value.is_number_integer() && value.get<std::int64_t>() < 0 ? ~0ULL : value.get<std::uint64_t>();
+  return value == -1 ? ~0ULL : whole_number<std::uint64_t>(value, "limits");
 }
 
 }  // namespace
@@ -122,9 +142,10 @@ JobSpec spec_from_json(const json& value) try {
   if (spec.cwd.empty() || spec.cwd[0] != '/') throw std::invalid_argument("'cwd' is not an absolute path");
   spec.name = text_field(value, "name");
   if (spec.name.empty()) spec.name = spec.argv[0].substr(spec.argv[0].rfind('/') + 1);
-  spec.umask = value.value("umask", 022U) & 0777;
+  spec.umask = number_field(value, "umask", 022U) & 0777;
   for (const auto& limit : value.value("limits", json::array()))
-    spec.limits.push_back({limit.at(0).get<std::int32_t>(), limit_value(limit.at(1)), limit_value(limit.at(2))});
+    spec.limits.push_back(
+        {whole_number<std::int32_t>(limit.at(0), "limits"), limit_value(limit.at(1)), limit_value(limit.at(2))});
   spec.stdin_path = text_field(value, "stdin");
   spec.stdout_path = text_field(value, "stdout");
   spec.stderr_path = text_field(value, "stderr");
@@ -132,25 +153,25 @@ JobSpec spec_from_json(const json& value) try {
   spec.node = value.value("node", "");
   spec.namespaces = value.value("namespaces", true);
   spec.pinned = value.value("pinned", false);
-  spec.cpus = value.value("cpus", 1);
+  spec.cpus = number_field(value, "cpus", 1);
   if (spec.cpus < 1 || spec.cpus > kMostCpus) throw std::invalid_argument("'cpus' is not a number of PUs");
-  spec.memory_kib = value.value("memory_kib", std::uint64_t{0});
-  spec.priority = value.value("priority", 0);
+  spec.memory_kib = number_field(value, "memory_kib", std::uint64_t{0});
+  spec.priority = number_field(value, "priority", 0);
   spec.exclude = value.value("exclude", std::vector<std::string>{});
   spec.terminal = value.value("terminal", false);
-  spec.rows = value.value("rows", std::uint16_t{0});
-  spec.columns = value.value("columns", std::uint16_t{0});
+  spec.rows = number_field(value, "rows", std::uint16_t{0});
+  spec.columns = number_field(value, "columns", std::uint16_t{0});
   spec.piped = value.value("piped", false);
   if (spec.piped && !spec.terminal) throw std::invalid_argument("'piped' is for a job with a terminal");
   if (spec.terminal && !(spec.stdin_path + spec.stdout_path + spec.stderr_path).empty())
     throw std::invalid_argument("a job with a terminal has no files for its streams");
   spec.script = text_field(value, "script");
-  spec.time_limit_s = value.value("time_limit_s", std::uint64_t{0});
-  spec.retries = value.value("retries", 0);
+  spec.time_limit_s = number_field(value, "time_limit_s", std::uint64_t{0});
+  spec.retries = number_field(value, "retries", 0);
   if (spec.retries < 0 || spec.retries > kMostRetries)
     throw std::invalid_argument(fmt::format("'retries' is not a number from 0 to {}", kMostRetries));
   if (spec.retries > 0 && spec.terminal) throw std::invalid_argument("a job with a terminal has no retries");
-  spec.checkpoint_every_s = value.value("checkpoint_every_s", std::uint64_t{0});
+  spec.checkpoint_every_s = number_field(value, "checkpoint_every_s", std::uint64_t{0});
   spec.hold = value.value("hold", false);
   spec.image = text_field(value, "image");
   spec.truncate = value.value("truncate", false);
@@ -158,12 +179,13 @@ JobSpec spec_from_json(const json& value) try {
   for (const auto& one : value.value("after", json::array())) {
     const auto how = one.at(1).get<std::string>();
     if (how != "ok" && how != "any") throw std::invalid_argument("'after' must say ok or any");
-    spec.after.push_back({one.at(0).get<std::int64_t>(), how == "any"});
+    spec.after.push_back({whole_number<std::int64_t>(one.at(0), "after"), how == "any"});
   }
   for (const auto& range : value.value("array", json::array()))
-    spec.array.push_back(
-        {range.at(0).get<std::int64_t>(), range.at(1).get<std::int64_t>(), range.at(2).get<std::int64_t>()});
-  spec.array_limit = value.value("array_limit", 0);
+    spec.array.push_back({whole_number<std::int64_t>(range.at(0), "array"),
+                          whole_number<std::int64_t>(range.at(1), "array"),
+                          whole_number<std::int64_t>(range.at(2), "array")});
+  spec.array_limit = number_field(value, "array_limit", 0);
   if (value.contains("array_items")) spec.array_items = list_field(value, "array_items");
   check_array(spec);
   return spec;

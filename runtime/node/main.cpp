@@ -111,7 +111,10 @@ int run(int argc, char** argv) {
     });
     may_finalize = node.run() && !told;
     // The rest of a world that was told to end by a signal, or that lost a rank, may never come to a collective.
-    if (!may_finalize) ::_exit(0);
+    if (!may_finalize) {
+      node.remove_traces();
+      ::_exit(0);
+    }
   }
   world.finalize();
   return 0;

@@ -47,10 +47,15 @@ Node::Node(Start start)
 }
 
 Node::~Node() {
-  control_.reset();
+  remove_traces();
   loop_.forget(doorbell_.fd());
+}
+
+void Node::remove_traces() {
+  control_.reset();
   // `drover down` runs on one host; on the others nobody else would. After a kill the next world finds it as it is.
-  if (leaving_) remove_node_dir(paths_, self_name(), leaving_jobs_ ? std::chrono::milliseconds::zero() : kShepherdsEnd);
+  if (leaving_ && !superseded_)
+    remove_node_dir(paths_, self_name(), leaving_jobs_ ? std::chrono::milliseconds::zero() : kShepherdsEnd);
 }
 
 void Node::make_parts(UniqueFd spawner) {
@@ -143,6 +148,7 @@ void Node::view_changed(const std::vector<int>& left, const std::vector<int>& re
     outgoing_->rank_lost(rank);
     incoming_->rank_lost(rank);
     control_->rank_lost(rank);
+    fail_move_waiters(rank);
   }
   for (const int rank : returned) {
     spdlog::info("{} is back", node_name(rank));

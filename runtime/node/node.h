@@ -54,6 +54,8 @@ class Node final : public Cluster {
 
   // Until the world ends. Returns whether MPI may be finalized (nobody was ever lost).
   bool run();
+  // Its socket and its folder, if it was told to leave for good. The last thing that is done with it.
+  void remove_traces();
   void stop() { stop_ = true; }  // from a signal's handler on the loop
 
   // Cluster
@@ -150,6 +152,7 @@ class Node final : public Cluster {
   void gather(const nlohmann::json& question, std::function<void(Answers)> done);
   void on_gather_reply(int from, const Question& reply);
   void on_move_report(const MoveReportMsg& report);
+  void fail_move_waiters(int source);
   void ping_all(const std::function<void(const nlohmann::json&)>& done);
   void begin_down(const std::string& mode, std::function<void(const nlohmann::json&)> done);
   void obey_down(int from, const std::string& mode);
@@ -225,7 +228,12 @@ class Node final : public Cluster {
   };
   std::map<std::uint64_t, Gathering> gatherings_;
   std::map<std::uint64_t, Pinging> pings_;
-  std::map<std::uint64_t, std::function<void(const nlohmann::json&)>> move_waiters_;
+  struct MoveWaiter {
+    int source, to;
+    std::int64_t job;
+    std::function<void(const nlohmann::json& event)> done;
+  };
+  std::map<std::uint64_t, MoveWaiter> move_waiters_;
   std::uint64_t next_request_ = 1;
   std::function<void(const nlohmann::json&)> down_done_;
   std::vector<bool> down_missing_;

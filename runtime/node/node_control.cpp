@@ -30,7 +30,8 @@ ControlActions Node::control_actions() {
   actions.migrate = [this](int rank, const MoveRequest& request, std::function<void(const json&)> done) {
     MoveRequest ask = request;
     ask.request = next_request_++;
-    move_waiters_[ask.request] = std::move(done);
+    move_waiters_[ask.request] = {rank, ask.to, ask.job, std::move(done)};
+    if (lost(rank)) return fail_move_waiters(rank);
     send(rank, Msg::MoveAsk, ask);
   };
   actions.down = [this](const std::string& mode, std::function<void(const json&)> done) {
@@ -211,9 +212,28 @@ void Node::on_move_report(const MoveReportMsg& report) {
   if (report.request == 0) return origin_->moved(report.event);
   const auto found = move_waiters_.find(report.request);
   if (found == move_waiters_.end()) return;
-  const auto done = std::move(found->second);
+  const auto done = std::move(found->second.done);
   move_waiters_.erase(found);
   done(json::parse(report.event, nullptr, false));
+}
+
+// Of a node that is gone: no report comes, and whether the job has moved its destination says to the origin.
+void Node::fail_move_waiters(int source) {
+  std::vector<MoveWaiter> left;
+  for (auto waiter = move_waiters_.begin(); waiter != move_waiters_.end();) {
+    if (waiter->second.source != source) {
+      ++waiter;
+      continue;
+    }
+    left.push_back(std::move(waiter->second));
+    waiter = move_waiters_.erase(waiter);
+  }
+  for (const MoveWaiter& waiter : left)
+    waiter.done({{"ok", false},
+                 {"job", waiter.job},
+                 {"to", node_name(waiter.to)},
+                 {"error", fmt::format("{}, where it was, does not answer; see drover show {}", node_name(source),
+                                       waiter.job)}});
 }
 
 // One rank after the other: what is measured is the round trip and not a burst.

@@ -81,7 +81,7 @@ void Node::drain_step() {
 // Of a job that this node gives while it drains: one that fails must not keep the others from going.
 std::uint64_t Node::watch_drain_move(std::int64_t job) {
   const std::uint64_t request = next_request_++;
-  move_waiters_[request] = [this, job](const json& event) {
+  const auto done = [this, job](const json& event) {
     if (event.value("ok", false)) {
       drain_.troubles.erase(job);
     } else {
@@ -92,6 +92,7 @@ std::uint64_t Node::watch_drain_move(std::int64_t job) {
     }
     loop_.after(Nanoseconds::zero(), [this] { drain_step(); });
   };
+  move_waiters_[request] = {self(), self(), job, done};
   return request;
 }
 

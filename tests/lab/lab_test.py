@@ -78,6 +78,32 @@ class Lab(unittest.TestCase):
         states = lab("exec", "lab1", "--", "sh", "-c", "cat /proc/[0-9]*/stat").stdout.splitlines()
         self.assertFalse([s for s in states if ") Z " in s], states)
 
+    def test_power(self):
+        """A host without power tells nobody, and comes back empty."""
+        self.up("2", "--second-net", "--own-tmp")
+        lab("exec", "lab2", "--", "touch", "/tmp/mine")
+        listen = "import socket;s=socket.create_server(('',7000));print('listens',flush=True);c,_=s.accept();c.recv(9)"
+        env = dict(os.environ, DROVER_LAB=NAME)
+        server = subprocess.Popen([LAB, "exec", "lab2", "--", "python3", "-c", listen], env=env, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(server.communicate)
+        self.addCleanup(server.kill)
+        self.assertEqual(server.stdout.readline(), "listens\n")
+        connect = ("import socket,sys\ns=socket.create_connection(('lab2',7000))\nprint('connected',flush=True)\nsys.stdin.read()\n"
+                   "s.setblocking(False)\ntry: print('end' if s.recv(9)==b'' else 'data')\nexcept BlockingIOError: print('no word')\n")
+        client = subprocess.Popen([LAB, "exec", "lab1", "--", "python3", "-c", connect], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(client.kill)
+        self.assertEqual(client.stdout.readline(), "connected\n")
+        off = lab("power", "lab2", "off")
+        self.assertEqual(off.returncode, 0, off.stderr)
+        server.wait(60)
+        self.assertEqual(client.communicate("")[0], "no word\n")
+        self.assertIn("no such host", lab("exec", "lab2", "--", "true").stderr)
+        self.assertIn("off already", lab("power", "lab2", "off").stderr)
+        on = lab("power", "lab2", "on")
+        self.assertEqual(on.returncode, 0, on.stderr)
+        self.assertEqual(lab("exec", "lab2", "--", "sh", "-c", "hostname; ls /tmp; ip -br -4 addr show eth1 | grep -c 192.168.77.2/").stdout, "lab2\n1\n")
+        self.assertIn("ConnectionRefusedError", lab("exec", "lab1", "--", "python3", "-c", connect).stderr)  # it is there, and nobody listens
+
     def test_nothing_is_left_behind(self):
         self.up("2", "--quota", "50")
         subprocess.Popen([LAB, "exec", "lab1", "--", "sleep", "600"], env=dict(os.environ, DROVER_LAB=NAME))

@@ -3,6 +3,7 @@ has just logged in, and a look at what is left on every host. Outside /tmp, sinc
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,7 +91,8 @@ class VirtualHosts(unittest.TestCase):
         """A command that runs beside the test, with pipes to its input and from its output."""
         process = subprocess.Popen([LAB, "exec", host, "--as", user, "--", *command], env=self.env, cwd=self.directory, text=True,
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        self.addCleanup(lambda: process.poll() is not None or (process.kill(), process.communicate()))
+        # The whole session: the command itself is a child of what enters the host.
+        self.addCleanup(lambda: process.poll() is not None or (os.killpg(process.pid, signal.SIGKILL), process.communicate()))
         return process
 
     def wait_for(self, condition, what):

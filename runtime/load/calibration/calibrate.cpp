@@ -86,7 +86,7 @@ void check_base(std::vector<FactorCalibration>& factors, double before, double a
 class Bench {
  public:
   Bench(const CalibrationOptions& options, const Share& share, const Interruptible& wait)
-      : options_(options), share_(share), wait_(wait), timing_(options.quick ? kQuick : kThorough) {}
+      : share_(share), wait_(wait), timing_(options.quick ? kQuick : kThorough) {}
 
   std::vector<FactorCalibration> run(Experiment& experiment, const Say& say);
   // Work per second of CPU time, of the last experiment's probes: who else is on this machine matters little.
@@ -97,7 +97,6 @@ class Bench {
   LoadSample mean_sample();
   void wait_until_settled(const Experiment&, LoadPrograms&);
 
-  const CalibrationOptions& options_;
   const Share& share_;
   const Interruptible& wait_;
   const Timing timing_;
