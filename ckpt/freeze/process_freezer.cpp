@@ -49,15 +49,61 @@ class ProcessFreezer {
     for (;;) {
       const std::size_t known = process_.threads.size();
       if (auto refusal = seize_new()) return refusal;
-      for (std::size_t i = known; i < process_.threads.size(); ++i) {
-        if (auto refusal = wait_until_stopped(process_.threads[i])) return refusal;
-        if (auto refusal = wait_out_of_vdso(process_.threads[i])) return refusal;
+      // The main thread last: of its end is told when all the others have been waited for (delay_group_leader()).
+      for (std::size_t i = process_.threads.size(); i-- > known;) {
+        if (auto refusal = stop(process_.threads[i])) return refusal;
       }
       std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
       if (process_.threads.size() <= known) break;
     }
+    if (!process_.threads.empty() && process_.threads.front().tid != process_.pid) reap_killed();
+    std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
     if (!process_.threads.empty() && process_.threads.front().tid != process_.pid)
       return Refusal{fmt::format("the main thread of process {} has exited", process_.pid)};
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> stop(FrozenThread& thread) {
+    try {
+      if (auto refusal = wait_until_stopped(thread)) return refusal;
+      return wait_out_of_vdso(thread);
+    } catch (const TraceeGone&) {  // killed while it stood still
+      const pid_t tid = std::exchange(thread.tid, 0);
+      for (auto stop = wait_for_stop(tid, kStopDeadlineNs); !stop || !stop->exited();) {
+        if (!stop) return Refusal{fmt::format("thread {} has been killed, and does not end", tid)};
+        stop = wait_for_stop(tid, kStopDeadlineNs);
+      }
+      return std::nullopt;
+    }
+  }
+
+  char state_of(pid_t tid) const {
+    const auto stat = try_read_text(fmt::format("/proc/{}/task/{}/stat", process_.pid, tid));
+    return stat ? parse_task_stat(*stat).state : 'X';
+  }
+
+  // exit_group(2) kills those as well that have stopped for us (zap_other_threads()).
+  void reap_killed() {
+    for (FrozenThread& thread : process_.threads) {
+      if (thread.tid == 0 || thread.tid == process_.pid || !thread.stopped || state_of(thread.tid) == 't') continue;
+      auto stop = Tracee(thread.tid).wait_for(kStopDeadlineNs);
+      while (stop && !stop->exited()) stop = Tracee(thread.tid).wait_for(kStopDeadlineNs);
+      if (stop) thread.tid = 0;
+    }
+  }
+
+  std::optional<TraceStop> wait_for_stop(pid_t tid, std::int64_t deadline_ns) {
+    const Tracee tracee(tid);
+    if (tid != process_.pid) return tracee.wait_for(deadline_ns);
+    constexpr std::int64_t kSliceNs = 5'000'000, kLongestEndNs = 200'000'000;
+    std::int64_t ended_ns = 0;
+    for (std::int64_t waited_ns = 0; waited_ns < deadline_ns; waited_ns += kSliceNs) {
+      if (auto stop = tracee.wait_for(kSliceNs)) return stop;
+      reap_killed();
+      // By pthread_exit(3) it has ended alone.
+      ended_ns = state_of(tid) == 'Z' ? ended_ns + kSliceNs : 0;
+      if (ended_ns > kLongestEndNs) return TraceStop{0};
+    }
     return std::nullopt;
   }
 
@@ -131,9 +177,7 @@ class ProcessFreezer {
 
   // A thread that has passed its exit can't be seized (EPERM, ptrace_attach()) and needs not be.
   bool is_exiting(pid_t tid) const {
-    const auto stat = try_read_text(fmt::format("/proc/{}/task/{}/stat", process_.pid, tid));
-    if (!stat) return true;
-    const char state = parse_task_stat(*stat).state;
+    const char state = state_of(tid);
     return state == 'Z' || state == 'X';
   }
 
@@ -160,7 +204,7 @@ class ProcessFreezer {
   std::optional<Refusal> wait_until_stopped(FrozenThread& thread, std::int64_t deadline_ns = kStopDeadlineNs) {
     const Tracee tracee(thread.tid);
     while (!thread.stopped) {
-      const auto stop = tracee.wait_for(deadline_ns);
+      const auto stop = wait_for_stop(thread.tid, deadline_ns);
       if (!stop) return Refusal{why_not_stopped(thread.tid)};
       if (stop->exited()) {
         thread.tid = 0;
