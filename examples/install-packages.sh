@@ -9,7 +9,8 @@ build_packages=(
   libgtest-dev python3 scdoc)
 test_packages=(iproute2 util-linux procps openssh-client openssh-server nftables
   zsh bash-completion man-db groff mandoc dpkg-dev file tmux vim
-  slurmctld slurmd slurm-client munge)
+  slurmctld slurmd slurm-client munge
+  make perl mawk sed xz-utils sqlite3 redis-tools stress-ng)
 # shellcheck disable=SC2034 # used by those who source this
 machine_packages=(qemu-system-x86 e2fsprogs)
 # shellcheck disable=SC2034 # used by those who source this
