@@ -134,6 +134,10 @@ class CheckpointTest(WorldTest):
         for name, content in (("short", whole[:-100]), ("flipped", bytes(middle)), ("empty", b""), ("text", b"hello" * 100)):
             image.write_bytes(content)
             self.refused(f"{image} can't be used", "restore", "image")
+        image.unlink()
+        os.mkfifo(image)
+        self.refused(f"{image} can't be used: it is no file", "restore", "image")
+        image.unlink()
         image.write_bytes(whole)
         self.refused("there is no node 'node9'", "restore", "image", "--node", "node9")
         newest = max(job["job"] for job in self.json("ps", "--all"))
