@@ -134,6 +134,7 @@ void Init::begin_task(WorkerTask task) {
 
 void Init::set_out(const WorkerTask& task) {
   work_ = task.work;
+  if (work_ == Work::Checkpoint) checkpointing_ = true;
   stage_ = work_ == Work::Hold ? Stage::Holding : Stage::Dumping;
   past_end_ = false;
 }
@@ -288,6 +289,8 @@ void Init::on_worker_exit() {
   // the next worker, and this one's end be taken for its.
   channel_->receive_rest();
   channel_.reset();
+  // Also of one that died when the job went on already, or was held.
+  if (checkpointing_) on_checkpoint_done({"the dumping worker died", 0, 0});
   if (stage_ == Stage::Running && waiting_task_) {
     const auto task = std::move(waiting_task_);
     return fork_source_worker(std::move(*task));
@@ -305,10 +308,7 @@ void Init::source_worker_gone() {
   }
   if (!past_end_) {
     // It died before END: the kernel let the job go on.
-    if (work_ == Work::Checkpoint)
-      tell(Type::CheckpointDone, CheckpointDone{"the dumping worker died", 0, 0});
-    else
-      tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
+    if (work_ == Work::Move) tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
     return go_on_here("the worker died");
   }
   // It died after END, and the job's copy with it (PTRACE_O_EXITKILL). If the register is still free, nobody else will

@@ -3,9 +3,11 @@ import os
 import pathlib
 import signal
 import stat
+import subprocess
+import time
 import unittest
 
-from world import PYTHON, WorldTest, wait_for
+from world import PYTHON, WorldTest, command_name, host_pids, tracer_of, wait_for
 
 # Counts to the number in `until`, once that is there; reads a line of its input before and one after.
 PROGRAM = """
@@ -113,13 +115,48 @@ class CheckpointTest(WorldTest):
         self.assertEqual(lines, [str(n) for n in range(1, len(lines) + 1)])
         self.assertEqual(self.log_of(again), f"wrote {len(lines)}\n")
 
+    def blocked(self, pid):
+        """It has used no CPU time for a while, and sleeps."""
+        look = lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        before = look()
+        time.sleep(0.5)
+        now = look()
+        return now[0] == "S" and now[11:13] == before[11:13]
+
+    def test_end_while_its_image_is_written(self):
+        """Of one whose output waits for its reader, with whoever held it."""
+        run = self.popen("run", "--", "yes", self.directory.name, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        number = wait_for(lambda: next((job["job"] for job in self.json("ps") if job["state"] == "running"), 0), "the job to run")
+        yes, = [pid for pid in host_pids(self.directory.name) if command_name(pid) == "yes"]
+        wait_for(lambda: self.blocked(yes), "its pipe to be full")
+        self.drover("hold", number, check=0)
+        self.arm(self.job(number)["node"], "checkpoint.written", "stop")
+        checkpoint = self.popen("checkpoint", number, "image", stderr=subprocess.PIPE)
+        tracer = tracer_of(yes)
+        wait_for(lambda: "State:\tT" in pathlib.Path(f"/proc/{tracer}/status").read_text(), "the image to be written")
+        os.kill(yes, signal.SIGKILL)
+        os.kill(tracer, signal.SIGKILL)
+        self.assertIn("the dumping worker died", checkpoint.communicate(timeout=90)[1].decode())
+        out, err = run.communicate(timeout=90)
+        self.assertEqual(run.returncode, 128 + signal.SIGKILL, err)
+        line = self.directory.name.encode() + b"\n"
+        self.assertEqual(out[:len(out) // len(line) * len(line)], line * (len(out) // len(line)))
+        self.assertEqual(list(self.directory.glob("*image*")), [])
+
     def test_what_can_not_be(self):
         number = self.begin()
         self.refused("can't create /nowhere/image", "checkpoint", number, "/nowhere/image")
         self.arm(self.job(number)["node"], "checkpoint.freeze", "kill")
         self.refused("the dumping worker died", "checkpoint", number, "image")
+        for point in ("checkpoint.written", "checkpoint.thawed"):
+            self.arm(self.job(number)["node"], point, "kill")
+            self.refused("the dumping worker died", "checkpoint", number, "image")
+        # Held it goes on with the worker that held it, and can be moved again.
+        self.drover("hold", number, check=0)
         self.arm(self.job(number)["node"], "checkpoint.written", "kill")
         self.refused("the dumping worker died", "checkpoint", number, "image")
+        self.wait_state(number, "running")
+        self.drover("migrate", number, "node1" if self.job(number)["node"] == "node0" else "node0", check=0)
         before = self.steps()
         wait_for(lambda: self.steps() > before, "the job to go on")
         self.assertEqual(list(self.directory.glob("*image*")), [])

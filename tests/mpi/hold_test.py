@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from world import PYTHON, WorldTest, command_name, wait_for
+from world import PYTHON, WorldTest, command_name, host_pids, tracer_of, wait_for
 
 # Two processes: one counts, the other would see it stop. Ends when `stop` is there.
 COUNTER = """
@@ -32,18 +32,6 @@ while True:
 print(*seen, flush=True)
 """
 SLEEPER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.01)\n"
-
-
-def host_pids(mark):
-    """Of the processes that run with that word in their command line."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and mark.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-        except OSError:
-            pass
-    return found
 
 
 def is_traced(pid):
@@ -153,8 +141,7 @@ class HoldTest(WorldTest):
         wait_for(lambda: self.count() > before, "the job to go on")
         self.drover("hold", number, check=0)
         before = self.count()
-        tracer = next(int(line.split()[1]) for line in
-                      pathlib.Path(f"/proc/{host_pids(self.mark())[0]}/status").read_text().splitlines() if line.startswith("TracerPid"))
+        tracer = tracer_of(host_pids(self.mark())[0])
         self.assertEqual(command_name(tracer), "drover-hold")
         os.kill(tracer, signal.SIGKILL)
         self.wait_state(number, "running")

@@ -44,6 +44,23 @@ def command_name(pid):
         return ""
 
 
+def host_pids(mark):
+    """Of the processes that run with that word in their command line."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            pass
+    return found
+
+
+def tracer_of(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("TracerPid"))
+
+
 class WorldTest(unittest.TestCase):
     nodes = 3
     config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 2\nanswer_seconds = 3\nmigrate = false\n"
