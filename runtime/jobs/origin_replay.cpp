@@ -77,10 +77,12 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     } else if (name == "failed" || name == "lost") {
       job->state = name == "failed" ? JobState::Failed : JobState::Lost;
       job->error = event.value("error", "");
+      job->error_code = event.value("code", "");
       job->ended_ns = event.value("time_ns", std::uint64_t{0});
     }
   }
   for (auto& [id, job] : jobs_) {
+    if (over(job)) count_hold(job, false, job.ended_ns);
     if (over(job)) count_task(job);
     if (over(job) && job.tasks) continue;
     if (over(job)) {

@@ -103,6 +103,7 @@ class HoldTest(WorldTest):
 
     def test_ends(self):
         """By SIGKILL, from outside, and by Ctrl-C at its launcher."""
+        held_s = {}
         for end in ("drover", "outside", "tracer and job"):
             number = self.counter("--no-namespace") if end == "drover" else self.counter()
             self.drover("hold", number, check=0)
@@ -118,6 +119,9 @@ class HoldTest(WorldTest):
             self.assertEqual(job["signal"], signal.SIGKILL, end)
             wait_for(lambda: not any(map(is_traced, pids)), "all of it to be gone")
             (self.directory / "count").unlink()
+            held_s[number] = job["held_s"]
+        wait_for(lambda: time.time_ns() > job["ended_ns"] + 2_000_000_000, "more than a second")
+        self.assertEqual({number: self.job(number)["held_s"] for number in held_s}, held_s)  # of two of them by the new world
         run = self.popen("run", "--name", "sleeper", "--", PYTHON, "-c", SLEEPER, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual(run.stdout.readline(), b"ready\n")
         number = next(job["job"] for job in self.json("ps"))
@@ -187,18 +191,19 @@ class WaitingTest(WorldTest):
         third = self.submit("echo", "third")
         self.drover("wait", third, check=0)
         self.assertEqual([self.job(job)["state"] for job in (held, second, running)], ["held"] * 3)
+        cancelled = self.submit("true", options=("--hold",))
+        self.drover("kill", cancelled, check=0)
+        self.assertEqual(self.wait_state(cancelled, "failed")["code"], "cancelled")
         self.drover("down", "--leave-jobs", check=0)
         self.up()
         wait_for(lambda: (self.job(running) or {}).get("error") == "", "its shepherd to be found")
+        self.assertEqual(self.job(cancelled)["code"], "cancelled")
         self.assertEqual([self.job(job)["state"] for job in (held, second, running)], ["held"] * 3)
         self.drover("release", held, second, check=0)
         self.drover("wait", held, second, check=0)
         self.assertEqual(self.log_of(held) + self.log_of(second), "first\nsecond\n")
         self.drover("kill", "-s", "KILL", running, check=0)
         self.assertEqual(self.wait_state(running, "ended")["signal"], signal.SIGKILL)
-        cancelled = self.submit("true", options=("--hold",))
-        self.drover("kill", cancelled, check=0)
-        self.wait_state(cancelled, "failed")
 
     def test_array(self):
         array = self.submit("echo", "task", options=("--array", "1-3", "--hold"))
