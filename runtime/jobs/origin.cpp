@@ -139,6 +139,7 @@ void OriginJobs::handle(int from, Msg type, const std::string& payload) {
                    : notice.state == "in-doubt" ? JobState::InDoubt
                                                 : JobState::Running;
       job->doubt = notice.state == "in-doubt" ? notice.text : "";
+      job->unheard = false;
       return;
     }
     default:
@@ -175,6 +176,7 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
   job->asked = -1;
   job->pid = welcome.root_pid;
   job->doubt.clear();
+  job->unheard = false;
   job->lost_since_ns = 0;
   if (welcome.facts.started_ns != 0) job->started_ns = welcome.facts.started_ns;
   job->moves = std::max(job->moves, welcome.facts.moves);

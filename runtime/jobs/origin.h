@@ -108,6 +108,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   bool counted = false;                     // its end is in its array's figures
   bool left_behind = false;            // an attempt was given up on a node that did not answer, where it may live still
   bool brief = false;                  // `spec` is the log's, without what a start needs
+  bool unheard = false;                // of an earlier world, and no shepherd has said in this one that it is there
   std::optional<ArrayProgress> tasks;  // of an array, which itself is nowhere
   bool opened = false;                 // its streams
   std::size_t unmet = 0;               // of those that it is to start after: that are not over
@@ -321,6 +322,7 @@ class OriginJobs {
   void on_checkpointed(const JobCheckpointed& answer);
   void fail_checkpoints(int rank);
   void answer_checkpoint(std::uint64_t request, const shepherd::CheckpointDone& done);
+  void miss(std::int64_t id);  // origin_replay.cpp
   // origin.cpp
   void on_place_is(int from, const shepherd::Welcome& welcome);
   void on_ended(int from, const JobEnded& ended);

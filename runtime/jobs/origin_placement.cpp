@@ -242,6 +242,7 @@ void OriginJobs::on_placed(int from, const Placed& placed) {
   job->started_ns = placed.started_ns;
   job->pinned = placed.pinned;
   job->doubt.clear();
+  job->unheard = false;
   job->lost_since_ns = 0;
   log(*job, "started",
       {{"place", cluster_.node_name(from)},

@@ -9,6 +9,10 @@ namespace drover {
 
 using nlohmann::json;
 
+namespace {
+constexpr auto kHeardBy = std::chrono::seconds(20);  // documented in drover-submit(1)
+}
+
 void OriginJobs::replay(const std::vector<std::string>& lines) {
   starting_ = true;  // nothing does before this node knows which jobs it has
   for (const auto& line : lines) {
@@ -103,19 +107,27 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     job.doubt = "waiting for its shepherd";
     job.opened = true;
     if (!open_streams(job, error)) spdlog::error("job {}: {}", id, error);
-    // A shepherd that is there says so within moments of the start; one that is not there will not.
-    cluster_.loop().after(std::chrono::seconds(20), [this, id = id] {
-      OriginJob* late = find(id);
-      if (late == nullptr || over(*late) || late->doubt.empty()) return;
-      if (may_retry(*late)) return retry(*late, "no node has it any more", Left::Perhaps);
-      late->state = JobState::Lost;
-      late->error = "no node has it any more";
-      late->ended_ns = realtime_ns();
-      log(*late, "lost", {{"error", late->error}});
-      finish_if_drained(*late);
-    });
+    job.unheard = true;
+    cluster_.loop().after(kHeardBy, [this, id = id] { miss(id); });
   }
   starting_ = false;
+}
+
+// A shepherd that is there says so within moments of the start; one that is not there will not. Of a node that does not
+// answer nobody knows what is there: give_up_place().
+void OriginJobs::miss(std::int64_t id) {
+  OriginJob* job = find(id);
+  if (job == nullptr || over(*job) || !job->unheard) return;
+  if (job->place >= 0 && cluster_.lost(job->place)) {
+    cluster_.loop().after(kHeardBy, [this, id] { miss(id); });
+    return;
+  }
+  if (may_retry(*job)) return retry(*job, "no node has it any more", Left::Perhaps);
+  job->state = JobState::Lost;
+  job->error = "no node has it any more";
+  job->ended_ns = realtime_ns();
+  log(*job, "lost", {{"error", job->error}});
+  finish_if_drained(*job);
 }
 
 }  // namespace drover

@@ -66,6 +66,7 @@ void OriginJobs::retry(OriginJob& job, const std::string& why, Left left) {
   job.moves = 0;
   job.frozen_ns = job.held_ns = 0;
   job.doubt.clear();
+  job.unheard = false;
   job.pinned.clear();
   job.told_waiting = true;
   // A program that failed would do so again from an image of its own; one that was lost has done nothing wrong.

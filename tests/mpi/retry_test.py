@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 import unittest
 
 from world import PYTHON, WorldTest, children, command_name, wait_for
@@ -187,6 +188,26 @@ class RetryTest(WorldTest):
         wait_for(lambda: "2" in gone[1].read_text(), "what the new world has not found to be started anew")
         self.finish(gone[0], gone[2])
         self.assertEqual(self.job(gone[0])["last_failure"], "no node has it any more")
+
+    def test_silent_node_of_a_new_world(self):
+        """A node that is excluded soon after a new world has begun, and has told of its job before: nobody takes that for lost."""
+        number = self.submit("sleep", "1000", options=("--node", "node1"))
+        with self.no_world():
+            pass
+        wait_for(lambda: (self.job(number) or {}).get("error") == "", "its shepherd to be found")
+        begin_ns = self.events("up")[-1]["time_ns"]
+        stopped = self.droverd_pid("node1")
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            wait_for(lambda: self.job(number)["error"] == "node1 does not answer", "it to be excluded")
+            self.assertLess(time.time_ns(), begin_ns + 20_000_000_000, "too late to show anything")
+            wait_for(lambda: time.time_ns() > begin_ns + 22_000_000_000, "the time in which a shepherd has to tell of itself")
+            self.assertEqual(self.job(number)["state"], "running")
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        wait_for(lambda: self.job(number)["error"] == "", "the node to return")
+        self.drover("kill", number, check=0)
+        self.assertEqual(self.wait_state(number, "ended")["signal"], signal.SIGTERM)
 
 
 if __name__ == "__main__":
