@@ -173,9 +173,10 @@ struct JobEnded {
   std::int64_t job = 0, epoch = 0;
   shepherd::Ended end;
   bool out_of_memory = false;  // most likely the kernel killed it for want of memory (runtime/load/oom_kills.h)
+  bool shepherd_died = false;  // and the job with it
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& epoch& end& out_of_memory;
+    a& job& epoch& end& out_of_memory& shepherd_died;
   }
 };
 

@@ -233,6 +233,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     for (const auto& output : job.output)
       if (output.safe < output.received) return;
     const shepherd::Ended how = end->second.end;
+    const bool shepherd_died = end->second.shepherd_died;
     const bool out_of_memory = end->second.out_of_memory && (job.signals >> SIGKILL & 1) == 0;
     ends_.erase(end);
     cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, job.attempt, {}});
@@ -241,7 +242,8 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     job.max_rss_kib = how.max_rss_kib;
     if (how.wait_status != 0 && may_retry(job)) {
       const char* for_memory = out_of_memory ? ", killed by the kernel for want of memory" : "";
-      return retry(job, failure_text(how.wait_status) + for_memory, Left::Nothing);
+      if (shepherd_died) return retry(job, "its shepherd died", Failure::PlaceLost);
+      return retry(job, failure_text(how.wait_status) + for_memory, Failure::Program);
     }
     if (out_of_memory && job.time_limit_ns == 0)
       job.error = fmt::format("killed by the kernel on {} for want of memory", cluster_.node_name(job.place));

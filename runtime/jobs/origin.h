@@ -129,6 +129,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::uint64_t held_since_ns = 0;        // CLOCK_REALTIME; 0: not held
   std::uint64_t held_ns = 0;              // before that, since it started
   std::string checkpoint;                 // path of the last image of it that was written; empty: none was
+  bool may_go_on = false;                 // from that: no attempt has failed by itself since
   std::uint64_t checkpoint_ns = 0;        // CLOCK_REALTIME when that was
   std::uint64_t checkpoint_tried_ns = 0;  // CLOCK_REALTIME when one was begun because it was time
   std::string retry_image;                // that the present attempt goes on from; empty: from what its spec says
@@ -248,10 +249,11 @@ class OriginJobs {
   static std::string array_text(const OriginJob& array);
   void replay_task(OriginJob& task, const nlohmann::json& event);
   // origin_retry.cpp
-  enum class Left { Nothing, Perhaps };        // of an attempt, on a node that does not answer
+  // Of an attempt. Silent: its place does not answer, and it may live on there.
+  enum class Failure { Program, PlaceLost, PlaceSilent };
   bool may_retry(const OriginJob& job) const;  // it has failed, or is lost
   static bool input_is_gone(const OriginJob& job);
-  void retry(OriginJob& job, const std::string& why, Left left);
+  void retry(OriginJob& job, const std::string& why, Failure failure);
   void start_again(std::int64_t id, int attempt);
   void give_up_place(OriginJob& job, std::uint64_t now_ns);       // one that has not answered for long
   bool is_outdated(int from, const OriginJob& job, int attempt);  // true: an earlier attempt, and it is told to end

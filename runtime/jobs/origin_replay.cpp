@@ -63,6 +63,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->checkpoint_tried_ns = event.value("time_ns", std::uint64_t{0});
       if (!event.value("ok", false)) continue;
       job->checkpoint = event.value("path", "");
+      job->may_go_on = true;
       job->checkpoint_ns = event.value("time_ns", std::uint64_t{0});
     } else if (name == "detached" || name == "attached") {
       job->desk.kept = name == "detached";
@@ -122,7 +123,7 @@ void OriginJobs::miss(std::int64_t id) {
     cluster_.loop().after(kHeardBy, [this, id] { miss(id); });
     return;
   }
-  if (may_retry(*job)) return retry(*job, "no node has it any more", Left::Perhaps);
+  if (may_retry(*job)) return retry(*job, "no node has it any more", Failure::PlaceSilent);
   job->state = JobState::Lost;
   job->error = "no node has it any more";
   job->ended_ns = realtime_ns();

@@ -219,7 +219,7 @@ void PlacedJobs::on_closed(const LinkKey& key) {
     tell_origin(*job, Msg::PlaceFailed, pack(failed));
   } else if (job->stage == Stage::Running || job->stage == Stage::Starting || job->is_held()) {
     // PID 1 is gone and with it, at the kernel's hand, every process of the job.
-    tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}, false}));
+    tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}, false, true}));
   }
   remove(id);
 }

@@ -4,7 +4,6 @@ import pathlib
 import signal
 import stat
 import subprocess
-import time
 import unittest
 
 from world import PYTHON, WorldTest, command_name, host_pids, tracer_of, wait_for
@@ -115,20 +114,12 @@ class CheckpointTest(WorldTest):
         self.assertEqual(lines, [str(n) for n in range(1, len(lines) + 1)])
         self.assertEqual(self.log_of(again), f"wrote {len(lines)}\n")
 
-    def blocked(self, pid):
-        """It has used no CPU time for a while, and sleeps."""
-        look = lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        before = look()
-        time.sleep(0.5)
-        now = look()
-        return now[0] == "S" and now[11:13] == before[11:13]
-
     def test_end_while_its_image_is_written(self):
         """Of one whose output waits for its reader, with whoever held it."""
         run = self.popen("run", "--", "yes", self.directory.name, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         number = wait_for(lambda: next((job["job"] for job in self.json("ps") if job["state"] == "running"), 0), "the job to run")
         yes, = [pid for pid in host_pids(self.directory.name) if command_name(pid) == "yes"]
-        wait_for(lambda: self.blocked(yes), "its pipe to be full")
+        self.wait_blocked(yes)
         self.drover("hold", number, check=0)
         self.arm(self.job(number)["node"], "checkpoint.written", "stop")
         checkpoint = self.popen("checkpoint", number, "image", stderr=subprocess.PIPE)

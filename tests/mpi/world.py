@@ -164,6 +164,17 @@ class WorldTest(unittest.TestCase):
             return job if job and job["state"] in states else None
         return wait_for(reached, f"job {number} to be {' or '.join(states)}; it is {self.job(number)}")
 
+    @staticmethod
+    def wait_blocked(pid):
+        """Until it has used no CPU time for a while and sleeps: what it writes to takes no more."""
+        look = lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        def blocked():
+            before = look()
+            time.sleep(0.5)
+            now = look()
+            return now[0] == "S" and now[11:13] == before[11:13]
+        wait_for(blocked, f"process {pid} to wait")
+
     def droverd_pid(self, node):
         return self.json("--at", node, "status")["pid"]
 
