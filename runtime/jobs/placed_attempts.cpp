@@ -79,6 +79,7 @@ void PlacedJobs::dismiss(PlacedJob& job) {
   cluster_.log_event(nlohmann::json{
       {"event", "outdated"}, {"job", id}, {"attempt", attempt_of(job.facts.epoch)}, {"epoch", job.facts.epoch}}
                          .dump());
+  finish_checkpoint(job, {"a later attempt counts", 0, 0});
   tell(job, Type::Quit, {});
   dismissed_[{id, job.link_epoch}] = std::move(job.link);
   jobs_.erase(id);
