@@ -336,6 +336,7 @@ void OriginJobs::tick() {
       output.tail.clear();
       ack_output(job, stream);
     }
+    finish_if_drained(job);
   }
 }
 

@@ -44,6 +44,14 @@ class MembershipTest(WorldTest):
         self.drover("wait", number, other, check=0)
         self.assertEqual(self.log_of(number) + self.log_of(other), "fine\nthere\n")
 
+    def test_launcher_dies_with_output_that_it_has_not_written(self):
+        run = self.popen("run", "--", PYTHON, "-c", "print('x' * 200_000)", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        number = wait_for(lambda: next((job["job"] for job in self.json("ps")), 0), "the job")
+        self.wait_blocked(run.pid)
+        run.kill()
+        run.communicate(timeout=DEADLINE)
+        self.assertEqual(self.wait_state(number, "ended")["exit"], 0)
+
     def test_killed_rank_is_excluded(self):
         number = self.submit(PYTHON, "-c", "import time; time.sleep(4); print('fine')", options=("--node", "node1"))
         os.kill(self.droverd_pid("node2"), signal.SIGKILL)
