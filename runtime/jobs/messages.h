@@ -298,9 +298,10 @@ struct MoveEnd {  // and MoveAbort
   std::uint32_t transfer = 0;
   std::uint64_t chunks = 0;  // sent in all
   std::string text;
+  std::uint64_t frozen_ns = 0;  // MoveEnd: so far
   template <class A>
   void serialize(A& a, unsigned) {
-    a& transfer& chunks& text;
+    a& transfer& chunks& text& frozen_ns;
   }
 };
 
@@ -308,9 +309,10 @@ struct MoveResumed {
   std::uint32_t transfer = 0;
   shepherd::PhaseTimes times;
   std::vector<std::string> made_files;  // HeldTree::made_files()
+  std::uint64_t frozen_ns = 0;          // in all
   template <class A>
   void serialize(A& a, unsigned) {
-    a& transfer& times& made_files;
+    a& transfer& times& made_files& frozen_ns;
   }
 };
 

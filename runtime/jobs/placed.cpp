@@ -270,10 +270,11 @@ void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
       return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, ended, out_of_memory}));
     }
     case Type::Running: {
-      const auto running = unpack<shepherd::RunningHere>(payload);
+      auto running = unpack<shepherd::RunningHere>(payload);
       job.moving_in = false;
       job.facts = running.welcome.facts;
       mover_.running(job, running);
+      running.welcome.facts = job.facts;  // with what the move took
       return on_welcome(job, running.welcome);
     }
     case Type::Superseded:

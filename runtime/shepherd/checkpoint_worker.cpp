@@ -11,7 +11,7 @@
 namespace drover::shepherd {
 
 CheckpointTry write_checkpoint(FrozenTree& tree, const WorkerTask& task, Connection& init) {
-  JobContext context = take_snapshot(init, realtime_ns());
+  JobContext context = take_snapshot(init);
   context.record = task.record;
   DumpOptions options = dump_options(task, context);
   // The job has let go of what it holds alone by the time when another is made of its image; or that will be refused.

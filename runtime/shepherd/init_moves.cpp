@@ -177,7 +177,7 @@ void Init::on_channel(Frame&& frame) {
       // Whatever the worker finds in a terminal it puts back: that must not wake us again and again.
       if (terminal_ && std::exchange(output_watched_[0], false)) loop_.forget(output_[0]->own_end());
       if (terminal_ && input_->own_end() >= 0) loop_.change(input_->own_end(), 0);
-      JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, {}, 0, {}};
+      JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, {}, {}};
       if (pipe_) context.pipe = pipe_->snapshot();
       context.facts.cpu_ns += cpu_time_of(root_);
       channel_->send(static_cast<std::uint16_t>(Channel::SnapshotIs), pack(context));
@@ -243,8 +243,6 @@ void Init::adopt(const JobContext& context, UniqueFd terminal) {
     facts_.job = job;
     facts_.epoch = move_epoch_;
     facts_.moves += 1;
-    const std::uint64_t now = realtime_ns();
-    if (now > context.frozen_realtime_ns) facts_.frozen_ns += now - context.frozen_realtime_ns;
   }
   // What was made for it is the job's standard input, beside a terminal.
   if (facts_.piped) pipe_ = std::exchange(input_, std::make_unique<InputStream>());
