@@ -88,8 +88,12 @@ void OriginJobs::hold_array(OriginJob& array, bool on, const Held& done) {
 void OriginJobs::send_hold(std::int64_t id, std::uint64_t number) {
   const auto found = holds_.find(id);
   if (found == holds_.end() || found->second.number != number) return;
-  const OriginJob& job = jobs_.at(id);
+  OriginJob& job = jobs_.at(id);
   const HoldRequest& request = found->second;
+  if (job.state == JobState::Queued) {  // its attempt has failed meanwhile
+    if (job.held != request.on) hold_waiting(job, request.on);
+    return answer_hold(id, "", "");
+  }
   if (monotonic_ns() > request.deadline_ns)
     return answer_hold(
         id, "failed",
