@@ -101,6 +101,7 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"terminal", job.spec.terminal},
           {"viewers", job.desk.viewers.size()},
           {"time_limit_s", job.spec.time_limit_s},
+          {"hold_reason", job.hold_reason},
           {"held_s", held_ns(job, realtime_ns()) / 1'000'000'000},
           {"checkpoint", job.checkpoint},
           {"checkpoint_ns", job.checkpoint_ns},

@@ -128,6 +128,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string doubt;
   std::uint64_t held_since_ns = 0;        // CLOCK_REALTIME; 0: not held
   std::uint64_t held_ns = 0;              // before that, since it started
+  std::string hold_reason;                // while it is held, if who holds it has given one
   std::string checkpoint;                 // path of the last image of it that was written; empty: none was
   bool may_go_on = false;                 // from that: no attempt has failed by itself since
   std::uint64_t checkpoint_ns = 0;        // CLOCK_REALTIME when that was
@@ -188,9 +189,10 @@ class OriginJobs {
   void output_ack(OriginJob& job, int stream, std::uint64_t offset);
   void signal(OriginJob& job, int signo);
 
-  // Holds a job, or lets it go on. `done` hears of it once: an empty text, or why not, with a code of PROTOCOL.md.
+  // Holds a job, or lets it go on. `reason`: of a hold, a person's words, may be empty. `done` hears of it once: an
+  // empty text, or why not, with a code of PROTOCOL.md.
   using Held = std::function<void(const std::string& code, const std::string& error)>;
-  void hold(OriginJob& job, bool on, Held done);
+  void hold(OriginJob& job, bool on, const std::string& reason, Held done);
   // Has an image of it written to `path`, which its node must see. `done` hears of it once.
   using CheckpointEnd = std::function<void(const shepherd::CheckpointDone&)>;
   void checkpoint(OriginJob& job, const std::string& path, CheckpointEnd done);
@@ -299,15 +301,16 @@ class OriginJobs {
   struct HoldRequest {
     bool on = true;
     std::uint64_t number = 0, deadline_ns = 0;
+    std::string reason;
     Held done;
   };
-  void hold_waiting(OriginJob& job, bool on);
-  void hold_array(OriginJob& array, bool on, const Held& done);
+  void hold_waiting(OriginJob& job, bool on, const std::string& reason);
+  void hold_array(OriginJob& array, bool on, const std::string& reason, const Held& done);
   void send_hold(std::int64_t id, std::uint64_t number);
   void on_hold_failed(const JobHoldFailed& failed);
   void answer_hold(std::int64_t id, const std::string& code, const std::string& error);
   void set_held(OriginJob& job, bool held);
-  void count_hold(OriginJob& job, bool held, std::uint64_t now_ns);
+  void count_hold(OriginJob& job, bool held, std::uint64_t now_ns, const std::string& reason = {});
   static std::uint64_t held_ns(const OriginJob& job, std::uint64_t now_ns);
   static std::string hold_text(const OriginJob& job);
   static const std::string& image_of(const OriginJob& job);  // empty: it starts from its program's beginning

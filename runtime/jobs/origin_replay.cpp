@@ -58,7 +58,7 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->epoch = event.value("epoch", std::int64_t{0});
       job->place = cluster_.rank_of(event.value("place", ""));
     } else if (name == "held" || name == "released") {
-      count_hold(*job, name == "held", event.value("time_ns", std::uint64_t{0}));
+      count_hold(*job, name == "held", event.value("time_ns", std::uint64_t{0}), event.value("reason", ""));
     } else if (name == "checkpoint") {
       job->checkpoint_tried_ns = event.value("time_ns", std::uint64_t{0});
       if (!event.value("ok", false)) continue;
