@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <string>
 
 #include "launcher/commands/commands.h"
 #include "launcher/selector.h"
@@ -17,7 +18,11 @@ bool is_no_matter(const RequestError& error) {
   return error.code() == "conflict" || error.code() == "refused" || error.code() == "no-such-job";
 }
 
-int hold_jobs(const Context& context, const SelectorOptions& options, bool on) {
+struct HoldOptions : SelectorOptions {
+  std::string reason;
+};
+
+int hold_jobs(const Context& context, const HoldOptions& options, bool on) {
   const char* const name = on ? "hold" : "release";
   const JobSelector selector = options.selector();
   if (selector.empty())
@@ -28,7 +33,7 @@ int hold_jobs(const Context& context, const SelectorOptions& options, bool on) {
   if (jobs.empty() && !all) throw_no_job(selector);
   int exit_code = 0;
   for (const long job : jobs) try {  // a connection carries one request
-      context.connect().request({{"op", "hold"}, {"job", job}, {"set", on}});
+      context.connect().request({{"op", "hold"}, {"job", job}, {"set", on}, {"reason", options.reason}});
     } catch (const RequestError& error) {
       if (all && is_no_matter(error)) continue;
       print_error(error.what());
@@ -38,10 +43,11 @@ int hold_jobs(const Context& context, const SelectorOptions& options, bool on) {
 }
 
 CLI::App* add(CLI::App& app, Context& context, const char* name, const char* what, bool on) {
-  auto selector = std::make_shared<SelectorOptions>();
+  auto options = std::make_shared<HoldOptions>();
   CLI::App* command = app.add_subcommand(name, what);
-  selector->add_to(*command, "Which jobs");
-  command->callback([&context, selector, on] { context.exit_code = hold_jobs(context, *selector, on); });
+  options->add_to(*command, "Which jobs");
+  if (on) command->add_option("--reason", options->reason, "Shown as why they are held")->type_name("TEXT");
+  command->callback([&context, options, on] { context.exit_code = hold_jobs(context, *options, on); });
   return command;
 }
 
@@ -51,7 +57,7 @@ void add_hold(CLI::App& app, Context& context) {
   add(app, context, "hold", "Stop jobs where they are, or keep them from starting, until drover release", true)
       ->footer(
           "Signals other than KILL reach a held job when it is released, and its time limit waits.\n"
-          "Examples: drover hold 7;  drover hold all --name 'make-*'");
+          "Examples: drover hold 7 --reason 'wrong input';  drover hold all --name 'make-*'");
 }
 
 void add_release(CLI::App& app, Context& context) {

@@ -81,7 +81,8 @@ std::optional<EventRow> of_job(const std::string& name, const json& event) {
         0,
         fmt::format("{}: attempt {} on {} is ended", job_of(event), event.value("attempt", 0), event.value("node", "")),
         Style::Yellow};
-  if (name == "held") return EventRow{0, job_of(event) + " is held", Style::Yellow};
+  if (name == "held")
+    return EventRow{0, job_of(event) + " is held" + because(event.value("reason", "")), Style::Yellow};
   if (name == "released")
     return EventRow{0, job_of(event) + " is released" + because(event.value("reason", "")), Style::Green};
   if (name == "checkpoint" && !event.value("ok", true)) return trouble(event, "has no new image");

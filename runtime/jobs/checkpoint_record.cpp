@@ -30,10 +30,11 @@ CheckpointRecord unpack_record(const std::string& text) try {
 }
 
 CheckpointRecord read_checkpoint(const std::string& path) {
-  const UniqueFd fd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC), "open", path));
+  // O_NONBLOCK: a FIFO would wait for somebody who writes to it, and all that comes after with it.
+  const UniqueFd fd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path));
   struct stat status {};
   check(::fstat(fd.get(), &status), "stat", path);
-  if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + " is no file");
+  if (!S_ISREG(status.st_mode)) throw std::runtime_error(path + " can't be used: it is no file");
   try {
     FdSource source(fd.get());
     ImageReader reader(source);

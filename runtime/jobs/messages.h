@@ -173,9 +173,10 @@ struct JobEnded {
   std::int64_t job = 0, epoch = 0;
   shepherd::Ended end;
   bool out_of_memory = false;  // most likely the kernel killed it for want of memory (runtime/load/oom_kills.h)
+  bool shepherd_died = false;  // and the job with it
   template <class A>
   void serialize(A& a, unsigned) {
-    a& job& epoch& end& out_of_memory;
+    a& job& epoch& end& out_of_memory& shepherd_died;
   }
 };
 
@@ -297,9 +298,10 @@ struct MoveEnd {  // and MoveAbort
   std::uint32_t transfer = 0;
   std::uint64_t chunks = 0;  // sent in all
   std::string text;
+  std::uint64_t frozen_ns = 0;  // MoveEnd: so far
   template <class A>
   void serialize(A& a, unsigned) {
-    a& transfer& chunks& text;
+    a& transfer& chunks& text& frozen_ns;
   }
 };
 
@@ -307,9 +309,10 @@ struct MoveResumed {
   std::uint32_t transfer = 0;
   shepherd::PhaseTimes times;
   std::vector<std::string> made_files;  // HeldTree::made_files()
+  std::uint64_t frozen_ns = 0;          // in all
   template <class A>
   void serialize(A& a, unsigned) {
-    a& transfer& times& made_files;
+    a& transfer& times& made_files& frozen_ns;
   }
 };
 

@@ -101,6 +101,7 @@ json OriginJobs::describe(const OriginJob& job) const {
           {"terminal", job.spec.terminal},
           {"viewers", job.desk.viewers.size()},
           {"time_limit_s", job.spec.time_limit_s},
+          {"hold_reason", job.hold_reason},
           {"held_s", held_ns(job, realtime_ns()) / 1'000'000'000},
           {"checkpoint", job.checkpoint},
           {"checkpoint_ns", job.checkpoint_ns},
@@ -139,6 +140,7 @@ void OriginJobs::handle(int from, Msg type, const std::string& payload) {
                    : notice.state == "in-doubt" ? JobState::InDoubt
                                                 : JobState::Running;
       job->doubt = notice.state == "in-doubt" ? notice.text : "";
+      job->unheard = false;
       return;
     }
     default:
@@ -175,6 +177,7 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
   job->asked = -1;
   job->pid = welcome.root_pid;
   job->doubt.clear();
+  job->unheard = false;
   job->lost_since_ns = 0;
   if (welcome.facts.started_ns != 0) job->started_ns = welcome.facts.started_ns;
   job->moves = std::max(job->moves, welcome.facts.moves);
@@ -231,6 +234,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     for (const auto& output : job.output)
       if (output.safe < output.received) return;
     const shepherd::Ended how = end->second.end;
+    const bool shepherd_died = end->second.shepherd_died;
     const bool out_of_memory = end->second.out_of_memory && (job.signals >> SIGKILL & 1) == 0;
     ends_.erase(end);
     cluster_.send(job.place, Msg::JobEndedAck, JobMark{job.id, job.attempt, {}});
@@ -239,7 +243,8 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
     job.max_rss_kib = how.max_rss_kib;
     if (how.wait_status != 0 && may_retry(job)) {
       const char* for_memory = out_of_memory ? ", killed by the kernel for want of memory" : "";
-      return retry(job, failure_text(how.wait_status) + for_memory, Left::Nothing);
+      if (shepherd_died) return retry(job, "its shepherd died", Failure::PlaceLost);
+      return retry(job, failure_text(how.wait_status) + for_memory, Failure::Program);
     }
     if (out_of_memory && job.time_limit_ns == 0)
       job.error = fmt::format("killed by the kernel on {} for want of memory", cluster_.node_name(job.place));
@@ -332,6 +337,7 @@ void OriginJobs::tick() {
       output.tail.clear();
       ack_output(job, stream);
     }
+    finish_if_drained(job);
   }
 }
 

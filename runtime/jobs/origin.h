@@ -108,6 +108,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   bool counted = false;                     // its end is in its array's figures
   bool left_behind = false;            // an attempt was given up on a node that did not answer, where it may live still
   bool brief = false;                  // `spec` is the log's, without what a start needs
+  bool unheard = false;                // of an earlier world, and no shepherd has said in this one that it is there
   std::optional<ArrayProgress> tasks;  // of an array, which itself is nowhere
   bool opened = false;                 // its streams
   std::size_t unmet = 0;               // of those that it is to start after: that are not over
@@ -127,7 +128,9 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string doubt;
   std::uint64_t held_since_ns = 0;        // CLOCK_REALTIME; 0: not held
   std::uint64_t held_ns = 0;              // before that, since it started
+  std::string hold_reason;                // while it is held, if who holds it has given one
   std::string checkpoint;                 // path of the last image of it that was written; empty: none was
+  bool may_go_on = false;                 // from that: no attempt has failed by itself since
   std::uint64_t checkpoint_ns = 0;        // CLOCK_REALTIME when that was
   std::uint64_t checkpoint_tried_ns = 0;  // CLOCK_REALTIME when one was begun because it was time
   std::string retry_image;                // that the present attempt goes on from; empty: from what its spec says
@@ -186,9 +189,10 @@ class OriginJobs {
   void output_ack(OriginJob& job, int stream, std::uint64_t offset);
   void signal(OriginJob& job, int signo);
 
-  // Holds a job, or lets it go on. `done` hears of it once: an empty text, or why not, with a code of PROTOCOL.md.
+  // Holds a job, or lets it go on. `reason`: of a hold, a person's words, may be empty. `done` hears of it once: an
+  // empty text, or why not, with a code of PROTOCOL.md.
   using Held = std::function<void(const std::string& code, const std::string& error)>;
-  void hold(OriginJob& job, bool on, Held done);
+  void hold(OriginJob& job, bool on, const std::string& reason, Held done);
   // Has an image of it written to `path`, which its node must see. `done` hears of it once.
   using CheckpointEnd = std::function<void(const shepherd::CheckpointDone&)>;
   void checkpoint(OriginJob& job, const std::string& path, CheckpointEnd done);
@@ -247,10 +251,11 @@ class OriginJobs {
   static std::string array_text(const OriginJob& array);
   void replay_task(OriginJob& task, const nlohmann::json& event);
   // origin_retry.cpp
-  enum class Left { Nothing, Perhaps };        // of an attempt, on a node that does not answer
+  // Of an attempt. Silent: its place does not answer, and it may live on there.
+  enum class Failure { Program, PlaceLost, PlaceSilent };
   bool may_retry(const OriginJob& job) const;  // it has failed, or is lost
   static bool input_is_gone(const OriginJob& job);
-  void retry(OriginJob& job, const std::string& why, Left left);
+  void retry(OriginJob& job, const std::string& why, Failure failure);
   void start_again(std::int64_t id, int attempt);
   void give_up_place(OriginJob& job, std::uint64_t now_ns);       // one that has not answered for long
   bool is_outdated(int from, const OriginJob& job, int attempt);  // true: an earlier attempt, and it is told to end
@@ -296,15 +301,16 @@ class OriginJobs {
   struct HoldRequest {
     bool on = true;
     std::uint64_t number = 0, deadline_ns = 0;
+    std::string reason;
     Held done;
   };
-  void hold_waiting(OriginJob& job, bool on);
-  void hold_array(OriginJob& array, bool on, const Held& done);
+  void hold_waiting(OriginJob& job, bool on, const std::string& reason);
+  void hold_array(OriginJob& array, bool on, const std::string& reason, const Held& done);
   void send_hold(std::int64_t id, std::uint64_t number);
   void on_hold_failed(const JobHoldFailed& failed);
   void answer_hold(std::int64_t id, const std::string& code, const std::string& error);
   void set_held(OriginJob& job, bool held);
-  void count_hold(OriginJob& job, bool held, std::uint64_t now_ns);
+  void count_hold(OriginJob& job, bool held, std::uint64_t now_ns, const std::string& reason = {});
   static std::uint64_t held_ns(const OriginJob& job, std::uint64_t now_ns);
   static std::string hold_text(const OriginJob& job);
   static const std::string& image_of(const OriginJob& job);  // empty: it starts from its program's beginning
@@ -321,6 +327,7 @@ class OriginJobs {
   void on_checkpointed(const JobCheckpointed& answer);
   void fail_checkpoints(int rank);
   void answer_checkpoint(std::uint64_t request, const shepherd::CheckpointDone& done);
+  void miss(std::int64_t id);  // origin_replay.cpp
   // origin.cpp
   void on_place_is(int from, const shepherd::Welcome& welcome);
   void on_ended(int from, const JobEnded& ended);

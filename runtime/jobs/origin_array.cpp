@@ -75,7 +75,7 @@ void OriginJobs::add_task(OriginJob& array, std::int64_t id) {
     return fail(task, "failed", error.what());
   }
   queue_.insert(waiting(task));
-  if (array.held) hold_waiting(task, true);  // while they were being made
+  if (array.held) hold_waiting(task, true, array.hold_reason);  // while they were being made
 }
 
 // An end of a task's, once.

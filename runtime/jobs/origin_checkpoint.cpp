@@ -104,6 +104,7 @@ void OriginJobs::answer_checkpoint(std::uint64_t number, const shepherd::Checkpo
   OriginJob& job = jobs_.at(request.job);
   if (done.error.empty()) {
     job.checkpoint = request.path;
+    job.may_go_on = true;
     job.checkpoint_ns = realtime_ns();
   }
   log(job, "checkpoint",

@@ -183,11 +183,12 @@ void OriginJobs::order_start(OriginJob& job, int rank, bool elsewhere) {
   order.claim = elsewhere;
   order.spec.image = image_of(job);
   if (!job.retry_image.empty()) order.spec.truncate = true;  // the attempt that wrote there counts no more
+  const bool same_file = !job.output[0].path.empty() && job.output[0].path == job.output[1].path;
   for (int i = 0; i < 2 && !order.spec.image.empty(); ++i) {
-    // Two streams into one file can't be told apart in it.
     const OutputSink& output = job.output[i];
-    order.output_base[i] = output.received;
-    order.output_continued[i] = output.continued && job.output[0].path != job.output[1].path;
+    order.output_base[i] = output.received - output.base;
+    // Two streams into one file can't be told apart in it.
+    order.output_continued[i] = (output.continued || !job.retry_image.empty()) && !same_file;
   }
   cluster_.send(rank, Msg::Place, order);
   if (!elsewhere) return;
@@ -242,6 +243,7 @@ void OriginJobs::on_placed(int from, const Placed& placed) {
   job->started_ns = placed.started_ns;
   job->pinned = placed.pinned;
   job->doubt.clear();
+  job->unheard = false;
   job->lost_since_ns = 0;
   log(*job, "started",
       {{"place", cluster_.node_name(from)},
@@ -276,9 +278,9 @@ void OriginJobs::settle_failure(int from, const PlaceFailed& failed) {
   const std::string& subject = failure.subject;
   // Nothing of the job's own: all else that keeps a program from starting would do so again.
   if (failure.step == "start" && may_retry(*job))
-    return retry(*job, fmt::format("{} could not start it: {}", node, subject), Left::Nothing);
+    return retry(*job, fmt::format("{} could not start it: {}", node, subject), Failure::PlaceLost);
   if (!job->retry_image.empty() && may_retry(*job))
-    return retry(*job, fmt::format("{} could not restore {}: {}", node, job->retry_image, subject), Left::Nothing);
+    return retry(*job, fmt::format("{} could not restore {}: {}", node, job->retry_image, subject), Failure::Program);
   if (failure.step == "exec" && failure.error == ENOENT && subject == script_path(cluster_.paths().job_dir(job->id)))
     return fail(*job, "not-found",
                 fmt::format("the interpreter that the script's first line names is not on {}", node));

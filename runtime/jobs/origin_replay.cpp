@@ -9,6 +9,10 @@ namespace drover {
 
 using nlohmann::json;
 
+namespace {
+constexpr auto kHeardBy = std::chrono::seconds(20);  // documented in drover-submit(1)
+}
+
 void OriginJobs::replay(const std::vector<std::string>& lines) {
   starting_ = true;  // nothing does before this node knows which jobs it has
   for (const auto& line : lines) {
@@ -54,11 +58,12 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
       job->epoch = event.value("epoch", std::int64_t{0});
       job->place = cluster_.rank_of(event.value("place", ""));
     } else if (name == "held" || name == "released") {
-      count_hold(*job, name == "held", event.value("time_ns", std::uint64_t{0}));
+      count_hold(*job, name == "held", event.value("time_ns", std::uint64_t{0}), event.value("reason", ""));
     } else if (name == "checkpoint") {
       job->checkpoint_tried_ns = event.value("time_ns", std::uint64_t{0});
       if (!event.value("ok", false)) continue;
       job->checkpoint = event.value("path", "");
+      job->may_go_on = true;
       job->checkpoint_ns = event.value("time_ns", std::uint64_t{0});
     } else if (name == "detached" || name == "attached") {
       job->desk.kept = name == "detached";
@@ -77,10 +82,12 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     } else if (name == "failed" || name == "lost") {
       job->state = name == "failed" ? JobState::Failed : JobState::Lost;
       job->error = event.value("error", "");
+      job->error_code = event.value("code", "");
       job->ended_ns = event.value("time_ns", std::uint64_t{0});
     }
   }
   for (auto& [id, job] : jobs_) {
+    if (over(job)) count_hold(job, false, job.ended_ns);
     if (over(job)) count_task(job);
     if (over(job) && job.tasks) continue;
     if (over(job)) {
@@ -101,19 +108,27 @@ void OriginJobs::replay(const std::vector<std::string>& lines) {
     job.doubt = "waiting for its shepherd";
     job.opened = true;
     if (!open_streams(job, error)) spdlog::error("job {}: {}", id, error);
-    // A shepherd that is there says so within moments of the start; one that is not there will not.
-    cluster_.loop().after(std::chrono::seconds(20), [this, id = id] {
-      OriginJob* late = find(id);
-      if (late == nullptr || over(*late) || late->doubt.empty()) return;
-      if (may_retry(*late)) return retry(*late, "no node has it any more", Left::Perhaps);
-      late->state = JobState::Lost;
-      late->error = "no node has it any more";
-      late->ended_ns = realtime_ns();
-      log(*late, "lost", {{"error", late->error}});
-      finish_if_drained(*late);
-    });
+    job.unheard = true;
+    cluster_.loop().after(kHeardBy, [this, id = id] { miss(id); });
   }
   starting_ = false;
+}
+
+// A shepherd that is there says so within moments of the start; one that is not there will not. Of a node that does not
+// answer nobody knows what is there: give_up_place().
+void OriginJobs::miss(std::int64_t id) {
+  OriginJob* job = find(id);
+  if (job == nullptr || over(*job) || !job->unheard) return;
+  if (job->place >= 0 && cluster_.lost(job->place)) {
+    cluster_.loop().after(kHeardBy, [this, id] { miss(id); });
+    return;
+  }
+  if (may_retry(*job)) return retry(*job, "no node has it any more", Failure::PlaceSilent);
+  job->state = JobState::Lost;
+  job->error = "no node has it any more";
+  job->ended_ns = realtime_ns();
+  log(*job, "lost", {{"error", job->error}});
+  finish_if_drained(*job);
 }
 
 }  // namespace drover

@@ -52,12 +52,12 @@ bool OriginJobs::may_retry(const OriginJob& job) const {
          !input_is_gone(job);
 }
 
-void OriginJobs::retry(OriginJob& job, const std::string& why, Left left) {
+void OriginJobs::retry(OriginJob& job, const std::string& why, Failure failure) {
   const std::string place = job.place >= 0 ? cluster_.node_name(job.place) : "";
   leave_queue(job);
   ++job.attempt;
   job.last_failure = why;
-  job.left_behind = job.left_behind || left == Left::Perhaps;
+  job.left_behind = job.left_behind || failure == Failure::PlaceSilent;
   job.state = JobState::Queued;
   job.epoch = first_epoch(job.attempt);
   job.place = job.asked = -1;
@@ -66,13 +66,14 @@ void OriginJobs::retry(OriginJob& job, const std::string& why, Left left) {
   job.moves = 0;
   job.frozen_ns = job.held_ns = 0;
   job.doubt.clear();
+  job.unheard = false;
   job.pinned.clear();
   job.told_waiting = true;
   // A program that failed would do so again from an image of its own; one that was lost has done nothing wrong.
-  job.retry_image = left == Left::Perhaps ? job.checkpoint : "";
+  if (failure == Failure::Program) job.may_go_on = false;
+  job.retry_image = job.may_go_on ? job.checkpoint : "";
   for (auto& output : job.output) {
-    output.base =
-        image_of(job).empty() ? output.received : 0;  // the shepherd of a restored one knows the file's length
+    if (image_of(job).empty()) output.base = output.received;  // else its streams go on, too, with the same offsets
     output.ended = false;
   }
   InputFeed fresh;
@@ -88,7 +89,7 @@ void OriginJobs::retry(OriginJob& job, const std::string& why, Left left) {
        {"attempts", job.spec.retries + 1},
        {"why", why},
        {"place", place},
-       {"left_behind", left == Left::Perhaps},
+       {"left_behind", failure == Failure::PlaceSilent},
        {"image", job.retry_image},
        {"pause_s", pause_s},
        {"cpu_seconds", job.cpu_seconds},
@@ -137,7 +138,7 @@ void OriginJobs::give_up_place(OriginJob& job, std::uint64_t now_ns) {
   if (!may_retry(job)) return;
   spdlog::warn("job {}: {} has not answered for {} s, starting it anew", job.id, cluster_.node_name(job.place),
                longest_ns / kSecondNs);
-  retry(job, cluster_.node_name(job.place) + " did not answer any more", Left::Perhaps);
+  retry(job, cluster_.node_name(job.place) + " did not answer any more", Failure::PlaceSilent);
 }
 
 bool OriginJobs::is_outdated(int from, const OriginJob& job, int attempt) {
@@ -166,6 +167,7 @@ void OriginJobs::replay_retry(OriginJob& job, const json& event) {
   job.epoch = first_epoch(job.attempt);
   job.last_failure = event.value("why", "");
   job.retry_image = event.value("image", "");
+  job.may_go_on = !job.retry_image.empty();
   job.left_behind = job.left_behind || event.value("left_behind", false);
   job.place = -1;
   job.started_ns = job.signals = 0;

@@ -76,6 +76,7 @@ bool OriginJobs::open_streams(OriginJob& job, std::string& error) {
       std::uint64_t length = 0;
       output.file = open_output(output.path, fresh, length);
       output.received = output.safe = length;
+      if (restored) output.base = std::min(output.base, length);  // unless somebody has cut it
       // Of two streams in one file its length tells nothing of either; the shepherd tells what it has let go of.
       if (job.output[0].path == job.output[1].path && !waits) output.received = output.safe = output.base;
       // What is written there between two attempts is nobody's. The shepherd of a restored job counts from the file's

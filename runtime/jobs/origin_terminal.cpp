@@ -81,7 +81,9 @@ void OriginJobs::show_output(OriginJob& job, std::uint64_t offset, const std::st
       viewer.attachment->output(1, offset, bytes);
   }
   for (Attachment* attachment : slow) {
+    const bool piped = job.desk.piper == attachment;
     remove_viewer(job, attachment);
+    if (piped) end_pipe(job);
     attachment->dropped(
         fmt::format("job {}: it writes faster than this terminal takes it, and others look at it, too; "
                     "look again with: drover attach {}",

@@ -8,8 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstring>
-
 #include "ckpt/sys/error.h"
 #include "runtime/jobs/attempt.h"
 #include "runtime/migrate/fault.h"
@@ -124,55 +122,6 @@ PlacedJob& PlacedJobs::expect_restore(const shepherd::JobFacts& facts, std::int6
   return job;
 }
 
-void PlacedJobs::spawn(PlacedJob& job, bool namespaces) {
-  int pair[2];
-  check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), "socketpair");
-  UniqueFd ours(pair[0]), theirs(pair[1]);
-  const std::string request = pack(shepherd::SpawnRequest{job.facts.job, job.facts.epoch,
-                                                          cluster_.paths().node_dir(cluster_.self_name()), namespaces});
-  iovec io{const_cast<char*>(request.data()), request.size()};
-  msghdr message{};
-  message.msg_iov = &io;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  const int fd = theirs.get();
-  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  check(::sendmsg(spawner_.get(), &message, MSG_NOSIGNAL), "ask the spawner");
-  connect(job, std::move(ours));
-}
-
-void PlacedJobs::on_spawner() {
-  char bytes[4096];
-  const ssize_t n = ::recv(spawner_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (n <= 0) throw std::runtime_error("the spawner of this node has died; its jobs go on, restart droverd");
-  const auto reply = unpack<shepherd::SpawnReply>({bytes, static_cast<std::size_t>(n)});
-  PlacedJob* job = find(reply.job);
-  if (job == nullptr || job->facts.epoch != reply.epoch) return;
-  if (reply.pid > 0)
-    job->init_pid = reply.pid;
-  else
-    spdlog::error("job {}: no shepherd: {}", reply.job, error_text(-reply.pid));
-}
-
-void PlacedJobs::connect(PlacedJob& job, UniqueFd fd) {
-  const LinkKey key{job.facts.job, job.facts.epoch};
-  job.link_epoch = job.facts.epoch;
-  job.link = std::make_unique<FrameSocket>(
-      cluster_.loop(), std::move(fd),
-      FrameSocket::Handlers{[this, key](Frame&& frame) { on_frame(key, std::move(frame)); },
-                            [this, key](const std::string&) { on_closed(key); },
-                            {}});
-  tell(job, Type::Hello,
-       pack(shepherd::Hello{cluster_.generation(), cluster_.self_name(), cpus_, cluster_.paths().state}));
-}
-
 void PlacedJobs::tell(PlacedJob& job, Type type, const std::string& payload, std::vector<UniqueFd> fds) {
   if (job.link) job.link->send(static_cast<std::uint16_t>(type), payload, std::move(fds));
 }
@@ -219,7 +168,7 @@ void PlacedJobs::on_closed(const LinkKey& key) {
     tell_origin(*job, Msg::PlaceFailed, pack(failed));
   } else if (job->stage == Stage::Running || job->stage == Stage::Starting || job->is_held()) {
     // PID 1 is gone and with it, at the kernel's hand, every process of the job.
-    tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}, false}));
+    tell_origin(*job, Msg::JobEnded, pack(JobEnded{id, job->facts.epoch, {SIGKILL, 0, 0, realtime_ns()}, false, true}));
   }
   remove(id);
 }
@@ -270,10 +219,11 @@ void PlacedJobs::on_frame(const LinkKey& key, Frame&& frame) {
       return tell_origin(job, Msg::JobEnded, pack(JobEnded{id, job.facts.epoch, ended, out_of_memory}));
     }
     case Type::Running: {
-      const auto running = unpack<shepherd::RunningHere>(payload);
+      auto running = unpack<shepherd::RunningHere>(payload);
       job.moving_in = false;
       job.facts = running.welcome.facts;
       mover_.running(job, running);
+      running.welcome.facts = job.facts;  // with what the move took
       return on_welcome(job, running.welcome);
     }
     case Type::Superseded:

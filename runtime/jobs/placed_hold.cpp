@@ -116,7 +116,7 @@ void PlacedJobs::start_of_image(std::int64_t id) {
   const std::string path = jobs_.at(id).order->spec.image;
   cluster_.in_background(
       [image, error, path] {
-        image->reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        image->reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
         if (!*image) *error = errno;
       },
       [this, id, image, error, path] {

@@ -35,6 +35,7 @@ void IncomingMoves::handle(int from, Msg type, const std::string& payload) {
   Move* move = find({from, end.transfer});
   if (move == nullptr) return;
   move->expected = end.chunks;
+  if (end.frozen_ns != 0) move->frozen_since_ns = monotonic_ns() - end.frozen_ns;
   if (type == Msg::MoveAbort) {
     move->aborted = true;
     if (move->worker)
@@ -68,6 +69,7 @@ void IncomingMoves::offered(int from, const MoveOffer& offer) {
     move.epoch = offer.epoch;
     move.source = cluster.node_name(from);
     move.shape = offer.ring;
+    move.frozen_before_ns = offer.facts.frozen_ns;
     move.ring = std::make_unique<RingMemory>(RingMemory::create(offer.ring));
     context_.placed.expect_restore(offer.facts, offer.epoch);
     Move& kept = moves_[key] = std::move(move);
@@ -194,11 +196,23 @@ void IncomingMoves::on_worker(Key key, Frame&& frame) {
   }
 }
 
+// From the freeze at the source until the job is known to run here. Two hosts' clocks may differ by more than a move
+// takes, so each side counts its own part by its own. The source's is known well before the job runs, as a rule; else
+// the part that is missing is what the source did before the first of the image was here.
+std::uint64_t IncomingMoves::frozen_ns(const Move& move, const shepherd::PhaseTimes& times) {
+  if (move.frozen_since_ns == 0) return times.restore_ns + times.commit_ns + times.resume_ns;
+  return monotonic_ns() - move.frozen_since_ns;
+}
+
 void IncomingMoves::running(PlacedJob& job, const shepherd::RunningHere& here) {
   Move* move = by_job(job.facts.job);
   if (move == nullptr) return;
   move->resumed = true;
-  context_.cluster.send(move->key.first, Msg::MoveResumed, MoveResumed{move->key.second, here.times, here.made_files});
+  const std::uint64_t frozen = frozen_ns(*move, here.times);
+  job.facts.frozen_ns = move->frozen_before_ns + frozen;
+  context_.placed.tell(job, Type::FrozenFor, pack(job.facts.frozen_ns));
+  context_.cluster.send(move->key.first, Msg::MoveResumed,
+                        MoveResumed{move->key.second, here.times, here.made_files, frozen});
   for (const int signo : std::exchange(job.held_signals, {})) context_.placed.tell(job, Type::Signal, pack(signo));
   move->dead = true;
   // All of it is here, whether the source's count of it has come or not.

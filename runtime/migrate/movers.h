@@ -143,6 +143,8 @@ class IncomingMoves {
     std::deque<Receive> posted;  // in the order of posting, which is the order of arrival
     std::uint64_t arrived = 0;
     std::optional<std::uint64_t> expected;  // chunks in all, once known
+    std::uint64_t frozen_before_ns = 0;     // by earlier moves
+    std::uint64_t frozen_since_ns = 0;      // CLOCK_MONOTONIC here, by what MoveEnd has told; 0: it has not come
     bool aborted = false, ready = false, resumed = false, dead = false;
     std::string failure;
     std::vector<std::string> differing;  // Refusal::differing of that
@@ -154,6 +156,7 @@ class IncomingMoves {
   void post(Move& move, std::uint32_t slot);
   void arrived(Move& move, const Receive& receive, int bytes);
   void on_worker(Key key, Frame&& frame);
+  static std::uint64_t frozen_ns(const Move& move, const shepherd::PhaseTimes& times);
   void fail(Move& move, const std::string& reason);
   void hand_back(Move& move);
   void settle(Move& move);  // cancels what will not come; forgets the move when nothing is open

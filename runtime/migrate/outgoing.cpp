@@ -160,7 +160,9 @@ void OutgoingMoves::on_worker(std::uint32_t transfer, Frame&& frame) {
       move.memory_files = std::move(dumped.memory_files);
       move.stage = Stage::EndSent;
       move.reached = "send";
-      context_.cluster.send(move.to, Msg::MoveEnd, MoveEnd{transfer, move.chunks + move.filled.size(), {}});
+      context_.cluster.send(
+          move.to, Msg::MoveEnd,
+          MoveEnd{transfer, move.chunks + move.filled.size(), {}, monotonic_ns() - dumped.times.frozen_at_ns});
       context_.cluster.loop().after(context_.answer_deadline, [this, transfer] {
         const auto late = moves_.find(transfer);
         if (late != moves_.end() && late->second.stage == Stage::EndSent)
@@ -251,7 +253,7 @@ void OutgoingMoves::abort(Move& move, const std::string& why) {
   if (move.stage != Stage::Offered && move.stage != Stage::Dumping) return;
   if (move.error.empty()) move.error = why;
   move.filled.clear();
-  context_.cluster.send(move.to, Msg::MoveAbort, MoveEnd{move.transfer, move.chunks, why});
+  context_.cluster.send(move.to, Msg::MoveAbort, MoveEnd{move.transfer, move.chunks, why, 0});
   if (move.stage == Stage::Dumping) {
     move.stage = Stage::Aborted;
     verdict(move, VerdictKind::Abort, why);
@@ -266,7 +268,7 @@ void OutgoingMoves::handle(int from, Msg type, const std::string& payload) {
     if (move == nullptr || move->stage == Stage::Over) return;
     move->destination_times = message.times;
     move->made_files = message.made_files;
-    move->frozen_ns = monotonic_ns() - move->source_times.frozen_at_ns;
+    move->frozen_ns = message.frozen_ns;
     move->reached = "resume";
     move->meter.report(context_.links, move->to);
     verdict(*move, VerdictKind::Resumed, {});

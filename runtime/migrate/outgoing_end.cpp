@@ -88,7 +88,7 @@ void OutgoingMoves::settle_orphan(std::uint32_t transfer) {
 
 void OutgoingMoves::report_orphan_ended(const Move& move) {
   const int origin = context_.cluster.rank_of(move.facts.origin);
-  const JobEnded ended{move.job, move.facts.epoch, {SIGKILL, 0, 0, realtime_ns()}};
+  const JobEnded ended{move.job, move.facts.epoch, {SIGKILL, 0, 0, realtime_ns()}, false, true};
   if (origin >= 0) context_.cluster.send(origin, Msg::JobEnded, ended);
 }
 

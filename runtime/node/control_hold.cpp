@@ -11,12 +11,14 @@ using nlohmann::json;
 
 void ControlServer::hold(ClientConnection& client, const json& request) {
   const bool on = request.at("set").get<bool>();
-  at_origin(client, request, request.at("job"), [this, on](ClientConnection& c, OriginJob& job) {
-    origin_.hold(job, on, [alive = c.alive(), &c, id = job.id](const std::string& code, const std::string& error) {
-      if (const auto held = alive.lock(); !held || !*held) return;
-      if (code.empty()) return c.reply({{"job", id}});
-      c.refuse(code, error);
-    });
+  const auto reason = request.value("reason", std::string());
+  at_origin(client, request, request.at("job"), [this, on, reason](ClientConnection& c, OriginJob& job) {
+    origin_.hold(job, on, reason,
+                 [alive = c.alive(), &c, id = job.id](const std::string& code, const std::string& error) {
+                   if (const auto held = alive.lock(); !held || !*held) return;
+                   if (code.empty()) return c.reply({{"job", id}});
+                   c.refuse(code, error);
+                 });
   });
 }
 

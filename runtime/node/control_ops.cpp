@@ -209,7 +209,7 @@ void ControlServer::signal(ClientConnection& client, const json& request) {
   origin_.signal(*job, signo);
   // Ctrl-C at its launcher means that it shall end: it is let go, to get it.
   if (job->held && job->place >= 0 && ends_program(signo))
-    origin_.hold(*job, false, [](const std::string&, const std::string&) {});
+    origin_.hold(*job, false, "", [](const std::string&, const std::string&) {});
 }
 
 void ControlServer::migrate(ClientConnection& client, const json& request) {

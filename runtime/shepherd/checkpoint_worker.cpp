@@ -11,7 +11,7 @@
 namespace drover::shepherd {
 
 CheckpointTry write_checkpoint(FrozenTree& tree, const WorkerTask& task, Connection& init) {
-  JobContext context = take_snapshot(init, realtime_ns());
+  JobContext context = take_snapshot(init);
   context.record = task.record;
   DumpOptions options = dump_options(task, context);
   // The job has let go of what it holds alone by the time when another is made of its image; or that will be refused.
@@ -23,6 +23,7 @@ CheckpointTry write_checkpoint(FrozenTree& tree, const WorkerTask& task, Connect
   const DumpResult result = dump(tree, sink, options);
   if (result.refused) return {{result.refused->reason, 0, 0}, result.refused->passing};
   sink.flush();
+  fault_point("checkpoint.written");
   return {{"", result.stats.image_bytes, 0}, false};
 }
 
@@ -51,7 +52,6 @@ Attempt try_once(const WorkerTask& task, Connection& init, StillWaiting still) {
   } catch (const std::exception& error) {
     tried.done.error = error.what();
   }
-  fault_point("checkpoint.written");
   still = tree.thaw();
   tried.done.frozen_ns = watch.lap();
   return {std::move(tried), std::move(still)};
@@ -69,6 +69,7 @@ StillWaiting checkpoint_job(WorkerTask task, Connection& init, StillWaiting stil
     ::nanosleep(&moment, nullptr);
   }
   tell(init, Channel::Thawed, ThawedHere{attempt.tried.done.error, attempt.still.known});
+  fault_point("checkpoint.thawed");
   sync_image(task, attempt.tried.done);  // the job goes on meanwhile, and droverd lets nothing else be done to it
   tell(init, Channel::CheckpointDone, attempt.tried.done);
   return std::move(attempt.still);

@@ -204,6 +204,9 @@ void Init::obey(Frame&& frame) {
       return checkpoint(unpack<Text>(payload).text, link_->take_fd());
     case Type::StartOfImage:
       return start_of_image(unpack<StartOfImage>(payload), link_->take_fd());
+    case Type::FrozenFor:
+      facts_.frozen_ns = unpack<std::uint64_t>(payload);
+      return;
     case Type::Window:
       // Where it can't be heard now the origin tells it again, when this shepherd says that the job is here.
       if (terminal_ && !frozen_) terminal_->resize(unpack<WindowSize>(payload));

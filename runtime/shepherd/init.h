@@ -144,6 +144,7 @@ class Init {
   bool moved_away_ = false;
   bool all_killed_ = false;            // a held job's worker may be seen to end before the job
   Work work_ = Work::Move;             // of the source worker
+  bool checkpointing_ = false;         // a worker is to say what came of an image
   std::optional<StartOfImage> start_;  // of an image
   std::string destination_, source_;
   std::int64_t move_epoch_ = 0;

@@ -14,6 +14,7 @@ void Init::checkpoint(const std::string& record, UniqueFd file) {
   if (stage_ != Stage::Held) return begin_task(std::move(task));
   if (!task.image) return refuse_task(task, "the file for it has not come");
   describe_source(task);
+  checkpointing_ = true;
   std::vector<UniqueFd> fds;
   fds.push_back(std::move(task.image));
   if (task.terminal) fds.push_back(std::move(task.terminal));
@@ -21,8 +22,10 @@ void Init::checkpoint(const std::string& record, UniqueFd file) {
 }
 
 void Init::on_checkpoint_done(const CheckpointDone& done) {
+  checkpointing_ = false;
   tell(Type::CheckpointDone, done);
-  if (stage_ == Stage::Held) let_streams_flow();  // else Thawed has done so
+  // Of one that ran Thawed has done so. A held one may have been killed meanwhile, and its last output waits.
+  if (stage_ == Stage::Held || stage_ == Stage::Ended) let_streams_flow();
 }
 
 void Init::start_of_image(StartOfImage&& order, UniqueFd image) {

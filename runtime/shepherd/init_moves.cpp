@@ -134,6 +134,7 @@ void Init::begin_task(WorkerTask task) {
 
 void Init::set_out(const WorkerTask& task) {
   work_ = task.work;
+  if (work_ == Work::Checkpoint) checkpointing_ = true;
   stage_ = work_ == Work::Hold ? Stage::Holding : Stage::Dumping;
   past_end_ = false;
 }
@@ -176,7 +177,7 @@ void Init::on_channel(Frame&& frame) {
       // Whatever the worker finds in a terminal it puts back: that must not wake us again and again.
       if (terminal_ && std::exchange(output_watched_[0], false)) loop_.forget(output_[0]->own_end());
       if (terminal_ && input_->own_end() >= 0) loop_.change(input_->own_end(), 0);
-      JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, {}, 0, {}};
+      JobContext context{facts_, input_->snapshot(), {output_[0]->snapshot(), output_[1]->snapshot()}, {}, {}};
       if (pipe_) context.pipe = pipe_->snapshot();
       context.facts.cpu_ns += cpu_time_of(root_);
       channel_->send(static_cast<std::uint16_t>(Channel::SnapshotIs), pack(context));
@@ -242,8 +243,6 @@ void Init::adopt(const JobContext& context, UniqueFd terminal) {
     facts_.job = job;
     facts_.epoch = move_epoch_;
     facts_.moves += 1;
-    const std::uint64_t now = realtime_ns();
-    if (now > context.frozen_realtime_ns) facts_.frozen_ns += now - context.frozen_realtime_ns;
   }
   // What was made for it is the job's standard input, beside a terminal.
   if (facts_.piped) pipe_ = std::exchange(input_, std::make_unique<InputStream>());
@@ -288,6 +287,8 @@ void Init::on_worker_exit() {
   // the next worker, and this one's end be taken for its.
   channel_->receive_rest();
   channel_.reset();
+  // Also of one that died when the job went on already, or was held.
+  if (checkpointing_) on_checkpoint_done({"the dumping worker died", 0, 0});
   if (stage_ == Stage::Running && waiting_task_) {
     const auto task = std::move(waiting_task_);
     return fork_source_worker(std::move(*task));
@@ -305,10 +306,7 @@ void Init::source_worker_gone() {
   }
   if (!past_end_) {
     // It died before END: the kernel let the job go on.
-    if (work_ == Work::Checkpoint)
-      tell(Type::CheckpointDone, CheckpointDone{"the dumping worker died", 0, 0});
-    else
-      tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
+    if (work_ == Work::Move) tell(Type::WorkerGone, Text{"the worker died before the image was complete"});
     return go_on_here("the worker died");
   }
   // It died after END, and the job's copy with it (PTRACE_O_EXITKILL). If the register is still free, nobody else will

@@ -34,6 +34,7 @@ enum class Type : std::uint16_t {
   Release,
   Checkpoint,    // Text: JobContext::record; + 1 descriptor: the file
   StartOfImage,  // + 1 descriptor: the image
+  FrozenFor,     // std::uint64_t: JobFacts::frozen_ns, now that the last move is over
   // init → droverd
   Welcome = 120,
   Started,
@@ -87,7 +88,7 @@ struct JobFacts {
   std::vector<std::string> argv;
   std::uint64_t submitted_ns = 0, started_ns = 0;  // CLOCK_REALTIME
   std::uint32_t moves = 0;
-  std::uint64_t frozen_ns = 0;   // over all moves
+  std::uint64_t frozen_ns = 0;   // over all moves: see docs/events.md
   std::uint64_t cpu_ns = 0;      // used on earlier places: the kernel counts from zero in a restored process
   std::uint64_t arrived_ns = 0;  // CLOCK_REALTIME when it came to this node
   std::string pinned;            // why it can't be moved by request or namespace; empty: nothing known

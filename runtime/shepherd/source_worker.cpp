@@ -92,8 +92,7 @@ bool SourceWorker::freeze() {
 
 bool SourceWorker::dump_image(bool last_attempt) {
   Stopwatch watch;
-  const std::uint64_t frozen_realtime_ns = realtime_ns();
-  DumpOptions options = dump_options(task_, take_snapshot(init_, frozen_realtime_ns));
+  DumpOptions options = dump_options(task_, take_snapshot(init_));
   options.compress = task_.order.compress;
   options.carry = task_.order.carry;
 

@@ -18,13 +18,11 @@ void complain(const std::string& what) {
   (void)!::write(STDERR_FILENO, line.data(), line.size());
 }
 
-JobContext take_snapshot(Connection& init, std::uint64_t frozen_realtime_ns) {
+JobContext take_snapshot(Connection& init) {
   tell(init, Channel::Snapshot, Text{});
   const auto reply = init.receive();
   if (!reply) throw std::runtime_error("the shepherd's init is gone");
-  auto context = unpack<JobContext>(reply->payload);
-  context.frozen_realtime_ns = frozen_realtime_ns;
-  return context;
+  return unpack<JobContext>(reply->payload);
 }
 
 DumpOptions dump_options(const WorkerTask& task, const JobContext& context) {

@@ -45,12 +45,11 @@ enum class Channel : std::uint16_t {
 struct JobContext {
   JobFacts facts;
   StreamState input, output[2];
-  StreamState pipe;  // beside a terminal
-  std::uint64_t frozen_realtime_ns = 0;
+  StreamState pipe;    // beside a terminal
   std::string record;  // of a checkpoint: what its job was, JSON (runtime/jobs/checkpoint_record.h)
   template <class A>
   void serialize(A& a, unsigned) {
-    a& facts& input& output[0] & output[1] & pipe& frozen_realtime_ns& record;
+    a& facts& input& output[0] & output[1] & pipe& record;
   }
 };
 

@@ -44,7 +44,7 @@ inline void tell_rank(Connection& rank, Type type, const std::string& payload) n
 }
 
 // Asks init for what must travel: the job is frozen from here on.
-JobContext take_snapshot(Connection& init, std::uint64_t frozen_realtime_ns);
+JobContext take_snapshot(Connection& init);
 // Of every dump of a job.
 DumpOptions dump_options(const WorkerTask& task, const JobContext& context);
 

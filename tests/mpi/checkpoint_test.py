@@ -3,9 +3,10 @@ import os
 import pathlib
 import signal
 import stat
+import subprocess
 import unittest
 
-from world import PYTHON, WorldTest, wait_for
+from world import PYTHON, WorldTest, command_name, host_pids, tracer_of, wait_for
 
 # Counts to the number in `until`, once that is there; reads a line of its input before and one after.
 PROGRAM = """
@@ -113,13 +114,40 @@ class CheckpointTest(WorldTest):
         self.assertEqual(lines, [str(n) for n in range(1, len(lines) + 1)])
         self.assertEqual(self.log_of(again), f"wrote {len(lines)}\n")
 
+    def test_end_while_its_image_is_written(self):
+        """Of one whose output waits for its reader, with whoever held it."""
+        run = self.popen("run", "--", "yes", self.directory.name, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        number = wait_for(lambda: next((job["job"] for job in self.json("ps") if job["state"] == "running"), 0), "the job to run")
+        yes, = [pid for pid in host_pids(self.directory.name) if command_name(pid) == "yes"]
+        self.wait_blocked(yes)
+        self.drover("hold", number, check=0)
+        self.arm(self.job(number)["node"], "checkpoint.written", "stop")
+        checkpoint = self.popen("checkpoint", number, "image", stderr=subprocess.PIPE)
+        tracer = tracer_of(yes)
+        wait_for(lambda: "State:\tT" in pathlib.Path(f"/proc/{tracer}/status").read_text(), "the image to be written")
+        os.kill(yes, signal.SIGKILL)
+        os.kill(tracer, signal.SIGKILL)
+        self.assertIn("the dumping worker died", checkpoint.communicate(timeout=90)[1].decode())
+        out, err = run.communicate(timeout=90)
+        self.assertEqual(run.returncode, 128 + signal.SIGKILL, err)
+        line = self.directory.name.encode() + b"\n"
+        self.assertEqual(out[:len(out) // len(line) * len(line)], line * (len(out) // len(line)))
+        self.assertEqual(list(self.directory.glob("*image*")), [])
+
     def test_what_can_not_be(self):
         number = self.begin()
         self.refused("can't create /nowhere/image", "checkpoint", number, "/nowhere/image")
         self.arm(self.job(number)["node"], "checkpoint.freeze", "kill")
         self.refused("the dumping worker died", "checkpoint", number, "image")
+        for point in ("checkpoint.written", "checkpoint.thawed"):
+            self.arm(self.job(number)["node"], point, "kill")
+            self.refused("the dumping worker died", "checkpoint", number, "image")
+        # Held it goes on with the worker that held it, and can be moved again.
+        self.drover("hold", number, check=0)
         self.arm(self.job(number)["node"], "checkpoint.written", "kill")
         self.refused("the dumping worker died", "checkpoint", number, "image")
+        self.wait_state(number, "running")
+        self.drover("migrate", number, "node1" if self.job(number)["node"] == "node0" else "node0", check=0)
         before = self.steps()
         wait_for(lambda: self.steps() > before, "the job to go on")
         self.assertEqual(list(self.directory.glob("*image*")), [])
@@ -134,6 +162,10 @@ class CheckpointTest(WorldTest):
         for name, content in (("short", whole[:-100]), ("flipped", bytes(middle)), ("empty", b""), ("text", b"hello" * 100)):
             image.write_bytes(content)
             self.refused(f"{image} can't be used", "restore", "image")
+        image.unlink()
+        os.mkfifo(image)
+        self.refused(f"{image} can't be used: it is no file", "restore", "image")
+        image.unlink()
         image.write_bytes(whole)
         self.refused("there is no node 'node9'", "restore", "image", "--node", "node9")
         newest = max(job["job"] for job in self.json("ps", "--all"))

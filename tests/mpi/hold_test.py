@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from world import PYTHON, WorldTest, command_name, wait_for
+from world import PYTHON, WorldTest, command_name, host_pids, tracer_of, wait_for
 
 # Two processes: one counts, the other would see it stop. Ends when `stop` is there.
 COUNTER = """
@@ -32,18 +32,6 @@ while True:
 print(*seen, flush=True)
 """
 SLEEPER = "import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.01)\n"
-
-
-def host_pids(mark):
-    """Of the processes that run with that word in their command line."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and mark.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-        except OSError:
-            pass
-    return found
 
 
 def is_traced(pid):
@@ -79,12 +67,15 @@ class HoldTest(WorldTest):
     def test_stands_still_and_notices_nothing(self):
         number = self.counter("--node", "node0")
         self.refused(f"job {number} is not held", "release", number)
-        self.drover("hold", number, check=0)
+        self.drover("hold", number, "--reason", "wrong input", check=0)
         pids = host_pids(self.mark())
         self.assertEqual([is_traced(pid) for pid in pids], [True, True])
         before = self.count()
         job = self.job(number)
-        self.assertEqual((job["state"], job["why"]), ("held", f"held: drover release {number} lets it go on"))
+        self.assertEqual((job["state"], job["hold_reason"]), ("held", "wrong input"))
+        self.assertEqual(job["why"], f"held (wrong input): drover release {number} lets it go on")
+        self.assertIn(job["why"], self.drover("ps", check=0).stdout.decode())
+        self.assertRegex(self.drover("show", number, check=0).stdout.decode(), r"why there +held \(wrong input\):")
         self.refused(f"job {number} is held already", "hold", number)
         self.refused(f"it is held; drover release {number} first", "migrate", number, "node1")
         drained = self.drover("drain", "node0", check=1)
@@ -94,7 +85,7 @@ class HoldTest(WorldTest):
         self.drover("kill", "-s", "USR1", number, check=0)
         self.assertEqual(self.count(), before)
         self.drover("release", "--state", "held", check=0)
-        self.assertEqual(self.job(number)["state"], "running")
+        self.assertEqual((self.job(number)["state"], self.job(number)["hold_reason"]), ("running", ""))
         wait_for(lambda: self.count() > before, "the job to go on")
         # Again, and after a move, whose worker may still be there.
         self.drover("hold", "all", check=0)
@@ -109,12 +100,14 @@ class HoldTest(WorldTest):
         self.assertEqual(set(self.log_of(number).split()), {"SIGTERM", "SIGUSR1"})
         told = [event["event"] for event in self.events() if event["event"] in ("held", "released")]
         self.assertEqual(told, ["held", "released"] * 3)
+        self.assertEqual([event["reason"] for event in self.events("held")], ["wrong input", "", ""])
         self.refused(f"job {number} has ended already", "hold", number)
         self.refused("no such job", "hold", "99-100")
         self.assertEqual(self.drover("hold").returncode, 2)
 
     def test_ends(self):
         """By SIGKILL, from outside, and by Ctrl-C at its launcher."""
+        held_s = {}
         for end in ("drover", "outside", "tracer and job"):
             number = self.counter("--no-namespace") if end == "drover" else self.counter()
             self.drover("hold", number, check=0)
@@ -130,6 +123,9 @@ class HoldTest(WorldTest):
             self.assertEqual(job["signal"], signal.SIGKILL, end)
             wait_for(lambda: not any(map(is_traced, pids)), "all of it to be gone")
             (self.directory / "count").unlink()
+            held_s[number] = job["held_s"]
+        wait_for(lambda: time.time_ns() > job["ended_ns"] + 2_000_000_000, "more than a second")
+        self.assertEqual({number: self.job(number)["held_s"] for number in held_s}, held_s)  # of two of them by the new world
         run = self.popen("run", "--name", "sleeper", "--", PYTHON, "-c", SLEEPER, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual(run.stdout.readline(), b"ready\n")
         number = next(job["job"] for job in self.json("ps"))
@@ -153,8 +149,7 @@ class HoldTest(WorldTest):
         wait_for(lambda: self.count() > before, "the job to go on")
         self.drover("hold", number, check=0)
         before = self.count()
-        tracer = next(int(line.split()[1]) for line in
-                      pathlib.Path(f"/proc/{host_pids(self.mark())[0]}/status").read_text().splitlines() if line.startswith("TracerPid"))
+        tracer = tracer_of(host_pids(self.mark())[0])
         self.assertEqual(command_name(tracer), "drover-hold")
         os.kill(tracer, signal.SIGKILL)
         self.wait_state(number, "running")
@@ -194,24 +189,26 @@ class WaitingTest(WorldTest):
         self.assertEqual(self.job(held)["why"], f"held: drover release {held} lets it start")
         second = self.submit("echo", "second")
         self.assertEqual(self.job(second)["state"], "queued")
-        self.drover("hold", second, check=0)
+        self.drover("hold", second, "--reason", "first the other", check=0)
         # One that stands still leaves its PUs to others.
         self.drover("hold", running, check=0)
         third = self.submit("echo", "third")
         self.drover("wait", third, check=0)
         self.assertEqual([self.job(job)["state"] for job in (held, second, running)], ["held"] * 3)
+        cancelled = self.submit("true", options=("--hold",))
+        self.drover("kill", cancelled, check=0)
+        self.assertEqual(self.wait_state(cancelled, "failed")["code"], "cancelled")
         self.drover("down", "--leave-jobs", check=0)
         self.up()
         wait_for(lambda: (self.job(running) or {}).get("error") == "", "its shepherd to be found")
+        self.assertEqual(self.job(cancelled)["code"], "cancelled")
+        self.assertEqual(self.job(second)["why"], f"held (first the other): drover release {second} lets it start")
         self.assertEqual([self.job(job)["state"] for job in (held, second, running)], ["held"] * 3)
         self.drover("release", held, second, check=0)
         self.drover("wait", held, second, check=0)
         self.assertEqual(self.log_of(held) + self.log_of(second), "first\nsecond\n")
         self.drover("kill", "-s", "KILL", running, check=0)
         self.assertEqual(self.wait_state(running, "ended")["signal"], signal.SIGKILL)
-        cancelled = self.submit("true", options=("--hold",))
-        self.drover("kill", cancelled, check=0)
-        self.wait_state(cancelled, "failed")
 
     def test_array(self):
         array = self.submit("echo", "task", options=("--array", "1-3", "--hold"))
@@ -222,8 +219,8 @@ class WaitingTest(WorldTest):
                             options=("--array", "1-20"))
         task = wait_for(lambda: next((job for job in self.json("ps") if job["array"] == array and job["state"] == "running"), None),
                         "a task to run")
-        self.drover("hold", array, check=0)
-        wait_for(lambda: {job["state"] for job in self.json("ps")} == {"held"}, "all to be held")
+        self.drover("hold", array, "--reason", "too many", check=0)
+        wait_for(lambda: {(job["state"], job["hold_reason"]) for job in self.json("ps")} == {("held", "too many")}, "all to be held")
         self.assertEqual(self.job(task["job"])["state"], "held")
         (self.directory / "stop").touch()
         self.drover("release", array, check=0)

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import unittest
@@ -207,6 +208,23 @@ int main(void) {  // until it is in another PID namespace, which is to say on an
         lines = [str(i).replace("1", "y", 1) for i in range(1, 401)]
         self.assertEqual([line for line in self.log_of(number).splitlines() if line != "orphan saw it"], ["ready", *lines, "end"])
         self.assertEqual(self.log_of(number).count("orphan saw it"), 1)
+
+    def test_frozen_time_is_one(self):
+        """The moves' events, the origin's and ps tell the same, also when another world has brought no news of it."""
+        number = self.submit("sleep", "1000", options=("--node", "node0"))
+        self.move_round(number, 3)
+        moved = lambda: [event["frozen_ms"] for event in self.events("migrated") if event["job"] == number]
+        self.assertAlmostEqual(self.job(number)["frozen_ms"], sum(moved()), places=3)
+        generation = self.json("status")["generation"]
+        os.kill(self.mpirun_pid(), signal.SIGKILL)
+        self.wait_new_world(generation)
+        wait_for(lambda: (self.job(number) or {}).get("error") == "", "its shepherd to be found")
+        self.drover("migrate", number, "node0", check=0)
+        self.assertEqual(len(moved()), 4)
+        self.assertGreater(min(moved()), 0)
+        self.assertAlmostEqual(self.job(number)["frozen_ms"], sum(moved()), places=3)
+        self.assertAlmostEqual(self.events("moved")[-1]["frozen_ns"] / 1e6, sum(moved()), places=3)
+        self.drover("kill", number, check=0)
 
     def test_run_survives_a_new_world_and_signals(self):
         process = self.popen("run", "--node", "node2", "--", "sh", "-c", "trap 'echo term; exit 9' TERM; echo up; while :; do sleep 0.05; done",

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 import unittest
 
 from world import PYTHON, WorldTest, children, command_name, wait_for
@@ -187,6 +188,57 @@ class RetryTest(WorldTest):
         wait_for(lambda: "2" in gone[1].read_text(), "what the new world has not found to be started anew")
         self.finish(gone[0], gone[2])
         self.assertEqual(self.job(gone[0])["last_failure"], "no node has it any more")
+
+    def checkpoints(self, number):
+        return [event for event in self.of("checkpoint", number) if event["ok"]]
+
+    def test_which_image(self):
+        """One that lost its place goes on from the newest, with no gap in its output; after a failure of its own nobody does from one of before."""
+        trace, go = self.directory / "fails-trace", self.directory / "fails-go"
+        script = TICKS.replace("os.path.exists(go)", "(attempt == '1' and os.path.exists(go + '1'))").replace('print("end", attempt)', "sys.exit(1)")
+        fails = self.submit(PYTHON, "-c", script, trace, go, options=("--retries", "2", "--checkpoint-every", "1000"))
+        wait_for(trace.exists, "the job to get going")
+        self.drover("checkpoint", fails, check=0)
+        pathlib.Path(f"{go}1").touch()
+        wait_for(lambda: "2" in trace.read_text(), "its second attempt")
+        os.kill(self.init_of(go), signal.SIGKILL)
+        wait_for(lambda: "3" in trace.read_text(), "its third attempt to begin anew")
+        self.assertEqual([(event["image"], event["why"]) for event in self.of("retrying", fails)],
+                         [("", "exit code 1"), ("", "its shepherd died")])
+        self.drover("kill", "-s", "KILL", fails, check=0)
+        self.ended(fails)
+
+        # Its pipe is full, and nobody reads it: what was in it must come once, from the image or from before.
+        run = self.popen("run", "--retries", "1", "--", "seq", "199999", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+        number = wait_for(lambda: next((job["job"] for job in self.json("ps") if job["state"] == "running"), 0), "the job to run")
+        self.wait_blocked(children(self.init_of("199999"))[0])
+        self.drover("checkpoint", number, check=0)
+        os.kill(self.init_of("199999"), signal.SIGKILL)
+        out, err = run.communicate(timeout=180)
+        self.assertEqual(run.returncode, 0, err)
+        self.assertEqual(self.of("retrying", number)[0]["image"], str(self.state / "jobs" / str(number) / "checkpoint"))
+        self.assertEqual(out.decode(), "".join(f"{n}\n" for n in range(1, 200_000)))
+
+    def test_silent_node_of_a_new_world(self):
+        """A node that is excluded soon after a new world has begun, and has told of its job before: nobody takes that for lost."""
+        number = self.submit("sleep", "1000", options=("--node", "node1"))
+        with self.no_world():
+            pass
+        wait_for(lambda: (self.job(number) or {}).get("error") == "", "its shepherd to be found")
+        begin_ns = self.events("up")[-1]["time_ns"]
+        stopped = self.droverd_pid("node1")
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            wait_for(lambda: self.job(number)["error"] == "node1 does not answer", "it to be excluded")
+            self.assertLess(time.time_ns(), begin_ns + 20_000_000_000, "too late to show anything")
+            wait_for(lambda: time.time_ns() > begin_ns + 22_000_000_000, "the time in which a shepherd has to tell of itself")
+            self.assertEqual(self.job(number)["state"], "running")
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        wait_for(lambda: self.job(number)["error"] == "", "the node to return")
+        self.drover("kill", number, check=0)
+        self.assertEqual(self.wait_state(number, "ended")["signal"], signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,23 @@ def command_name(pid):
         return ""
 
 
+def host_pids(mark):
+    """Of the processes that run with that word in their command line."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            pass
+    return found
+
+
+def tracer_of(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("TracerPid"))
+
+
 class WorldTest(unittest.TestCase):
     nodes = 3
     config = "[balance]\nround_seconds = 0.25\nsuspect_seconds = 2\nanswer_seconds = 3\nmigrate = false\n"
@@ -146,6 +163,17 @@ class WorldTest(unittest.TestCase):
             job = self.job(number)
             return job if job and job["state"] in states else None
         return wait_for(reached, f"job {number} to be {' or '.join(states)}; it is {self.job(number)}")
+
+    @staticmethod
+    def wait_blocked(pid):
+        """Until it has used no CPU time for a while and sleeps: what it writes to takes no more."""
+        look = lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        def blocked():
+            before = look()
+            time.sleep(0.5)
+            now = look()
+            return now[0] == "S" and now[11:13] == before[11:13]
+        wait_for(blocked, f"process {pid} to wait")
 
     def droverd_pid(self, node):
         return self.json("--at", node, "status")["pid"]

@@ -44,6 +44,14 @@ class MembershipTest(WorldTest):
         self.drover("wait", number, other, check=0)
         self.assertEqual(self.log_of(number) + self.log_of(other), "fine\nthere\n")
 
+    def test_launcher_dies_with_output_that_it_has_not_written(self):
+        run = self.popen("run", "--", PYTHON, "-c", "print('x' * 200_000)", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        number = wait_for(lambda: next((job["job"] for job in self.json("ps")), 0), "the job")
+        self.wait_blocked(run.pid)
+        run.kill()
+        run.communicate(timeout=DEADLINE)
+        self.assertEqual(self.wait_state(number, "ended")["exit"], 0)
+
     def test_killed_rank_is_excluded(self):
         number = self.submit(PYTHON, "-c", "import time; time.sleep(4); print('fine')", options=("--node", "node1"))
         os.kill(self.droverd_pid("node2"), signal.SIGKILL)
@@ -232,6 +240,14 @@ class StartTest(WorldTest):
         shown = [line.split()[0] for line in self.drover("events", check=0).stdout.decode().splitlines() if "drain" in line]
         seconds = [int(h) * 3600 + int(m) * 60 + float(s) for h, m, s in (word.split(":") for word in shown)]
         self.assertLess((seconds[-1] - seconds[0]) % 86400, 600)  # none is an hour late
+        number = self.submit("sleep", "1000", options=("--node", "node0"))
+        for node in "node1", "node0":
+            self.drover("migrate", number, node, check=0)
+        frozen_ms = sum(event["frozen_ms"] for event in self.events("migrated"))
+        self.assertLess(frozen_ms, 600_000)
+        self.assertAlmostEqual(self.job(number)["frozen_ms"], frozen_ms, places=3)
+        self.drover("kill", number, check=0)
+        self.wait_state(number, "ended")
         self.drover("down", check=0)
         self.end(process)
 
