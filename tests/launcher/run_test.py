@@ -107,12 +107,12 @@ class Run(ClusterTest):
 
     def test_output_survives_a_new_world(self):
         script = "import sys,time\nfor i in range(60000):\n print(i)\n if i % 1000 == 0: sys.stdout.flush(); time.sleep(0.02)"
-        process = self.popen("run", "python3", "-c", script, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        wait_for(self.jobs, "the job")
+        process = self.popen("run", "python3", "-c", script, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, bufsize=0)
+        self.assertEqual(process.stdout.readline(), b"0\n")  # by then the launcher knows of its job
         for _ in range(4):
             time.sleep(0.15)
             self.replace_droverd()
-        self.assertEqual(process.communicate(timeout=60)[0], b"".join(b"%d\n" % i for i in range(60000)))
+        self.assertEqual(process.communicate(timeout=60)[0], b"".join(b"%d\n" % i for i in range(1, 60000)))
         self.assertEqual(process.returncode, 0)
 
     def test_input_survives_a_new_world(self):
@@ -130,9 +130,9 @@ class Run(ClusterTest):
         self.assertEqual(output.split()[0].decode(), hashlib.sha256(data).hexdigest())
 
     def test_gives_up_in_the_end(self):
-        process = self.popen("run", "--give-up-after", "1", "sleep", "60", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        wait_for(lambda: self.jobs() and (self.jobs()[0] / "pid").exists(), "the job")
-        time.sleep(0.2)
+        process = self.popen("run", "--give-up-after", "1", "sh", "-c", "echo runs; exec sleep 60", stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(process.stdout.readline(), b"runs\n")
         self.fake.kill()
         text = process.communicate(timeout=60)[1].decode()
         self.assertEqual(process.returncode, 125, text)
