@@ -35,6 +35,7 @@ void pass_on(Ring& ring, int number) {
 int main() {
   Ring ring;
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) threads.emplace_back(pass_on, std::ref(ring), i);
   for (std::thread& thread : threads) thread.join();
   unsigned long expected = 0;
