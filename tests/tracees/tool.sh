@@ -108,7 +108,7 @@ cat >tree.sh <<'END'
 exec </dev/null >tree-out 2>&1
 for i in 1 2 3 4 5 6; do
   echo line $i
-  [ $i != 3 ] || while [ ! -e go ]; do sleep 0.05; done
+  [ $i != 3 ] || for _ in $(seq 2000); do [ -e go ] && break; sleep 0.05; done  # a failing run leaves none behind
 done | sed -u s/line/LINE/ | cat -u
 readlink /proc/self/ns/pid >tree-namespace
 exit 5
@@ -147,7 +147,9 @@ for thread in threads: thread.start()
 while len(ids) < 3: time.sleep(0.01)
 as_they_were = os.getpid() == 2 and sorted(ids) == [3, 4, 5]
 open("ready", "w").close()
-while not os.path.exists("low-go"): time.sleep(0.02)
+for _ in range(2000):
+    if os.path.exists("low-go"): break
+    time.sleep(0.05)
 stop.set()
 for thread in threads: thread.join()
 child = os.fork()  # and what is made later gets the next ids, not the highest
