@@ -120,10 +120,20 @@ class ProcessFreezer {
     std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
   }
 
+  // None of a process that has ended since it was found.
+  static std::vector<pid_t> threads_of(pid_t pid) {
+    try {
+      return list_threads(pid);
+    } catch (const SystemError& error) {
+      if (error.error() != ENOENT && error.error() != ESRCH) throw;
+      return {};
+    }
+  }
+
   // All are looked at before the first is stopped: that takes longer than to stop them.
   std::optional<Refusal> seize_new() {
     std::vector<FrozenThread> fresh;
-    for (const pid_t tid : list_threads(process_.pid)) {
+    for (const pid_t tid : threads_of(process_.pid)) {
       const auto same = [tid](const FrozenThread& thread) { return thread.tid == tid; };
       if (std::any_of(process_.threads.begin(), process_.threads.end(), same)) continue;
       FrozenThread& thread = fresh.emplace_back();
