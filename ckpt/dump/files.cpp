@@ -19,13 +19,15 @@
 namespace drover {
 
 // On these, and on everything unknown, another node may not see what was written here before fsync: NFS shows the old
-// size. On a local file system whoever can open the file sees it at once, and fsync would only wait for the disk.
+// size. On a local file system whoever can open the file sees it at once, and fsync would only wait for the disk; on
+// the kernel's own it fails (EINVAL).
 static bool needs_flush(const std::string& path) {
   struct statfs fs {};
   if (::statfs(path.c_str(), &fs) != 0) return true;
   constexpr long kXfs = 0x58465342;
-  for (const long local : {long{EXT4_SUPER_MAGIC}, long{TMPFS_MAGIC}, kXfs, long{BTRFS_SUPER_MAGIC},
-                           long{OVERLAYFS_SUPER_MAGIC}, long{RAMFS_MAGIC}}) {
+  for (const long local :
+       {long{EXT4_SUPER_MAGIC}, long{TMPFS_MAGIC}, kXfs, long{BTRFS_SUPER_MAGIC}, long{OVERLAYFS_SUPER_MAGIC},
+        long{RAMFS_MAGIC}, long{PROC_SUPER_MAGIC}, long{SYSFS_MAGIC}, long{CGROUP2_SUPER_MAGIC}}) {
     if (fs.f_type == local) return false;
   }
   return true;

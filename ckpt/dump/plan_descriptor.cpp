@@ -11,6 +11,7 @@
 
 #include "ckpt/dump/obstacles.h"
 #include "ckpt/dump/plan_terminals.h"
+#include "ckpt/dump/process_file.h"
 #include "ckpt/dump/sockets.h"
 #include "ckpt/sys/features.h"
 #include "ckpt/sys/text.h"
@@ -206,12 +207,20 @@ static std::optional<Refusal> plan_anonymous(const Descriptor& d, OpenFileState&
 
 // What belongs to the processes that have it is set when they are there; nobody has what is only on its way.
 static std::optional<Refusal> find_in_flight_obstacle(const Descriptor& d, const OpenFileState& file) {
-  const bool bound_to_process = file.kind == FileKind::Epoll || (file.kind == FileKind::Pidfd && file.counter != 0) ||
+  const bool bound_to_process = file.kind == FileKind::Epoll || file.kind == FileKind::OfProcess ||
+                                (file.kind == FileKind::Pidfd && file.counter != 0) ||
                                 (file.kind == FileKind::TimerFd && file.value_ns != 0) || !d.detail.locks.empty();
   if (file.kind == FileKind::EventFd && !kernel_features().eventfd_semaphore)
     return Refusal{fmt::format("has an eventfd {}, of which Linux before 6.5 does not tell all", d.name())};
   if (!bound_to_process) return std::nullopt;
-  return Refusal{fmt::format("has a timer, an epoll, a pidfd or a lock {} ({})", d.name(), d.link)};
+  return Refusal{fmt::format("has a timer, an epoll, a pidfd, a process's file or a lock {} ({})", d.name(), d.link)};
+}
+
+static std::optional<Refusal> plan_file_of_process(const Descriptor& d, pid_t process, OpenFileState& file) {
+  file.kind = FileKind::OfProcess;
+  file.counter = static_cast<std::uint64_t>(process);
+  file.file = identity_of(d.link, d.info, d.detail.flags);
+  return find_process_file_obstacle(d, process);
 }
 
 static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& file) {
@@ -227,6 +236,7 @@ static std::optional<Refusal> plan_pidfd(const Descriptor& d, OpenFileState& fil
 
 static std::optional<Refusal> plan_by_kind(const Descriptor& d, const DumpOptions& options, OpenFileState& file,
                                            UnixSocketInfo& info) {
+  if (const auto process = process_of_file(d)) return plan_file_of_process(d, *process, file);
   switch (d.info.st_mode & S_IFMT) {
     case S_IFREG:
       return plan_regular(d, options, file);

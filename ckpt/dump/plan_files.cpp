@@ -156,10 +156,24 @@ class FilePlanner {
           std::find(all.begin(), all.end(), static_cast<pid_t>(file.counter)) == all.end())
         return Refusal{
             fmt::format("holds a pidfd of process {}, which is not in the tree, {}", file.counter, names[i])};
+      if (file.kind == FileKind::OfProcess) {
+        if (auto refusal = find_process(file, all, names[i])) return refusal;
+      }
       if (file.kind != FileKind::Inotify) continue;
       if (!paths) paths = likely_paths(living);
       if (auto refusal = find_watched_paths(first_[i].detail.watches, *paths, names[i], file.watches)) return refusal;
     }
+    return std::nullopt;
+  }
+
+  // Before the tree is frozen `all` may be numbers of another PID namespace than that of its /proc.
+  std::optional<Refusal> find_process(OpenFileState& file, std::span<const pid_t> all, const std::string& name) const {
+    constexpr pid_t kInit = 1;  // is wherever the tree will be
+    const auto process = static_cast<pid_t>(file.counter);
+    if (!sockets_.frozen || std::find(all.begin(), all.end(), process) != all.end()) return std::nullopt;
+    if (process != kInit)
+      return Refusal{fmt::format("holds {}, of a process that is not in the tree, {}", file.file.path, name), true};
+    file.kind = S_ISDIR(file.file.mode) ? FileKind::Directory : FileKind::Regular;
     return std::nullopt;
   }
 

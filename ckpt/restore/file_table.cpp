@@ -317,6 +317,7 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
     case FileKind::Pidfd:
       if (file.counter == 0) return make_gone_pidfd(file);
       [[fallthrough]];
+    case FileKind::OfProcess:
     case FileKind::ControllingTerminal:  // keep the place until there are processes
       return open_path("/dev/null", O_RDONLY);
     case FileKind::Socket:

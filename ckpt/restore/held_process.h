@@ -104,20 +104,21 @@ void take_controlling_terminal(HeldProcess& leader, const OpenFilesState&, std::
 void map_memory(HeldProcess&, const RestoredTree&);                                                // map_memory.cpp
 void make_aio_contexts(HeldProcess&);                                                              // restore_aio.cpp
 void submit_polls(HeldProcess&);                                                                   // restore_aio.cpp
-void restore_semaphores(RestoredTree&);                     // restore_semaphores.cpp
-void enter_gone_directory(HeldProcess&);                    // open_files.cpp
-void map_same_vdso(HeldProcess&);                           // vdso.cpp
-void check_old_vdso(HeldProcess&);                          // vdso.cpp
-void map_other_vdso(HeldProcess&);                          // vdso.cpp
-void fill_pages(std::list<HeldProcess>&, ImageReader&);     // fill_pages.cpp
-void finish_memory(HeldProcess&);                           // finish_memory.cpp
-void set_descriptors(HeldProcess&, const OpenFilesState&);  // open_files.cpp
-void take_locks(HeldProcess&);                              // open_files.cpp
-void watch_files(HeldProcess&, const OpenFilesState&);      // open_files.cpp
-void set_process_attributes(HeldProcess&);                  // process_attributes.cpp
-void make_threads(HeldProcess&, const RestoreOptions&);     // make_threads.cpp
-void end_zombies(RestoredTree&);                            // end_zombies.cpp
-void stop_and_continue(RestoredTree&);                      // stop_and_continue.cpp
+void restore_semaphores(RestoredTree&);                        // restore_semaphores.cpp
+void enter_gone_directory(HeldProcess&);                       // open_files.cpp
+void map_same_vdso(HeldProcess&);                              // vdso.cpp
+void check_old_vdso(HeldProcess&);                             // vdso.cpp
+void map_other_vdso(HeldProcess&);                             // vdso.cpp
+void fill_pages(std::list<HeldProcess>&, ImageReader&);        // fill_pages.cpp
+void finish_memory(HeldProcess&);                              // finish_memory.cpp
+void set_descriptors(HeldProcess&, const OpenFilesState&);     // open_files.cpp
+void take_locks(HeldProcess&);                                 // open_files.cpp
+void seek_process_files(HeldProcess&, const OpenFilesState&);  // open_files.cpp
+void watch_files(HeldProcess&, const OpenFilesState&);         // open_files.cpp
+void set_process_attributes(HeldProcess&);                     // process_attributes.cpp
+void make_threads(HeldProcess&, const RestoreOptions&);        // make_threads.cpp
+void end_zombies(RestoredTree&);                               // end_zombies.cpp
+void stop_and_continue(RestoredTree&);                         // stop_and_continue.cpp
 // Takes a signal out of its queue that was none of the program's; what really was pending is queued later.
 void forget_signal(HeldProcess&, int signal);
 void set_foreground_groups(RestoredTree&);  // terminals.cpp

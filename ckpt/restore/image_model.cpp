@@ -131,7 +131,7 @@ static void check_open_files(const OpenFilesState& open_files) {
     require(object.kind != ObjectKind::Pipe || object.size <= (std::uint64_t{1} << 31) - 1, "a pipe that can't be");
   }
   for (const OpenFileState& file : open_files.files) {
-    require(file.kind <= FileKind::ControllingTerminal, "a file of an unknown kind");
+    require(file.kind <= FileKind::OfProcess, "a file of an unknown kind");
     for (const WatchState& watch : file.watches)
       require(watch.descriptor > 0 && watch.descriptor <= 100'000, "a watch that can't be");
     if (file.kind == FileKind::Nameless || file.kind == FileKind::Pipe) {
@@ -141,6 +141,8 @@ static void check_open_files(const OpenFilesState& open_files) {
       require(pipe == (file.kind == FileKind::Pipe), "a file of another kind than its object");
     }
     require(file.kind != FileKind::EventFd || file.counter <= 0xffffffff, "a counter that can't be");
+    require(file.kind != FileKind::OfProcess || file.file.path.compare(0, 6, "/proc/") == 0,
+            "a process's file that can't be");
     require(file.kind != FileKind::Pidfd || file.counter <= kMaxPid, "a pidfd that can't be");
     require(file.value_ns >= 0 && file.interval_ns >= 0, "a timer that can't be");
   }

@@ -137,7 +137,8 @@ class Checker {
       require(message.descriptors.size() <= kMaxRights && (s.domain == AF_UNIX || message.descriptors.empty()),
               "too many descriptors with a message");
       for (const std::uint32_t file : message.descriptors)
-        require(file < files_.files.size() && files_.files[file].kind != FileKind::Pidfd,
+        require(file < files_.files.size() && files_.files[file].kind != FileKind::Pidfd &&
+                    files_.files[file].kind != FileKind::OfProcess,
                 "an unknown descriptor with a message");
     }
   }

@@ -27,6 +27,21 @@ static void open_pidfds(HeldProcess& held, const OpenFilesState& files) {
   held.run(batch);
 }
 
+// The same of a file of a process's folder in /proc: that is there by now.
+static void open_process_files(HeldProcess& held, const OpenFilesState& files) {
+  constexpr int kNotAgain = O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC;
+  Batch batch = held.batch();
+  for (const DescriptorState& d : held.image.files.descriptors) {
+    const OpenFileState& file = files.files[d.open_file];
+    if (file.kind != FileKind::OfProcess) continue;
+    held.make_room(batch, kEntryRoom + file.file.path.size());
+    batch.must("open " + file.file.path, SYS_open, batch.push_string(file.file.path), file.flags & ~kNotAgain);
+    batch.must("dup3 of " + file.file.path, SYS_dup3, 0, held.parked_fd + static_cast<int>(d.open_file), 0);
+    batch.must("close", SYS_close, 0);
+  }
+  held.run(batch);
+}
+
 // While its descriptor is there.
 void enter_gone_directory(HeldProcess& held) {
   if (held.image.process.cwd_object < 0) return;
@@ -37,6 +52,7 @@ void enter_gone_directory(HeldProcess& held) {
 
 void set_descriptors(HeldProcess& held, const OpenFilesState& files) {
   open_pidfds(held, files);
+  open_process_files(held, files);
   Batch batch = held.batch();
   for (const DescriptorState& d : held.image.files.descriptors) {
     held.make_room(batch, kEntryRoom);
@@ -45,6 +61,18 @@ void set_descriptors(HeldProcess& held, const OpenFilesState& files) {
   }
   held.make_room(batch, kEntryRoom);
   batch.must("close_range", SYS_close_range, held.parked_fd, ~0U, 0);
+  held.run(batch);
+}
+
+// The kernel writes down what comes after the position when that is set (seq_lseek()): all must be as it was by then.
+void seek_process_files(HeldProcess& held, const OpenFilesState& files) {
+  Batch batch = held.batch();
+  for (const DescriptorState& d : held.image.files.descriptors) {
+    const OpenFileState& file = files.files[d.open_file];
+    if (file.kind != FileKind::OfProcess || file.position == 0) continue;
+    held.make_room(batch, kEntryRoom);
+    batch.must("lseek in " + file.file.path, SYS_lseek, d.fd, file.position, SEEK_SET);
+  }
   held.run(batch);
 }
 

@@ -94,6 +94,9 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
     // Timers after threads, which they may be aimed at. They run only when the tree does.
     create_timers(held);
   }
+  for (HeldProcess& held : tree.processes) {
+    if (!held.zombie() && held.shared().files == 0) seek_process_files(held, tree.model.open_files);
+  }
 }
 
 std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions& options) {

@@ -37,7 +37,8 @@ class Dumper {
 
   // A refusal is printed.
   void run(int fd) {
-    if (const auto obstacle = find_obstacle(pid_, options_)) return refuse(obstacle->reason);
+    const auto obstacle = find_obstacle(pid_, options_);
+    if (obstacle && !obstacle->passing) return refuse(obstacle->reason);
     timing_.phase("check");
     StillWaiting still;
     for (int attempt = 1; attempt <= kAttempts; ++attempt) {

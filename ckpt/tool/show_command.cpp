@@ -20,9 +20,23 @@ static UniqueFd open_image(const std::string& path) {
 }
 
 static nlohmann::json describe_files(const FilesState& files, const OpenFilesState& open_files) {
-  static constexpr const char* kKinds[] = {
-      "file", "directory", "device", "external", "nameless", "eventfd",         "epoll",    "timerfd",
-      "pipe", "signalfd",  "socket", "pidfd",    "inotify",  "terminal master", "terminal", "controlling terminal"};
+  static constexpr const char* kKinds[] = {"file",
+                                           "directory",
+                                           "device",
+                                           "external",
+                                           "nameless",
+                                           "eventfd",
+                                           "epoll",
+                                           "timerfd",
+                                           "pipe",
+                                           "signalfd",
+                                           "socket",
+                                           "pidfd",
+                                           "inotify",
+                                           "terminal master",
+                                           "terminal",
+                                           "controlling terminal",
+                                           "file of a process"};
   auto list = nlohmann::json::array();
   for (const DescriptorState& d : files.descriptors) {
     const OpenFileState& file = open_files.files[d.open_file];

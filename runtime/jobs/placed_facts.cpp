@@ -82,7 +82,7 @@ void PlacedJobs::look_at(PlacedJob& job) {
   const char* keys[] = {"stdin", "stdout", "stderr"};
   for (std::size_t i = 0; i < 3; ++i) options.external.push_back({job.pipe_device, job.pipe_inodes[i], keys[i]});
   const auto obstacle = find_obstacle(root, options);
-  job.obstacle = obstacle ? obstacle->reason : "";
+  job.obstacle = obstacle && !obstacle->passing ? obstacle->reason : "";
   job.facts.pinned = job.obstacle;
 }
 

@@ -286,6 +286,13 @@ refused 'an unread datagram from .*, which can.t be sent again, fd 3' 'import so
 refused 'a lease on .*/lease, fd 3' 'import fcntl; open("lease", "w").close(); f = open("lease"); fcntl.fcntl(f, fcntl.F_SETLEASE, fcntl.F_RDLCK)'
 refused 'a file of unknown path .* by inotify, fd 3' 'import ctypes; c = ctypes.CDLL(None); f = c.inotify_init(); c.inotify_add_watch(f, b"/etc/passwd", 2)'
 refused 'a pidfd of process 1, which is not in the tree' 'import os; f = os.pidfd_open(1)'
+refused 'holds /proc/[0-9]+/stat, of a process that is not in the tree, fd 3' 'import os; f = open("/proc/%d/stat" % os.getppid())'
+refused 'holds /proc/[0-9]+ [(]deleted[)], of a process that has ended, fd 3' 'import os
+pid = os.fork()
+if pid == 0: os.read(os.pipe()[0], 1)
+f = os.open("/proc/%d" % pid, os.O_RDONLY)
+os.kill(pid, 9)
+os.waitpid(pid, 0)'
 refused 'a named pipe that is gone, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR); os.unlink("fifo")'
 refused 'a POSIX message queue, fd 3' 'import ctypes; c = ctypes.CDLL(None); q = c.mq_open(b"/drover-test", 0o102, 0o600, None); c.mq_unlink(b"/drover-test")'
 refused 'uses System V shared memory' 'import ctypes; c = ctypes.CDLL(None); i = c.shmget(0, 4096, 0o600); c.shmat(i, None, 0); c.shmctl(i, 0, None)'

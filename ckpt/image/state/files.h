@@ -30,6 +30,7 @@ enum class FileKind : std::uint8_t {
   TerminalMaster = 13,       // these three: `object` is an index into OpenFilesState::terminals
   Terminal = 14,             // its slave
   ControllingTerminal = 15,  // the same, opened as /dev/tty
+  OfProcess = 16,            // of the folder of `counter` in /proc, which is in the tree
 };
 
 // What has no name by which it could be opened again, so that it travels itself, its content in FileData records.
@@ -94,7 +95,7 @@ struct OpenFileState {
   FileKind kind = FileKind::Regular;
   std::int32_t flags = 0;  // O_* without O_CLOEXEC
   std::int64_t position = 0;
-  FileIdentity file;          // Regular, Directory, Device
+  FileIdentity file;          // Regular, Directory, Device, OfProcess
   std::string key;            // External
   std::uint32_t object = 0;   // Nameless, Pipe: index into OpenFilesState::objects; or ::terminals
   std::uint64_t counter = 0;  // EventFd; TimerFd: expirations not yet read; SignalFd: its mask
