@@ -36,6 +36,8 @@ static UniqueFd open_path(const std::string& path, int flags) {
 
 static UniqueFd open_again(int fd, int flags) { return open_path(fmt::format("/proc/self/fd/{}", fd), flags); }
 
+static bool is_tmpfile(int flags) { return (flags & O_TMPFILE) == O_TMPFILE; }
+
 // O_NOFOLLOW, which sqlite3 and shm_open(3) use, shows in F_GETFL, but nothing can be opened with it through
 // /proc/self/fd: a file without a name has one for the moment. A memfd and a folder can have none, and do without the
 // flag, which means nothing to an open file.
@@ -54,7 +56,7 @@ static UniqueFd open_nameless(int fd, int flags, const FileObject& object) {
     }
     if (errno != EEXIST) break;
   }
-  return open_again(fd, flags & ~O_NOFOLLOW);
+  return open_again(fd, flags & ~(is_tmpfile(flags) ? O_NOFOLLOW | O_TMPFILE : O_NOFOLLOW));
 }
 
 static void set_size_and_mode(int fd, const FileObject& object) {
@@ -62,13 +64,26 @@ static void set_size_and_mode(int fd, const FileObject& object) {
   check(::fchmod(fd, object.mode & 07777), "fchmod", object.path);
 }
 
+// O_TMPFILE stays among the flags of the description that made the file.
+static int flags_of_tmpfile(const OpenFilesState& files, std::uint32_t object) {
+  for (const OpenFileState& file : files.files) {
+    if (file.kind == FileKind::Nameless && file.object == object && is_tmpfile(file.flags)) return file.flags;
+  }
+  return 0;
+}
+
 // A file without a name, made anew in the folder where the old one was; in memory if there can be none (a library that
 // an upgrade has replaced lies where only root may write).
-static UniqueFd make_unlinked(const FileObject& object) {
-  UniqueFd fd(::open(object.path.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+UniqueFd FileTable::make_unlinked(const FileObject& object, std::uint32_t number, int tmpfile_flags) {
+  const int flags = tmpfile_flags != 0 ? tmpfile_flags & kOpenFlags : O_TMPFILE | O_RDWR;
+  UniqueFd fd(::open(object.path.c_str(), flags | O_CLOEXEC, 0600));
   if (fd && huge_shift_of(fd.get()) != object.huge_shift) fd.reset();
-  const unsigned flags = MFD_CLOEXEC | memfd_flags(object.huge_shift);
-  if (!fd) fd.reset(check(::memfd_create("unlinked", flags), "make an unlinked file in", object.path));
+  if (fd && tmpfile_flags != 0) {
+    tmpfiles_[number] = std::move(fd);
+    fd = open_again(tmpfiles_[number].get(), O_RDWR);
+  }
+  const unsigned memfd = MFD_CLOEXEC | memfd_flags(object.huge_shift);
+  if (!fd) fd.reset(check(::memfd_create("unlinked", memfd), "make an unlinked file in", object.path));
   set_size_and_mode(fd.get(), object);
   return fd;
 }
@@ -141,7 +156,8 @@ UniqueFd FileTable::make_tmpfs_file(const FileObject& object, std::uint32_t numb
   return UniqueFd(::open(object.path.c_str(), O_PATH | O_CLOEXEC));
 }
 
-UniqueFd FileTable::make_file(const FileObject& object, std::uint32_t number, bool same_boot) {
+UniqueFd FileTable::make_file(const OpenFilesState& files, std::uint32_t number, bool same_boot) {
+  const FileObject& object = files.objects[number];
   switch (object.kind) {
     case ObjectKind::Memfd:
       return make_memfd(object);
@@ -153,7 +169,7 @@ UniqueFd FileTable::make_file(const FileObject& object, std::uint32_t number, bo
     case ObjectKind::Pipe:
       break;
   }
-  return make_unlinked(object);
+  return make_unlinked(object, number, flags_of_tmpfile(files, number));
 }
 
 // Without any it need not be sealable: F_SEAL_SEAL is what a memfd has that was made so.
@@ -178,6 +194,7 @@ void FileTable::close() {
   descriptions_.clear();
   read_ends_.clear();
   terminals_.clear();
+  tmpfiles_.clear();
 }
 
 void FileTable::make_objects(const OpenFilesState& files, bool same_boot) {
@@ -188,7 +205,7 @@ void FileTable::make_objects(const OpenFilesState& files, bool same_boot) {
     else if (object.kind == ObjectKind::Pipe)
       make_pipe(files, i);
     else
-      objects_.push_back(make_file(object, i, same_boot));
+      objects_.push_back(make_file(files, i, same_boot));
   }
 }
 
@@ -295,6 +312,8 @@ UniqueFd FileTable::open_one(const OpenFileState& file, const OpenFilesState& fi
     case FileKind::Pipe:
       return open_pipe(file, files.objects[file.object]);
     case FileKind::Nameless:
+      if (const auto made = tmpfiles_.find(file.object); made != tmpfiles_.end() && is_tmpfile(file.flags))
+        return std::move(made->second);
       return open_nameless(objects_.at(file.object).get(), file.flags, files.objects[file.object]);
     case FileKind::EventFd:
       return UniqueFd(check(

@@ -60,7 +60,8 @@ class FileTable {
   void make_terminals(const OpenFilesState&);
   void make_pipe(const OpenFilesState&, std::uint32_t number);
   void make_fifo(const OpenFilesState&, std::uint32_t number);
-  UniqueFd make_file(const FileObject&, std::uint32_t number, bool same_boot);
+  UniqueFd make_file(const OpenFilesState&, std::uint32_t number, bool same_boot);
+  UniqueFd make_unlinked(const FileObject&, std::uint32_t number, int tmpfile_flags);
   UniqueFd make_tmpfs_file(const FileObject&, std::uint32_t number, bool same_boot);
   UniqueFd make_gone_directory(const FileObject&);
   void add_seals(std::size_t number, const FileObject&);
@@ -68,6 +69,7 @@ class FileTable {
   std::vector<UniqueFd> objects_;
   std::vector<RestoredTerminal> terminals_;
   std::map<std::uint32_t, UniqueFd> read_ends_;  // of pipes
+  std::map<std::uint32_t, UniqueFd> tmpfiles_;   // descriptions that made an object with O_TMPFILE
   std::set<std::uint32_t> filled_;  // what is here with all that is in it: named pipes that somebody holds, files
   TmpfsFiles tmpfs_;
   std::optional<Refusal> refusal_;
