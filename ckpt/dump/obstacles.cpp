@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 
 #include "ckpt/sys/features.h"
@@ -43,6 +44,8 @@ static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
   static constexpr std::pair<const char*, const char*> kLinks[] = {{"cwd", "working"}, {"root", "root"}};
   for (const auto& [link, name] : kLinks) {
     const std::string path = read_link(proc_path(pid, link));
+    if (path.compare(0, 6, "/proc/") == 0 && path.size() > 6 && std::isdigit(static_cast<unsigned char>(path[6])) != 0)
+      return Refusal{fmt::format("its {} directory is of a process, {}", name, path)};
     struct stat there {
     }, here{};
     const bool same = ::stat(proc_path(pid, link).c_str(), &there) == 0 && ::stat(path.c_str(), &here) == 0 &&

@@ -298,6 +298,7 @@ refused 'a POSIX message queue, fd 3' 'import ctypes; c = ctypes.CDLL(None); q =
 refused 'uses System V shared memory' 'import ctypes; c = ctypes.CDLL(None); i = c.shmget(0, 4096, 0o600); c.shmat(i, None, 0); c.shmctl(i, 0, None)'
 refused 'adjusts System V semaphores' 'import ctypes; c = ctypes.CDLL(None); i = c.semget(0, 1, 0o600); c.semop(i, (ctypes.c_short * 3)(0, 1, 0o10000), 1); open("semaphores", "w").write(str(i))'
 ipcrm -s "$(cat semaphores)"
+refused 'its working directory is of a process, /proc/[0-9]+/task' 'import os; out = os.getcwd(); os.chdir("/proc/self/task"); open(out + "/ready", "w").close(); __import__("time").sleep(1000)'
 refused 'working directory is gone with the folder' 'import os; out = os.getcwd(); os.makedirs("a/cwd"); os.chdir("a/cwd"); os.rmdir(out + "/a/cwd"); os.rmdir(out + "/a"); open(out + "/ready", "w").close(); __import__("time").sleep(1000)'
 
 # A file in memory is put back where it is gone; where another has its name the restore is refused, and nothing stays of one that fails.
