@@ -24,7 +24,7 @@ start() {  # start CODE: a python program in a session of its own, with no descr
   rm -f ready go  # a child of the last program may have been late with it
   # shellcheck disable=SC2016 # expanded by the inner shell
   setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
-    echo $$ >pid; exec /usr/bin/python3 -c "$0"' "$1
+    echo $$ >pid; exec "${program:-/usr/bin/python3}" -c "$0"' "$1
 open('ready', 'w').close()
 import os, sys, time
 waited = 0
@@ -293,6 +293,15 @@ if pid == 0: os.read(os.pipe()[0], 1)
 f = os.open("/proc/%d" % pid, os.O_RDONLY)
 os.kill(pid, 9)
 os.waitpid(pid, 0)'
+refused 'is not dumpable|may not be looked at' 'import ctypes; ctypes.CDLL(None).prctl(4, 0)'
+if [ "$(id -u)" -ne 0 ]; then
+  cp /usr/bin/python3 unreadable && chmod 0111 unreadable
+  export program=$PWD/unreadable
+  refused 'may not be looked at: Permission denied' 'pass'
+  unset program
+fi
+ring='import ctypes, sys; ring = ctypes.CDLL(None).syscall(425, 8, ctypes.create_string_buffer(120))'
+/usr/bin/python3 -c "$ring; sys.exit(ring < 0)" && refused 'holds an io_uring, fd 3' "$ring"
 refused 'a named pipe that is gone, fd 3' 'import os; os.mkfifo("fifo"); f = os.open("fifo", os.O_RDWR); os.unlink("fifo")'
 refused 'a POSIX message queue, fd 3' 'import ctypes; c = ctypes.CDLL(None); q = c.mq_open(b"/drover-test", 0o102, 0o600, None); c.mq_unlink(b"/drover-test")'
 refused 'uses System V shared memory' 'import ctypes; c = ctypes.CDLL(None); i = c.shmget(0, 4096, 0o600); c.shmat(i, None, 0); c.shmctl(i, 0, None)'
