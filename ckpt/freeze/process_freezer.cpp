@@ -120,10 +120,14 @@ class ProcessFreezer {
     std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
   }
 
-  // None of a process that has ended since it was found.
+  // The main thread first: where ids have begun anew at the low end its own is not the lowest. None of a process that
+  // has ended since it was found.
   static std::vector<pid_t> threads_of(pid_t pid) {
     try {
-      return list_threads(pid);
+      std::vector<pid_t> threads = list_threads(pid);
+      const auto main = std::find(threads.begin(), threads.end(), pid);
+      if (main != threads.end()) std::rotate(threads.begin(), main, main + 1);
+      return threads;
     } catch (const SystemError& error) {
       if (error.error() != ENOENT && error.error() != ESRCH) throw;
       return {};

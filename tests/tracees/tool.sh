@@ -170,6 +170,39 @@ touch low-go
 rm -f ready
 expect 6 '^$' "$ckpt" restore --new-pid-namespace low-image
 
+# Ids of threads that have begun anew at the low end, below that of the process.
+wrapped='import os, sys, threading, time
+while not os.path.exists("wrapped"): time.sleep(0.02)
+ids, stop = [], threading.Event()
+def wait():
+    ids.append(threading.get_native_id())
+    stop.wait()
+threads = [threading.Thread(target=wait) for _ in range(3)]
+for thread in threads: thread.start()
+while len(ids) < 3: time.sleep(0.01)
+open("ready", "w").close()
+for _ in range(2000):
+    if os.path.exists("go"): break
+    time.sleep(0.05)
+stop.set()
+for thread in threads: thread.join()
+sys.exit(5 if max(ids) < os.getpid() else 1)'
+own_users=()
+[ "$(id -u)" -eq 0 ] || own_users=(--map-root-user)
+rm -f ready go
+# shellcheck disable=SC2016 # expanded by the inner shell
+WRAPPED=$wrapped expect 5 '^$' unshare "${own_users[@]}" -pf --mount-proc bash -c '
+  for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+  echo 20000 >/proc/sys/kernel/ns_last_pid
+  { setsid /usr/bin/python3 -c "$WRAPPED" </dev/null >wrapped-out 2>&1 & } 2>/dev/null
+  echo 300 >/proc/sys/kernel/ns_last_pid
+  touch wrapped
+  until [ -e ready ]; do :; done
+  "$0" dump 20001 wrapped-image && wait 2>/dev/null
+  touch go
+  exec "$0" restore wrapped-image' "$ckpt"
+rm -f ready go
+
 # Names of sockets: gone, a leftover, somebody else's, taken.
 listen='import socket; l = socket.socket(socket.AF_UNIX); l.bind("name"); l.listen(); l2 = socket.socket(socket.AF_UNIX); l2.bind("\0drover-tool"); t = socket.create_server(("127.0.0.1", 0)); open("port", "w").write(str(t.getsockname()[1]))'
 restore_named() {  # restore_named CODE PATTERN: its output must be as long as it was
