@@ -72,7 +72,7 @@ static void die_of(HeldProcess& held, int signal, bool with_core_file) {
   }
   held.leader().tracee().set_signal_mask(0);
   ::kill(held.pid, signal);
-  held.leader().tracee().resume(PTRACE_CONT);
+  if (signal != SIGKILL) held.leader().tracee().resume(PTRACE_CONT);  // by that one it ends also where it stands
 }
 
 // How it has ended, as wait(2) tells it.

@@ -147,6 +147,14 @@ int main(void) {
     attend(10);
   }
   wait_count(11);
+  pid_t slain[8];  // by what can't be caught, and comes at once
+  for (int i = 0; i < 8; ++i) {
+    slain[i] = fork();
+    if (slain[i] == 0)
+      for (;;) pause();
+    kill(slain[i], SIGKILL);
+    wait_state(slain[i], 'Z');
+  }
   wait_state(exited, 'Z');
   wait_state(killed, 'Z');
   wait_state(ahead, 'Z');
@@ -182,6 +190,8 @@ int main(void) {
   CHECK(state_of(known) == 'T' && state_of(unknown) == 'T');
   CHECK(waitpid(known, &status, WUNTRACED | WNOHANG) == 0);
   CHECK(waitpid(unknown, &status, WUNTRACED | WNOHANG) == unknown && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP);
+  for (int i = 0; i < 8; ++i)
+    CHECK(waitpid(slain[i], &status, 0) == slain[i] && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
   CHECK(waitpid(exited, &status, 0) == exited && WIFEXITED(status) && WEXITSTATUS(status) == 42);
   CHECK(waitpid(killed, &status, 0) == killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
   CHECK(state_of(ahead) == 'Z' && waitpid(ahead, &status, 0) == ahead && status == 0);
