@@ -147,11 +147,13 @@ std::optional<Refusal> TerminalPlanner::check_masters(std::span<const pid_t> liv
     state.given = place.master.fd < 0;
     if (state.given && (!may_be_given || ++given > 1))
       return Refusal{fmt::format("holds a terminal of somebody else, {}", terminal.name)};
+    // These two pass when a shell in it is about to start or to end.
     if (!state.given && place.slave.fd < 0 && !slave_closed(place.master))
-      return Refusal{fmt::format("holds a terminal of which nobody in the tree has the slave, {}", terminal.name)};
+      return Refusal{fmt::format("holds a terminal of which nobody in the tree has the slave, {}", terminal.name),
+                     true};
     const bool leads = std::find(living.begin(), living.end(), state.session) != living.end();
     if (!state.given && state.session != 0 && !leads)
-      return Refusal{fmt::format("holds the terminal of a session of somebody else, {}", terminal.name)};
+      return Refusal{fmt::format("holds the terminal of a session of somebody else, {}", terminal.name), true};
   }
   return std::nullopt;
 }

@@ -56,7 +56,7 @@ class Dumper {
       if (!result.refused) return finish(tree, result.stats);
       still = tree.thaw();
       if (!result.refused->passing || attempt == kAttempts) return refuse(result.refused->reason);
-      const timespec moment{0, attempt * 2'000'000};
+      const timespec moment{0, attempt * 8'000'000};
       ::nanosleep(&moment, nullptr);
     }
   }
