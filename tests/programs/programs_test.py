@@ -107,7 +107,7 @@ class Program:
 
     def members(self):
         """What there is in the tree: for a failure's text."""
-        return subprocess.run(["ps", "--forest", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True).stdout[-3000:]
+        return subprocess.run(["ps", "--forest", "-s", str(self.root), "-o", "pid,ppid,stat,args"], capture_output=True, text=True).stdout[-3000:]
 
     def start(self):
         with open(self.path("out"), "w") as out, open(self.path("errors"), "w") as errors:
