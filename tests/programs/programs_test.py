@@ -173,6 +173,7 @@ def main():
     if os.getuid() != 0 and USER == "root":
         print("SKIPPED: needs root")
         return 77
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # nothing is left behind
     seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
     random.seed(seed)
     print(f"moments by SEED={seed}", flush=True)
