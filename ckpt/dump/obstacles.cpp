@@ -72,10 +72,16 @@ std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
   return find_directory_obstacle(pid);
 }
 
-static bool has_ended(pid_t pid) {
-  const auto stat = try_read_text(proc_path(pid, "stat"));
-  if (!stat || parse_task_stat(*stat).state == 'Z' || parse_task_stat(*stat).state == 'X') return true;
-  return !try_read_link(proc_path(pid, "exe")) && errno == ENOENT;  // without memory already, on its way out
+enum class End { None, UnderWay, Over };
+
+// One that gives back its memory, which takes its time, has what it held open until then (do_exit()); a leader that has
+// ended leaves it to its threads.
+static End end_of(pid_t pid) {
+  const auto text = try_read_text(proc_path(pid, "stat"));
+  if (!text) return End::Over;
+  const TaskStat stat = parse_task_stat(*text);
+  if (stat.state == 'Z' || stat.state == 'X') return stat.threads > 1 ? End::UnderWay : End::Over;
+  return !try_read_link(proc_path(pid, "exe")) && errno == ENOENT ? End::UnderWay : End::None;
 }
 
 bool is_carried(const DumpOptions& options, const std::string& path) {
@@ -90,27 +96,32 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
   if (auto* refusal = std::get_if<Refusal>(&memory)) return *refusal;
   return std::nullopt;
 } catch (const SystemError&) {
-  if (root || !has_ended(pid)) throw;
+  if (end_of(pid) == End::None) throw;
+  if (root) return Refusal{fmt::format("process {} has exited", pid)};
   return std::nullopt;
 }
 
 static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) {
   TreeObjects objects(options);
   std::vector<pid_t> living, ended;
+  bool any_ends = false;
   for (const pid_t pid : list_tree(root, options.reaper != 0 ? options.reaper : options.namespaces_of)) {
-    if (pid != root && has_ended(pid)) {
+    if (const End end = end_of(pid); pid != root && end != End::None) {
+      any_ends |= end == End::UnderWay;
       ended.push_back(pid);
       continue;
     }
     if (auto refusal = find_obstacle_of(pid, pid == root, options, objects)) {
-      if (pid == root || !has_ended(pid)) return refusal;
+      if (pid == root || end_of(pid) == End::None) return refusal;
       continue;
     }
     living.push_back(pid);
   }
   auto files = plan_files(living, ended, options, objects, false);
-  if (auto* refusal = std::get_if<Refusal>(&files)) return *refusal;
-  return std::nullopt;
+  auto* refusal = std::get_if<Refusal>(&files);
+  if (refusal == nullptr) return std::nullopt;
+  refusal->passing |= any_ends;  // what leads to it seems to lead outside
+  return *refusal;
 }
 
 // Of running processes one sees no single moment: a pipe seems to lead out of the tree when its other holder

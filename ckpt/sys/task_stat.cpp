@@ -33,6 +33,7 @@ TaskStat parse_task_stat(std::string_view text) {
   stat.session = static_cast<pid_t>(field[6]);
   stat.terminal = static_cast<int>(field[7]);
   stat.foreground_group = static_cast<pid_t>(field[8]);
+  stat.threads = static_cast<int>(field[20]);
   stat.start_ticks = address(22);
   stat.start_code = address(26), stat.end_code = address(27), stat.start_stack = address(28);
   stat.exit_signal = static_cast<int>(field[38]), stat.processor = static_cast<int>(field[39]);

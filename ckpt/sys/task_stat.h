@@ -15,6 +15,7 @@ struct TaskStat {
   pid_t parent = 0, process_group = 0, session = 0;
   int terminal = 0;               // device number of the controlling terminal, 0: none
   pid_t foreground_group = 0;     // of that terminal
+  int threads = 0;                // those that nobody has waited for; a leader that has ended counts
   std::uint64_t start_ticks = 0;  // since boot; with the id it names one task for ever
   // Zero unless the reader may ptrace the task:
   std::uint64_t start_code = 0, end_code = 0, start_stack = 0;

@@ -97,6 +97,32 @@ expect 1 'truncated' "$ckpt" restore short
 cp image flipped && printf '\377' | dd of=flipped bs=1 seek=30000 conv=notrunc status=none
 expect 1 'checksum' "$ckpt" verify flipped
 
+# A child that gives back its memory, which takes its time, holds its end of a socket until then. The program waits for
+# what the child ends with, whenever it is dumped.
+start '
+import os, socket, time
+ours, theirs = socket.socketpair()
+child = os.fork()
+if child == 0:
+    ours.close()
+    much = bytearray(b"x") * (400 << 20)
+    theirs.send(b"x")
+    theirs.recv(1)
+    os._exit(9)
+theirs.close()
+ours.recv(1)
+open("child", "w").write(str(child))
+open("ready", "w").close()
+while not os.path.exists("end"): time.sleep(0.001)
+os.remove("end")
+ours.send(b"x")
+open("left", "w").write(str(os.waitpid(child, 0)[1] >> 8) + str(ours.recv(1)))'
+touch end
+while readlink "/proc/$(cat child)/exe" >/dev/null; do :; done
+expect 0 '^$' "$ckpt" dump "$(cat pid)" image
+ends 7 '^$' "$ckpt" restore --new-pid-namespace image
+[ "$(cat left)" = "9b''" ] || { echo "FAILED: after a dump while its child ended: $(cat left)"; failures=$((failures + 1)); }
+
 # fork(2) copies the ring of an aio context, but not the context.
 start 'import ctypes, os; ctypes.CDLL(None).syscall(206, 1, ctypes.byref(ctypes.c_ulong(0))); os.fork()'
 expect 1 'inherited the ring' "$ckpt" dump "$(cat pid)" image

@@ -106,6 +106,7 @@ TEST(TaskStat, NameMayHoldAnything) {
   EXPECT_EQ(stat.parent, 1);
   EXPECT_EQ(stat.session, 40);
   EXPECT_EQ(stat.terminal, 34816);
+  EXPECT_EQ(stat.threads, 1);
   EXPECT_EQ(stat.start_ticks, 99U);
   EXPECT_EQ(stat.start_code, 11U);
   EXPECT_EQ(stat.start_stack, 13U);
