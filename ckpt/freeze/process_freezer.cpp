@@ -181,9 +181,14 @@ class ProcessFreezer {
       process_.threads.push_back(std::move(thread));
       return std::nullopt;
     }
-    const int error = Tracee(tid).seize(kFreezeOptions);
-    if (error == ESRCH || (error != 0 && is_exiting(tid))) return std::nullopt;
-    if (error != 0) return why_not(tid, error);
+    constexpr int kTries = 3;
+    int error = 0;
+    for (int left = kTries; (error = Tracee(tid).seize(kFreezeOptions)) != 0; --left) {
+      if (error == ESRCH || is_exiting(tid)) return std::nullopt;
+      // EPERM is also said of one that is traced; a tracer that is gone now had left it in between.
+      auto refusal = why_not(tid, error);
+      if (refusal.tracer != 0 || left == 1) return refusal;
+    }
     process_.threads.push_back(std::move(thread));
     Tracee(tid).interrupt();
     return std::nullopt;

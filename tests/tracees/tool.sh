@@ -123,6 +123,32 @@ expect 0 '^$' "$ckpt" dump "$(cat pid)" image
 ends 7 '^$' "$ckpt" restore --new-pid-namespace image
 [ "$(cat left)" = "9b''" ] || { echo "FAILED: after a dump while its child ended: $(cat left)"; failures=$((failures + 1)); }
 
+# Somebody traces the program and leaves it, over and over: a dump is made, or it says why not, also where the other has
+# left when we ask who it was.
+start 'pass'
+/usr/bin/python3 - "$(cat pid)" >tracer-out 2>&1 <<'END' &
+import ctypes, os, sys, time
+libc, pid = ctypes.CDLL(None, use_errno=True), int(sys.argv[1])
+SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+while not os.path.exists("enough"):
+    if libc.ptrace(SEIZE, pid, None, None) == 0:
+        libc.ptrace(INTERRUPT, pid, None, None)
+        os.waitpid(pid, 0)
+        time.sleep(0.001)
+        libc.ptrace(DETACH, pid, None, None)
+    time.sleep(0.001)
+END
+tracer=$!
+for _ in $(seq 200); do
+  "$ckpt" dump "$(cat pid)" image --leave-running 2>said || grep -q 'is traced by another program' said || break
+done
+touch enough
+wait "$tracer"
+rm enough
+grep -v 'is traced by another program' said && { echo "FAILED: $(cat said) while another tracer came and went"; failures=$((failures + 1)); }
+expect 0 '^$' "$ckpt" dump "$(cat pid)" image
+ends 7 '^$' "$ckpt" restore --new-pid-namespace image
+
 # fork(2) copies the ring of an aio context, but not the context.
 start 'import ctypes, os; ctypes.CDLL(None).syscall(206, 1, ctypes.byref(ctypes.c_ulong(0))); os.fork()'
 expect 1 'inherited the ring' "$ckpt" dump "$(cat pid)" image
