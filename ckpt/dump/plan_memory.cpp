@@ -154,15 +154,18 @@ class MemoryPlanner {
       return Refusal{fmt::format("maps {}, which is out of reach", m.path)};
     last_path_ = m.path;
     const struct stat& info = last_info_;
-    if (S_ISCHR(info.st_mode) && m.path == "/dev/zero" && !m.shared) return std::nullopt;  // plain anonymous memory
-    if (!S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
+    // What is shared, and shown by this name, can't be written to: do_mmap() takes VM_SHARED from a descriptor that is
+    // open for reading only, and without it mmap_zero() makes nothing shared.
+    const bool zeros = S_ISCHR(info.st_mode) && m.path == "/dev/zero";
+    if (!zeros && !S_ISREG(info.st_mode)) return Refusal{fmt::format("maps a device, {}", m.path)};
     if (!same_file(m, info)) return Refusal{fmt::format("maps {}, which has been replaced since", m.path)};
     const bool written = m.shared && ((m.prot & PROT_WRITE) != 0 || m.has_flag("mw"));
-    if ((objects_.options.with_program && !m.shared) || (is_carried(objects_.options, m.path) && !written))
-      return add_carried(m, info, area);
+    const bool carried =
+        (objects_.options.with_program && !m.shared) || (is_carried(objects_.options, m.path) && !written);
+    if (carried && !zeros) return add_carried(m, info, area);
     area.kind = m.shared ? AreaKind::FileShared : AreaKind::FilePrivate;
     area.file = file_index(m.path, info, written);
-    if (!m.shared) return std::nullopt;
+    if (!m.shared || zeros) return std::nullopt;
     return plan_tmpfs_file(m.path, info, written, m.path, objects_);
   }
 

@@ -1,6 +1,7 @@
 // Page contents: read by the kernel straight into the sink's window, looked at for zeros while they are in the cache:
 // a page of zeros is what a restored program has anyway, but where it hides a file's.
 #include <lz4.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -52,8 +53,9 @@ class PageWriter {
   bool hides_file(std::uint64_t address) const {
     const auto area = std::upper_bound(memory_.areas.begin(), memory_.areas.end(), address,
                                        [](std::uint64_t at, const AreaState& one) { return at < one.end; });
-    return area != memory_.areas.end() &&
-           (area->kind == AreaKind::FilePrivate || area->kind == AreaKind::NamelessPrivate);
+    if (area == memory_.areas.end()) return false;
+    const bool of_file = area->kind == AreaKind::FilePrivate && !S_ISCHR(memory_.files[area->file].mode);  // /dev/zero
+    return of_file || area->kind == AreaKind::NamelessPrivate;
   }
 
   // Moves the pages that hold something together and makes the list of them anew.

@@ -187,7 +187,7 @@ class ProcessFreezer {
       if (error == ESRCH || is_exiting(tid)) return std::nullopt;
       // EPERM is also said of one that is traced; a tracer that is gone now had left it in between.
       auto refusal = why_not(tid, error);
-      if (refusal.tracer != 0 || left == 1) return refusal;
+      if (refusal.traced != 0 || left == 1) return refusal;
     }
     process_.threads.push_back(std::move(thread));
     Tracee(tid).interrupt();
@@ -202,10 +202,10 @@ class ProcessFreezer {
 
   Refusal why_not(pid_t tid, int error) const {
     const auto status = try_read_text(fmt::format("/proc/{}/task/{}/status", process_.pid, tid));
-    const pid_t tracer = status ? parse_task_status(*status).tracer : 0;
-    if (tracer == 0) return Refusal{fmt::format("thread {} may not be traced: {}", tid, error_text(error))};
+    if (!status || parse_task_status(*status).tracer == 0)
+      return Refusal{fmt::format("thread {} may not be traced: {}", tid, error_text(error))};
     Refusal refusal{fmt::format("process {} is traced by another program", process_.pid)};
-    refusal.tracer = tracer;
+    refusal.traced = tid;
     return refusal;
   }
 

@@ -30,7 +30,7 @@ struct Refusal {
   // Paths: all that is in the way is that these files are others where it is to be restored, and a dump could take them
   // along (DumpOptions::carry).
   std::vector<std::string> differing = {};
-  pid_t tracer = 0;  // this process is in the way, which traces a part of the tree
+  pid_t traced = 0;  // this thread of the tree is traced by somebody, who is in the way
   // A process id or the number of a terminal of the tree: in namespaces of its own they are free.
   bool id_taken = false;
   bool grown = false;  // a file that RestoreOptions::truncate would cut

@@ -1,6 +1,4 @@
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,7 +34,7 @@ class Dumper {
   }
 
   // A refusal is printed.
-  void run(int fd) {
+  void run(int fd) try {
     const auto obstacle = find_obstacle(pid_, options_);
     if (obstacle && !obstacle->passing) return refuse(obstacle->reason);
     timing_.phase("check");
@@ -44,8 +42,8 @@ class Dumper {
     for (int attempt = 1; attempt <= kAttempts; ++attempt) {
       auto frozen = FrozenTree::freeze(pid_, &still, reaper_);
       if (const auto* refusal = std::get_if<Refusal>(&frozen)) {
-        const bool again = refusal->tracer != 0 && attempt < kAttempts;
-        if (!again || !wait_for_last_dump(refusal->tracer)) return refuse(refusal->reason);
+        const bool again = refusal->traced != 0 && attempt < kAttempts;
+        if (!again || !wait_for_our_tracer(refusal->traced)) return refuse(refusal->reason);
         continue;
       }
       timing_.phase("freeze");
@@ -59,6 +57,8 @@ class Dumper {
       const timespec moment{0, attempt * 8'000'000};
       ::nanosleep(&moment, nullptr);
     }
+  } catch (const std::exception& error) {
+    refuse(error.what());
   }
 
  private:
@@ -75,15 +75,6 @@ class Dumper {
       tree.kill();
     timing_.phase(arguments_.leave_running ? "thaw" : "kill");
     beside_.leave();
-  }
-
-  // What the last `dump --leave-running` or `restore` has left to see calls out (beside.h) ends when these return: only
-  // it knows how much of their time is left.
-  static bool wait_for_last_dump(pid_t tracer) {
-    if (!runs_our_program(tracer)) return false;
-    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, tracer, 0)));
-    pollfd ended{process.get(), POLLIN, 0};
-    return !process || ::poll(&ended, 1, -1) == 1;
   }
 
   void refuse(const std::string& reason) const {
@@ -111,6 +102,8 @@ int run_dump(const DumpArguments& arguments) {
   ImageFile file(arguments.image);
   const auto work = [&](Beside& beside) {
     prepare_working_memory();
+    // Before we are in a namespace that is still being made: we would have an id there that the tree is to get.
+    wait_for_our_tracer(arguments.pid);
     const auto inside = find_inside(arguments.pid);
     if (!inside) return Dumper(arguments, beside, arguments.pid, 0, arguments.own_ipc).run(file.fd());
     beside.went_inside();

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -30,6 +31,24 @@ bool runs_our_program(pid_t pid) {
   }, theirs{};
   return ::stat("/proc/self/exe", &ours) == 0 && ::stat(proc_path(pid, "exe").c_str(), &theirs) == 0 &&
          ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+// Who makes a tree may stay with it for long, without tracing it (restore_command.cpp): not its end is waited for.
+bool wait_for_our_tracer(pid_t thread) {
+  constexpr int kMomentMs = 10;
+  const auto tracer_of = [](pid_t tid) {
+    const auto status = try_read_text(proc_path(tid, "status"));
+    return status ? parse_task_status(*status).tracer : 0;
+  };
+  const pid_t tracer = tracer_of(thread);
+  if (tracer == 0) return true;
+  if (!runs_our_program(tracer)) return tracer_of(thread) != tracer;  // it may have ended since
+  const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, tracer, 0)));
+  pollfd ended{process.get(), POLLIN, 0};
+  while (process && tracer_of(thread) == tracer) {
+    if (::poll(&ended, 1, kMomentMs) == 1) break;
+  }
+  return true;
 }
 
 // The process itself or the nearest of its ancestors that is PID 1 in its namespace.

@@ -11,6 +11,10 @@ namespace drover {
 // Is it a `drover-ckpt`, the same as we?
 bool runs_our_program(pid_t);
 
+// Returns when no `drover-ckpt` traces this thread any more, be it one that still makes the tree or one that sees to
+// calls of the last dump (beside.h): only it knows how much of their time is left. False if another program traces it.
+bool wait_for_our_tracer(pid_t thread);
+
 struct Inside {
   pid_t outside = 0;     // the tree's root in our PID namespace
   pid_t pid = 0;         // and in that one, where a `drover-ckpt restore` is PID 1

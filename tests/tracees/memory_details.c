@@ -1,4 +1,5 @@
 // What areas have besides contents: names, guard pages, policies of where memory comes from.
+#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -42,6 +43,13 @@ int main(void) {
   const int numa = syscall(SYS_mbind, bound, 8L * PAGE, MPOL_BIND | MPOL_F_STATIC_NODES, node0, 1024UL, 0UL) == 0;
   CHECK(!numa || syscall(SYS_set_mempolicy, MPOL_INTERLEAVE, node0, 1024UL) == 0);
   strcpy(bound, "bound");
+  const int zero = open("/dev/zero", O_RDONLY), also_written = open("/dev/zero", O_RDWR);
+  char* zeros = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, zero, 0);
+  char* private_zeros = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, zero, 0);
+  char* shared_zeros = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, also_written, 0);
+  CHECK(zeros != MAP_FAILED && private_zeros != MAP_FAILED && shared_zeros != MAP_FAILED);
+  close(zero), close(also_written);
+  private_zeros[1] = 'p', shared_zeros[1] = 's';
   fprintf(stderr, "names %d shared names %d guards %d numa %d\n", names, shared_names, guards, numa);
 
   ready_and_wait();
@@ -52,6 +60,9 @@ int main(void) {
   for (int i = 0; i < 16; ++i) CHECK(readable(guarded + i * PAGE) == !(guards && (i == 3 || i == 4 || i == 9)));
   CHECK(guarded[2 * PAGE] == 'x' && guarded[5 * PAGE] == 'x' && guarded[16 * PAGE - 1] == 'x');
   CHECK(!guards || (madvise(guarded + 3 * PAGE, PAGE, MADV_GUARD_REMOVE_) == 0 && guarded[3 * PAGE] == 0));
+  CHECK(zeros[0] == 0 && zeros[2 * PAGE - 1] == 0 && in_maps(zeros, "r--s") && in_maps(zeros, "/dev/zero"));
+  CHECK(mprotect(zeros, PAGE, PROT_READ | PROT_WRITE) == -1 && errno == EACCES);
+  CHECK(private_zeros[1] == 'p' && shared_zeros[1] == 's' && shared_zeros[PAGE] == 0);
   int mode;
   unsigned long nodes[16];  // the kernel fills all 1024 bits
   CHECK(!numa || (policy(&mode, nodes, bound) == 0 && mode == (MPOL_BIND | MPOL_F_STATIC_NODES) && nodes[0] == 1));

@@ -188,7 +188,7 @@ may=$([ "$(id -u)" -eq 0 ] || [[ $capabilities == *sys_admin*sys_time* ]] && ech
 
 # The lowest ids of a namespace: in the new one they must be free, also of what restores, and of its threads.
 low='import hashlib, os, sys, threading, time
-data, ids, stop = os.urandom(20 << 20), [], threading.Event()
+data, ids, stop = os.urandom(100 << 20), [], threading.Event()
 digest = hashlib.sha256(data).digest()
 def wait():
     ids.append(threading.get_native_id())
@@ -221,6 +221,30 @@ LOW=$low expect 0 '^$' unshare "${own_users[@]}" -pf --mount-proc bash -c '
 touch low-go
 rm -f ready
 expect 6 '^$' "$ckpt" restore --new-pid-namespace low-image
+# Who dumps it while it is being made waits until it has been made, and has none of its ids either.
+rm -f low-go
+"$ckpt" restore --new-pid-namespace low-image >low-said 2>&1 &
+restorer=$!
+half_made=$(/usr/bin/python3 - "$restorer" <<'END'
+import sys
+def read(path):
+    with open("/proc/" + path) as file:
+        return file.read()
+def children(pid):
+    return read(f"{pid}/task/{pid}/children").split()
+def field(pid, name):
+    return next(line.split() for line in read(f"{pid}/status").splitlines() if line.startswith(name))[-1]
+while True:
+    for pid in [pid for init in children(sys.argv[1]) for pid in children(init)]:
+        if field(pid, "NSpid") == "2" and field(pid, "TracerPid") != "0":
+            sys.exit(print(pid))
+END
+)
+expect 0 '^$' "$ckpt" dump --leave-running "$half_made" again-image
+touch low-go
+wait "$restorer"
+code=$?
+[ "$code" -eq 6 ] || { echo "FAILED: restore with a dump meanwhile gave $code: $(cat low-said)"; failures=$((failures + 1)); }
 
 # Ids of threads that have begun anew at the low end, below that of the process.
 wrapped='import os, sys, threading, time
