@@ -8,6 +8,7 @@
 
 #include "ckpt/freeze/tracee.h"
 #include "ckpt/restore/checks.h"
+#include "ckpt/restore/freed_ids.h"
 #include "ckpt/restore/held_process.h"
 #include "ckpt/restore/huge_pages.h"
 #include "ckpt/sys/clocks.h"
@@ -117,7 +118,13 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
   UniqueFd& terminal = impl->terminal;
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
-  run_stages(tree, reader, options);
+  try {
+    run_stages(tree, reader, options);
+  } catch (const IdTaken& error) {
+    Refusal refusal{error.what()};
+    refusal.id_taken = true;
+    return refusal;
+  }
   terminal = tree.files.take_terminal(tree.model.open_files);
   tree.files.close();
   tree.ipc.detach();

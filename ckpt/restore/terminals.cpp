@@ -42,7 +42,7 @@ RestoredTerminal make_terminal(const TerminalState& state, const std::string& pa
   RestoredTerminal terminal;
   // One that is dead has no number any more.
   terminal.master = state.hung_up ? UniqueFd(check(::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC), "open", path))
-                                  : open_master(state.number, path);
+                                  : with_freed_id([&] { return open_master(state.number, path); });
   set_locked(terminal.master.get(), 0);
   terminal.slave = open_pty_peer(terminal.master.get());
   if (state.hung_up) return terminal;

@@ -121,7 +121,7 @@ class Program:
         self.process.wait(PATIENCE)
         self.tool("verify", "image")
         # As its message says, where an id or a terminal has gone to somebody else meanwhile.
-        if not self.restore() and not ("is taken here (--new-pid-namespace" in self.read("said") and self.restore("--new-pid-namespace")):
+        if not self.restore() and not ("(--new-pid-namespace restores beside" in self.read("said") and self.restore("--new-pid-namespace")):
             raise Failure(f"restore gave {self.process.returncode}: {self.read('said')}")
 
     def restore(self, *options):
