@@ -106,7 +106,7 @@ static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) 
   std::vector<pid_t> living, ended;
   bool any_ends = false;
   for (const pid_t pid : list_tree(root, options.reaper != 0 ? options.reaper : options.namespaces_of)) {
-    if (const End end = end_of(pid); pid != root && end != End::None) {
+    if (const End end = pid == root ? End::None : end_of(pid); end != End::None) {
       any_ends |= end == End::UnderWay;
       ended.push_back(pid);
       continue;
