@@ -87,6 +87,14 @@ std::vector<T> each_once(const std::vector<T>& all, Id id_of) {
   return out;
 }
 
+// Whether `jobs` lack a job that the term's numbers name.
+bool has_gap(const JobSelector::Term& term, const Json& jobs) {
+  if (term.kind != Kind::Number && term.kind != Kind::Range) return false;
+  const auto known = std::count_if(
+      jobs.begin(), jobs.end(), [&](const Json& job) { return job_id(job) >= term.first && job_id(job) <= term.last; });
+  return known <= term.last - term.first;
+}
+
 // Whether jobs that have ended can be among those meant.
 bool needs_ended(const JobSelector& selector, Scope scope) {
   if (selector.terms.empty()) return scope == Scope::Everything || !selector.states.empty();
@@ -171,8 +179,24 @@ std::vector<Json> selected_jobs(const Context& context, const JobSelector& selec
   const bool only_last =
       !selector.terms.empty() && std::all_of(selector.terms.begin(), selector.terms.end(),
                                              [](const auto& term) { return term.kind == Kind::Last; });
-  const Json reply = client.request({{"op", "ps"}, {"all", needs_ended(selector, scope)}, {"last", only_last}});
-  return choose_jobs(selector, scope, reply.at("jobs"), client.node());
+  Json jobs = client.request({{"op", "ps"}, {"all", needs_ended(selector, scope)}, {"last", only_last}}).at("jobs");
+  for (const JobSelector::Term& term : selector.terms)
+    if (has_gap(term, jobs)) add_missing(jobs, archived_jobs(context, term.first, term.last, 0));
+  return choose_jobs(selector, scope, jobs, client.node());
+}
+
+Json archived_jobs(const Context& context, long first, long last, std::uint64_t since_ns) {
+  return context.connect()
+      .request({{"op", "past"}, {"first", first}, {"last", last}, {"since_ns", since_ns}})
+      .at("jobs");
+}
+
+void add_missing(Json& jobs, const Json& more) {
+  std::set<long> known;
+  for (const Json& job : jobs) known.insert(job_id(job));
+  std::copy_if(more.begin(), more.end(), std::back_inserter(jobs),
+               [&](const Json& job) { return known.insert(job_id(job)).second; });
+  std::sort(jobs.begin(), jobs.end(), [](const Json& a, const Json& b) { return job_id(a) < job_id(b); });
 }
 
 std::vector<long> selected_ids(const Context& context, const JobSelector& selector, Scope scope) {

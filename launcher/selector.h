@@ -44,8 +44,12 @@ struct SelectorOptions {
 // the one whose `last` is meant. Throws std::runtime_error if a term means none.
 std::vector<Json> choose_jobs(const JobSelector& selector, Scope scope, const Json& jobs, const std::string& node);
 
-// Asks a droverd, once.
+// Asks a droverd for its jobs and, if there are numbers of which it has none, for those of the archive.
 std::vector<Json> selected_jobs(const Context& context, const JobSelector& selector, Scope scope);
+// Those of the archive with ids from `first` to `last`, of which the ones that ended before `since_ns` may be left out.
+Json archived_jobs(const Context& context, long first, long last, std::uint64_t since_ns);
+// Adds those of `more` that `jobs` has not, and sorts them by id.
+void add_missing(Json& jobs, const Json& more);
 // Asks only if it must: whether a number is a job's is then for the operation to say.
 std::vector<long> selected_ids(const Context& context, const JobSelector& selector, Scope scope);
 

@@ -132,10 +132,11 @@ std::string error_of(const std::string& text, const std::string& path, double ca
     choose_marks(capacity, false, std::nullopt, text, path);
     for (const std::string& key : keys_of_file(config)) {
       const std::string table = key.substr(0, key.find('.'));
-      if (key.find('.') != std::string::npos && (table == "balance" || table == "node" || table == "watermarks"))
+      if (key.find('.') != std::string::npos &&
+          (table == "balance" || table == "jobs" || table == "node" || table == "watermarks"))
         continue;
       return fmt::format(
-          "{}: {}: in no table of Drover's; they are [balance], [node.NAME.balance] and "
+          "{}: {}: in no table of Drover's; they are [balance], [jobs], [node.NAME.balance], [node.NAME.jobs] and "
           "[watermarks.FACTOR]",
           path, key);
     }

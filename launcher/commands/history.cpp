@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <climits>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -17,6 +18,8 @@ namespace drover {
 
 namespace {
 
+constexpr long kLastJob = LONG_MAX;
+
 struct HistoryOptions {
   SelectorOptions selector;
   std::optional<std::string> since;
@@ -27,18 +30,28 @@ struct HistoryOptions {
 std::uint64_t ended_ns(const Json& job) { return job.value("ended_ns", std::uint64_t{0}); }
 
 // The newest `limit` that ended since then, newest last.
+std::vector<Json> newest(std::vector<Json> jobs, long limit, std::uint64_t since_ns) {
+  std::erase_if(jobs, [since_ns](const Json& job) { return ended_ns(job) < since_ns; });
+  std::sort(jobs.begin(), jobs.end(), [](const Json& a, const Json& b) {
+    return std::pair(ended_ns(a), job_id(a)) < std::pair(ended_ns(b), job_id(b));
+  });
+  if (limit > 0 && std::ssize(jobs) > limit) jobs.erase(jobs.begin(), jobs.end() - limit);
+  return jobs;
+}
+
+// Those of the archive count where what droverd has in memory does not fill the list with newer ones.
 std::vector<Json> ended_jobs(const Context& context, const HistoryOptions& options, std::uint64_t since_ns) {
   const JobSelector selector = options.selector.selector();
   std::vector<Json> jobs = selected_jobs(context, selector, Scope::Everything);
   std::erase_if(jobs, [](const Json& job) { return !is_final_state(job.value("state", "")); });
   if (jobs.empty() && !selector.terms.empty())
     throw std::runtime_error(fmt::format("history: {}: no such job has ended; see drover ps", selector.text()));
-  std::erase_if(jobs, [since_ns](const Json& job) { return ended_ns(job) < since_ns; });
-  std::sort(jobs.begin(), jobs.end(), [](const Json& a, const Json& b) {
-    return std::pair(ended_ns(a), job_id(a)) < std::pair(ended_ns(b), job_id(b));
-  });
-  if (options.limit > 0 && std::ssize(jobs) > options.limit) jobs.erase(jobs.begin(), jobs.end() - options.limit);
-  return jobs;
+  jobs = newest(std::move(jobs), options.limit, since_ns);
+  if (!selector.terms.empty()) return jobs;  // which are all there are
+  const bool full = options.limit > 0 && std::ssize(jobs) == options.limit;
+  Json all = jobs;
+  add_missing(all, archived_jobs(context, 0, kLastJob, full ? ended_ns(jobs.front()) : since_ns));
+  return newest(choose_jobs(selector, Scope::Everything, all, ""), options.limit, since_ns);
 }
 
 // Why it ended, and in which attempt.

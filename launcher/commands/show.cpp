@@ -22,17 +22,21 @@ namespace {
 
 // A node's clock may be behind that of the one where the job was submitted.
 constexpr std::uint64_t kClockDifferenceNs = 60'000'000'000;
+// What is told of a job after its end: an image of it, an attempt that was found to live on.
+constexpr std::uint64_t kAfterTheEndNs = 3600'000'000'000;
 
-// The events of each job, oldest first; of the time since the first of them was submitted.
+// The events of each job, oldest first; of the time from the submission of the first to the end of the last.
 std::map<long, Json> histories(Client client, const std::vector<Json>& jobs) {
   std::map<long, Json> out;
-  std::uint64_t from_ns = UINT64_MAX;
+  std::uint64_t from_ns = UINT64_MAX, until_ns = 0;
   for (const Json& job : jobs) {
     out[job_id(job)] = Json::array();
     from_ns = std::min(from_ns, job.value("submitted_ns", std::uint64_t{0}));
+    const bool over = is_final_state(job.value("state", ""));
+    until_ns = std::max(until_ns, over ? job.value("ended_ns", std::uint64_t{0}) + kAfterTheEndNs : INT64_MAX);
   }
   from_ns -= std::min(from_ns, kClockDifferenceNs);
-  client.send_request({{"op", "events"}, {"follow", false}, {"from", from_ns}});
+  client.send_request({{"op", "events"}, {"follow", false}, {"from", from_ns}, {"until", until_ns}});
   for (;;) {
     const Frame frame = client.receive();
     if (frame.type == static_cast<std::uint16_t>(ClientMessage::Reply)) {

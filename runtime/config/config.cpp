@@ -30,18 +30,20 @@ std::string policy_names() {
   return names;
 }
 
-// One key and value of a [balance] table, of all nodes or of one.
+// One key and value of a table of Drover's, of all nodes or of one.
 struct Setting {
   std::string node;  // empty: of all
-  std::string key, value;
+  std::string table, key, value;
 };
 
 [[noreturn]] void refuse(const NodeConfig& config, const Setting& setting, const std::string& why) {
-  const std::string table = setting.node.empty() ? "balance" : "node." + setting.node + ".balance";
-  throw std::runtime_error(fmt::format("{}: {}.{} = {}: {}", config.path, table, setting.key, setting.value, why));
+  const std::string table = setting.node.empty() ? "" : "node." + setting.node + ".";
+  throw std::runtime_error(
+      fmt::format("{}: {}{}.{} = {}: {}", config.path, table, setting.table, setting.key, setting.value, why));
 }
 
 struct Key {
+  const char* table;
   const char* name;
   double least, most;
   bool same_for_all;  // nodes that differ in it would wait for each other
@@ -50,39 +52,47 @@ struct Key {
 };
 
 constexpr Key kKeys[] = {
-    {"round_seconds", 0.05, 60, true,
+    {"balance", "round_seconds", 0.05, 60, true,
      [](NodeConfig& config, double v) {
        config.times.period = seconds(v);
        config.times.deadline = seconds(v / 2);
        config.times.stale_after = seconds(3 * v);
      },
      [](const NodeConfig& config) { return in_seconds(config.times.period); }},
-    {"suspect_seconds", 0.5, 3600, true, [](NodeConfig& config, double v) { config.suspect_after = seconds(v); },
+    {"balance", "suspect_seconds", 0.5, 3600, true,
+     [](NodeConfig& config, double v) { config.suspect_after = seconds(v); },
      [](const NodeConfig& config) { return in_seconds(config.suspect_after); }},
-    {"answer_seconds", 1, 3600, true, [](NodeConfig& config, double v) { config.answer_deadline = seconds(v); },
+    {"balance", "answer_seconds", 1, 3600, true,
+     [](NodeConfig& config, double v) { config.answer_deadline = seconds(v); },
      [](const NodeConfig& config) { return in_seconds(config.answer_deadline); }},
-    {"lost_seconds", 1, 1e6, false, [](NodeConfig& config, double v) { config.lost_after = seconds(v); },
+    {"balance", "lost_seconds", 1, 1e6, false, [](NodeConfig& config, double v) { config.lost_after = seconds(v); },
      [](const NodeConfig& config) { return in_seconds(config.lost_after); }},
-    {"probe_limit", 0, 64, false, [](NodeConfig& config, double v) { config.policy.probe_limit = static_cast<int>(v); },
+    {"balance", "probe_limit", 0, 64, false,
+     [](NodeConfig& config, double v) { config.policy.probe_limit = static_cast<int>(v); },
      [](const NodeConfig& config) -> double { return config.policy.probe_limit; }},
-    {"choices", 1, 1024, false, [](NodeConfig& config, double v) { config.policy.choices = static_cast<int>(v); },
+    {"balance", "choices", 1, 1024, false,
+     [](NodeConfig& config, double v) { config.policy.choices = static_cast<int>(v); },
      [](const NodeConfig& config) -> double { return config.policy.choices; }},
-    {"safety", 0, 1000, false, [](NodeConfig& config, double v) { config.policy.rule.safety = v; },
+    {"balance", "safety", 0, 1000, false, [](NodeConfig& config, double v) { config.policy.rule.safety = v; },
      [](const NodeConfig& config) { return config.policy.rule.safety; }},
-    {"min_residence_seconds", 0, 86400, false,
+    {"balance", "min_residence_seconds", 0, 86400, false,
      [](NodeConfig& config, double v) { config.policy.rule.min_residence_seconds = v; },
      [](const NodeConfig& config) { return config.policy.rule.min_residence_seconds; }},
-    {"jobs_per_pu", 0, 10000, false, [](NodeConfig& config, double v) { config.jobs_per_pu = v; },
+    {"balance", "jobs_per_pu", 0, 10000, false, [](NodeConfig& config, double v) { config.jobs_per_pu = v; },
      [](const NodeConfig& config) { return config.jobs_per_pu; }},
-    {"two_level_above", 2, 1e6, true,
+    {"balance", "two_level_above", 2, 1e6, true,
      [](NodeConfig& config, double v) { config.two_level_above = static_cast<int>(v); },
      [](const NodeConfig& config) -> double { return config.two_level_above; }},
-    {"foreign_load", 0, 1000, false, [](NodeConfig& config, double v) { config.owner.foreign_load = v; },
+    {"balance", "foreign_load", 0, 1000, false, [](NodeConfig& config, double v) { config.owner.foreign_load = v; },
      [](const NodeConfig& config) { return config.owner.foreign_load; }},
+    {"jobs", "keep_finished", 1, 1e7, false,
+     [](NodeConfig& config, double v) { config.keep_finished = static_cast<std::size_t>(v); },
+     [](const NodeConfig& config) { return static_cast<double>(config.keep_finished); }},
 };
 
 // Keys whose values are words.
 struct WordKey {
+  const char* table;
   const char* name;
   std::string (*permitted)();
   bool (*set)(NodeConfig&, const std::string&);  // false if the word is not permitted
@@ -90,21 +100,21 @@ struct WordKey {
 };
 
 constexpr WordKey kWordKeys[] = {
-    {"policy", [] { return fmt::format("one of {}", policy_names()); },
+    {"balance", "policy", [] { return fmt::format("one of {}", policy_names()); },
      [](NodeConfig& config, const std::string& word) {
        const auto policy = find_policy(word);
        if (policy) config.policy.policy = *policy;
        return policy.has_value();
      },
      [](const NodeConfig& config) { return std::string(config.policy.policy.name); }},
-    {"migrate", [] { return std::string("true or false"); },
+    {"balance", "migrate", [] { return std::string("true or false"); },
      [](NodeConfig& config, const std::string& word) {
        const bool known = word == "true" || word == "false";
        if (known) config.policy.migrate = word == "true";
        return known;
      },
      [](const NodeConfig& config) { return std::string(config.policy.migrate ? "true" : "false"); }},
-    {"accept", [] { return std::string("always, when-free or never"); },
+    {"balance", "accept", [] { return std::string("always, when-free or never"); },
      [](NodeConfig& config, const std::string& word) {
        const auto accept = find_accept(word);
        if (accept) config.owner.accept = *accept;
@@ -117,19 +127,24 @@ constexpr WordKey kWordKeys[] = {
 };
 
 template <class Keys>
-auto find_key(const Keys& keys, const std::string& name) {
-  return std::find_if(std::begin(keys), std::end(keys), [&](const auto& key) { return name == key.name; });
+auto find_key(const Keys& keys, const Setting& setting) {
+  return std::find_if(std::begin(keys), std::end(keys),
+                      [&](const auto& key) { return setting.table == key.table && setting.key == key.name; });
+}
+
+bool is_table(const std::string& name) {
+  return std::any_of(std::begin(kKeys), std::end(kKeys), [&](const Key& key) { return name == key.table; });
 }
 
 void apply(NodeConfig& config, const Setting& setting) {
-  if (const auto* word = find_key(kWordKeys, setting.key); word != std::end(kWordKeys)) {
+  if (const auto* word = find_key(kWordKeys, setting); word != std::end(kWordKeys)) {
     if (!word->set(config, setting.value)) refuse(config, setting, word->permitted() + " is permitted");
     return;
   }
-  const auto* key = find_key(kKeys, setting.key);
+  const auto* key = find_key(kKeys, setting);
   if (key == std::end(kKeys)) refuse(config, setting, "no key of Drover's");
   if (key->same_for_all && !setting.node.empty())
-    refuse(config, setting, "must be the same for all nodes: in [balance]");
+    refuse(config, setting, "must be the same for all nodes: in [" + setting.table + "]");
   char* end = nullptr;
   const double number = std::strtod(setting.value.c_str(), &end);
   if (setting.value.empty() || *end != '\0' || !(number >= key->least && number <= key->most))
@@ -145,17 +160,20 @@ std::vector<CLI::ConfigItem> read_items(const NodeConfig& config) {
   return items;
 }
 
-// Those of all [balance] and [node.NAME.balance] tables of the file.
+// Those of all of Drover's tables in the file but [watermarks.FACTOR].
 std::vector<Setting> read_settings(const NodeConfig& config) {
   std::vector<Setting> settings;
   for (const auto& item : read_items(config)) {
     if (item.parents.empty()) continue;
     const bool of_node = item.parents[0] == "node";
-    if (!of_node && item.parents[0] != "balance") continue;
-    if (of_node ? item.parents.size() != 3 || item.parents[2] != "balance" : item.parents.size() != 1)
-      throw std::runtime_error(fmt::format("{}: {}: no such table; there are [balance] and [node.NAME.balance]",
-                                           config.path, item.fullname()));
-    settings.push_back({of_node ? item.parents[1] : "", item.name, item.inputs.empty() ? "" : item.inputs[0]});
+    if (!of_node && !is_table(item.parents[0])) continue;
+    if (of_node ? item.parents.size() != 3 || !is_table(item.parents[2]) : item.parents.size() != 1)
+      throw std::runtime_error(
+          fmt::format("{}: {}: no such table; there are [balance], [jobs], [node.NAME.balance] and "
+                      "[node.NAME.jobs]",
+                      config.path, item.fullname()));
+    settings.push_back(
+        {of_node ? item.parents[1] : "", item.parents.back(), item.name, item.inputs.empty() ? "" : item.inputs[0]});
   }
   return settings;
 }
@@ -210,8 +228,8 @@ NodeConfig config_of(const NodeConfig& all, const std::string& node) {
 std::vector<ConfigValue> list_values(const NodeConfig& config) {
   std::vector<ConfigValue> values;
   for (const Key& key : kKeys)
-    values.push_back({fmt::format("balance.{}", key.name), fmt::format("{:g}", key.get(config))});
-  for (const WordKey& key : kWordKeys) values.push_back({fmt::format("balance.{}", key.name), key.get(config)});
+    values.push_back({fmt::format("{}.{}", key.table, key.name), fmt::format("{}", key.get(config))});
+  for (const WordKey& key : kWordKeys) values.push_back({fmt::format("{}.{}", key.table, key.name), key.get(config)});
   return values;
 }
 

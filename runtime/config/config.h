@@ -21,6 +21,7 @@ struct NodeConfig {
   Nanoseconds lost_after =
       std::chrono::seconds(60);                 // without a word of a node its jobs are started anew, if they may be
   int two_level_above = kDefaultTwoLevelAbove;  // nodes; rank 0's counts for all
+  std::size_t keep_finished = 10'000;           // jobs that have ended and stay in memory
   std::string text, path;                       // the file, for apply_config() and config_of()
 };
 
@@ -43,8 +44,11 @@ struct NodeConfig {
 //   two_level_above = 256       # 2 .. 1000000: more nodes than this share in groups (docs/load.md); node 0's counts
 //   foreign_load = 0.5          # 0 .. 1000: with when-free, threads per PU of others above which foreign jobs leave
 //
+//   [jobs]
+//   keep_finished = 10000       # 1 .. 10000000: so many jobs of a node that have ended stay in its memory
+//
 //   [node.NAME.balance]         # for one node, before [balance]: all keys but two_level_above, round_, suspect_
-//                               # and answer_seconds
+//   [node.NAME.jobs]            # and answer_seconds
 NodeConfig load_config();
 // The file that load_config() reads; empty if there is none. Throws if $DROVER_CONFIG names none.
 std::string config_path();
@@ -60,7 +64,7 @@ NodeConfig config_of(const NodeConfig& all, const std::string& node);
 struct ConfigValue {
   std::string key, value;
 };
-// Every key of [balance].
+// Every key of [balance] and [jobs].
 std::vector<ConfigValue> list_values(const NodeConfig& config);
 // Those that the file has, whether somebody reads them or not: "balance.safety", "node.ws7.balance.accept".
 std::vector<std::string> keys_of_file(const NodeConfig& config);

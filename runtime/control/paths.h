@@ -5,6 +5,7 @@
 //   RUNTIME/INSTANCE/up.pid, up.log      the supervisor of `drover up`
 //   STATE/INSTANCE/jobs/ID/...           decision register, streams of submitted jobs
 //   STATE/INSTANCE/events/NODE.jsonl     event logs
+//   STATE/INSTANCE/archive/...           jobs that ended long ago (runtime/jobs/job_archive.h)
 //   STATE/INSTANCE/drain/NODE            there while that node drains
 //
 // RUNTIME is $DROVER_RUNTIME_DIR, else $XDG_RUNTIME_DIR/drover where that exists and is ours, else /tmp/drover-UID.
@@ -28,6 +29,7 @@ struct InstancePaths {
   std::string job_dir(long id) const { return state + "/jobs/" + std::to_string(id); }
   std::string drain_file(const std::string& node) const { return state + "/drain/" + node; }
   std::string events_dir() const { return state + "/events"; }
+  std::string archive_dir() const { return state + "/archive"; }
 };
 
 // From the environment. Throws std::runtime_error naming the variable to set when there is no usable place.

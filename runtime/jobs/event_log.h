@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "ckpt/sys/unique_fd.h"
 
@@ -22,7 +21,8 @@ class EventLog {
   std::string path_;
 };
 
-// Every whole line of the log at `path`; none if there is no such file.
-std::vector<std::string> read_event_lines(const std::string& path);
+// Calls with every whole line of the log at `path`, without its newline; with none if there is no such file. Logs grow
+// for as long as there are jobs: they are never held in memory as a whole.
+void for_each_event_line(const std::string& path, const std::function<void(std::string&& line)>& line);
 
 }  // namespace drover

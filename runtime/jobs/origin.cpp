@@ -152,8 +152,10 @@ void OriginJobs::handle(int from, Msg type, const std::string& payload) {
 void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
   OriginJob* job = find(welcome.facts.job);
   if (job == nullptr) {
-    spdlog::warn("node {} has job {} of ours, which the log does not know", cluster_.node_name(from),
-                 welcome.facts.job);
+    // In the archive: the acknowledgement of its end was lost with a world.
+    const JobMark heard{welcome.facts.job, attempt_of(welcome.facts.epoch), {}};
+    if (welcome.stage == Stage::Ended) return cluster_.send(from, Msg::JobEndedAck, heard);
+    spdlog::warn("node {} has job {} of ours, which the log does not know", cluster_.node_name(from), heard.job);
     return;
   }
   if (is_outdated(from, *job, attempt_of(welcome.facts.epoch)) || welcome.facts.epoch < job->epoch) return;
@@ -168,6 +170,7 @@ void OriginJobs::on_place_is(int from, const shepherd::Welcome& welcome) {
                  cluster_.node_name(from));
     std::string error;
     job->error.clear();
+    job->listed = false;
     uncount_task(*job);
     open_streams(*job, error);
   }
@@ -287,6 +290,7 @@ void OriginJobs::finish_if_drained(OriginJob& job) {
   watchers_.erase(first, last);
   for (const auto& watcher : watchers) watcher(job);
   count_task(job);
+  list_ended(job);
 }
 
 void OriginJobs::when_over(std::int64_t id, std::function<void(const OriginJob&)> tell) {
@@ -339,6 +343,7 @@ void OriginJobs::tick() {
     }
     finish_if_drained(job);
   }
+  archive_old();
 }
 
 }  // namespace drover

@@ -106,6 +106,7 @@ struct OriginJob {  // NOLINT(bugprone-reserved-identifier): clang-tidy 14 means
   std::string why;
   std::int64_t array = 0, array_index = 0;  // of a task: the job that is its array, and its index; 0: no task
   bool counted = false;                     // its end is in its array's figures
+  bool listed = false;                      // among those that have ended
   bool left_behind = false;            // an attempt was given up on a node that did not answer, where it may live still
   bool brief = false;                  // `spec` is the log's, without what a start needs
   bool unheard = false;                // of an earlier world, and no shepherd has said in this one that it is there
@@ -156,20 +157,23 @@ struct PlacementView {
   std::function<void(std::int64_t job, int cpus)> reserve_here;
   std::function<void()> arrived;  // a job has been submitted here
   Nanoseconds lost_after;         // without a word of a node, jobs with retries are started anew
+  std::size_t keep_finished = 0;  // so many jobs that have ended stay in memory
 };
 
 class OriginJobs {
  public:
   OriginJobs(Cluster& cluster, PlacementView view);
 
-  // Replays this node's log: jobs of an earlier world. Those that had not ended wait for their shepherds' word.
-  void replay(const std::vector<std::string>& lines);
+  // Replay of this node's log, line by line and then the end: jobs of an earlier world. Those that had not ended wait
+  // for their shepherds' word.
+  void replay(const std::string& line);
+  void end_replay();
 
   // Takes a job; `placed` hears when it was started or could not be, and before that, once, if it has to wait.
   // `attachment` (may be null) must be detached before it dies.
   void submit(JobSpec spec, Attachment* attachment, std::function<void(const OriginJob&)> placed);
 
-  OriginJob* find(std::int64_t id);
+  OriginJob* find(std::int64_t id);  // null also of one that is in the archive
   const std::pmr::map<std::int64_t, OriginJob>& all() const { return jobs_; }
   static bool over(const OriginJob& job) { return job.state >= JobState::Ended; }
   std::size_t unfinished() const;
@@ -220,8 +224,11 @@ class OriginJobs {
  private:
   // origin_queue.cpp
   static Need need_of(const OriginJob& job);
-  void admit(OriginJob& job);  // to the queue, or first to wait for other jobs
-  void before_is_over(std::int64_t id, const After& after, const OriginJob& before);
+  using PastJobs = std::map<std::int64_t, bool>;  // of the archive: whether each has succeeded
+  // Of those that `spec` is to start after. Blocking.
+  static PastJobs read_past(const std::string& archive_dir, const JobSpec& spec);
+  void admit(OriginJob& job, const PastJobs& past);  // to the queue, or first to wait for other jobs
+  void before_is_over(std::int64_t id, const After& after, bool ok);
   void enqueue(OriginJob& job);
   void start_waiting();  // those that find room
   std::vector<NodeView> asked_table() const;
@@ -243,6 +250,7 @@ class OriginJobs {
   void make_tasks(OriginJob& array);
   void add_task(OriginJob& array, std::int64_t id);
   void task_started(const OriginJob& task);
+  OriginJob* count_in_array(OriginJob& task);  // null: it is in the figures, or its array is over
   void count_task(OriginJob& task);
   void uncount_task(OriginJob& task);  // it lives after all
   void end_array(OriginJob& array);
@@ -327,7 +335,14 @@ class OriginJobs {
   void on_checkpointed(const JobCheckpointed& answer);
   void fail_checkpoints(int rank);
   void answer_checkpoint(std::uint64_t request, const shepherd::CheckpointDone& done);
-  void miss(std::int64_t id);  // origin_replay.cpp
+  // origin_archive.cpp
+  void list_ended(OriginJob& job);
+  void archive_old();  // those that have ended before the newest so many, some at a time
+  bool is_spoken_of(const OriginJob& job) const;
+  void replay_archived(const nlohmann::json& event);
+  // origin_replay.cpp
+  void replay_end(OriginJob& job, const nlohmann::json& event);
+  void miss(std::int64_t id);
   // origin.cpp
   void on_place_is(int from, const shepherd::Welcome& welcome);
   void on_ended(int from, const JobEnded& ended);
@@ -342,6 +357,8 @@ class OriginJobs {
   std::pmr::unsynchronized_pool_resource job_memory_;
   std::pmr::map<std::int64_t, OriginJob> jobs_{&job_memory_};
   std::multimap<std::int64_t, std::function<void(const OriginJob&)>> watchers_;
+  std::deque<std::int64_t> ended_;  // in the order of their ends; may name some that live again, or are gone
+  bool archiving_ = false, archive_refused_ = false;
   std::map<std::int64_t, JobEnded> ends_;  // heard, but output is still being written
 
   std::set<Waiting> queue_;

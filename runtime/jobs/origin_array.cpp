@@ -79,17 +79,22 @@ void OriginJobs::add_task(OriginJob& array, std::int64_t id) {
 }
 
 // An end of a task's, once.
-void OriginJobs::count_task(OriginJob& task) {
-  if (task.array == 0 || std::exchange(task.counted, true)) return;
+OriginJob* OriginJobs::count_in_array(OriginJob& task) {
+  if (task.array == 0 || std::exchange(task.counted, true)) return nullptr;
   OriginJob* array = find(task.array);
-  if (array == nullptr || !array->tasks || over(*array)) return;
+  if (array == nullptr || !array->tasks || over(*array)) return nullptr;
   const bool ok = task.state == JobState::Ended && task.wait_status == 0;
   ++(ok ? array->tasks->succeeded : array->tasks->failed);
   array->cpu_seconds += task.cpu_seconds;
   array->max_rss_kib = std::max(array->max_rss_kib, task.max_rss_kib);
   array->moves += task.moves;
   array->frozen_ns += task.frozen_ns;
-  if (array->tasks->is_over()) end_array(*array);
+  return array;
+}
+
+void OriginJobs::count_task(OriginJob& task) {
+  OriginJob* array = count_in_array(task);
+  if (array != nullptr && array->tasks->is_over()) end_array(*array);
 }
 
 void OriginJobs::uncount_task(OriginJob& task) {

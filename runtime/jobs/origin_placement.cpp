@@ -35,6 +35,7 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
   struct Made {
     std::int64_t id = 0;
     JobSpec spec;
+    PastJobs past;
     std::string error;
   };
   auto made = std::make_shared<Made>();
@@ -45,8 +46,10 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
   job->placed = std::move(placed);
   job->submitted_ns = realtime_ns();
   cluster_.in_background(
-      [made, jobs_dir, from = next_id_] {
+      [made, jobs_dir, archive_dir = cluster_.paths().archive_dir(), from = next_id_] {
         try {
+          // Before the job exists: what leaves memory from now on does so after it has been admitted.
+          made->past = read_past(archive_dir, made->spec);
           made->id = make_job_dir(jobs_dir, from);
           const std::string dir = fmt::format("{}/{}", jobs_dir, made->id);
           keep_script(made->spec, dir);
@@ -80,7 +83,7 @@ void OriginJobs::submit(JobSpec spec, Attachment* attachment, std::function<void
           count_hold(kept, true, realtime_ns());
           log(kept, "held", {{"place", ""}});
         }
-        admit(kept);
+        admit(kept, made->past);
         if (kept.tasks) tell_placed(kept);  // its tasks start when they can
       });
 }

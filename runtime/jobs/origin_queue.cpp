@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "ckpt/sys/text.h"
+#include "runtime/jobs/job_archive.h"
 #include "runtime/jobs/origin.h"
 #include "runtime/jobs/spec_json.h"
 
@@ -36,27 +37,43 @@ static bool asks_least(const OriginJob& job) {
   return job.spec.cpus == 1 && job.spec.memory_kib == 0 && job.spec.node.empty() && job.spec.exclude.empty();
 }
 
-void OriginJobs::admit(OriginJob& job) {
+OriginJobs::PastJobs OriginJobs::read_past(const std::string& archive_dir, const JobSpec& spec) {
+  PastJobs past;
+  for (const After& after : spec.after)
+    if (const auto job = find_archived(archive_dir, after.job)) past[after.job] = job->value("exit", -1) == 0;
+  return past;
+}
+
+void OriginJobs::admit(OriginJob& job, const PastJobs& past) {
   if (job.spec.after.empty()) return enqueue(job);
   for (const After& after : job.spec.after) {
-    if (find(after.job) == nullptr || after.job == job.id)
+    if ((find(after.job) == nullptr && past.count(after.job) == 0) || after.job == job.id)
       return fail(job, "no-such-job", fmt::format("there is no job {} to start after at this origin", after.job));
   }
   job.unmet = job.spec.after.size();
   const std::int64_t id = job.id;
-  for (const After& after : job.spec.after)
-    when_over(after.job, [this, id, after](const OriginJob& before) { before_is_over(id, after, before); });
+  const std::vector<After> all = job.spec.after;  // the job can fail meanwhile
+  for (const After& after : all) {
+    if (find(after.job) == nullptr) {
+      before_is_over(id, after, past.at(after.job));
+      continue;
+    }
+    when_over(after.job, [this, id, after](const OriginJob& before) {
+      before_is_over(id, after, before.state == JobState::Ended && before.wait_status == 0);
+    });
+  }
   if (job.state != JobState::Queued || job.unmet == 0) return;
-  const auto first = std::find_if(job.spec.after.begin(), job.spec.after.end(),
-                                  [this](const After& after) { return !over(*find(after.job)); });
+  const auto first = std::find_if(all.begin(), all.end(), [this](const After& after) {
+    const OriginJob* before = find(after.job);
+    return before != nullptr && !over(*before);
+  });
   wait(job, fmt::format("for the end of job {}{}", first->job,
                         job.unmet > 1 ? fmt::format(" and {} more", job.unmet - 1) : ""));
 }
 
-void OriginJobs::before_is_over(std::int64_t id, const After& after, const OriginJob& before) {
+void OriginJobs::before_is_over(std::int64_t id, const After& after, bool ok) {
   OriginJob* job = find(id);
   if (job == nullptr || job->state != JobState::Queued) return;
-  const bool ok = before.state == JobState::Ended && before.wait_status == 0;
   if (!ok && !after.any)
     return fail(*job, "dependency",
                 fmt::format("was to start after job {} had succeeded, which it has not; see drover show {}", after.job,
@@ -181,8 +198,10 @@ void OriginJobs::wait(OriginJob& job, const std::string& why) {
 
 // The log leaves out what a start needs: the environment.
 void OriginJobs::wait_again(OriginJob& job) {
+  PastJobs past;
   try {
     job.spec = spec_reader(job)();
+    past = read_past(cluster_.paths().archive_dir(), job.spec);
     job.brief = false;
     if (!job.tasks) name_streams(job);
   } catch (const std::exception& error) {
@@ -192,7 +211,7 @@ void OriginJobs::wait_again(OriginJob& job) {
   if (job.spec.after.empty() || job.attempt > 1 || (job.tasks && job.tasks->made > 0))
     queue_.insert(waiting(job));  // looked at when nodes have told of themselves
   else
-    admit(job);
+    admit(job, past);
 }
 
 // Nobody has taken it, and it may not start here.

@@ -1,13 +1,10 @@
 // The operations of the control protocol.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <set>
 
 #include "ckpt/sys/error.h"
 #include "runtime/doctor/findings.h"
@@ -20,19 +17,15 @@ namespace drover {
 
 using nlohmann::json;
 
-void ControlServer::at_origin(ClientConnection& client, const json& request, std::int64_t id,
-                              const std::function<void(ClientConnection&, OriginJob&)>& local) {
-  if (OriginJob* job = origin_.find(id)) return local(client, *job);
-  actions_.gather({{"what", "origin"}, {"job", id}},
-                  [this, alive = client.alive(), &client, request, id](const std::vector<json>& answers) {
-                    if (const auto held = alive.lock(); !held || !*held) return;
-                    for (std::size_t rank = 0; rank < answers.size(); ++rank) {
-                      if (!answers[rank].is_object() || !answers[rank].value("yes", false)) continue;
-                      client.relayed_to = static_cast<int>(rank);
-                      return relay(client, {static_cast<std::uint16_t>(ClientMessage::Request), request.dump()});
-                    }
-                    client.refuse("no-such-job", fmt::format("there is no job {}; see drover ps --all", id));
-                  });
+static std::string is_array(std::int64_t id) { return fmt::format("job {} is an array; see drover ps", id); }
+
+static std::string not_run(std::int64_t id) {
+  return fmt::format("job {} was submitted, not run; see drover logs", id);
+}
+
+static std::string submitted_elsewhere(std::int64_t id, const std::string& node) {
+  return fmt::format("job {} was submitted at {}; what is to start after it must be, too: drover --at {} submit", id,
+                     node, node);
 }
 
 void ControlServer::status(ClientConnection& client, const json&) { client.reply(actions_.status()); }
@@ -55,20 +48,18 @@ std::string ControlServer::place_of(const OriginJob& job) const {
   return job.place >= 0 ? cluster_.node_name(job.place) : "";
 }
 
-// Who waits for a job must have its origin, which hears of its end.
+// Who waits for a job must have its origin, which hears of its end. Of one that is in the archive its end is known, but
+// jobs are named at one origin alone, whether they are old or not.
 void ControlServer::refuse_after(ClientConnection& client, std::int64_t id) {
-  actions_.gather({{"what", "origin"}, {"job", id}}, [this, alive = client.alive(), &client,
-                                                      id](const std::vector<json>& answers) {
-    if (const auto held = alive.lock(); !held || !*held) return;
-    for (std::size_t rank = 0; rank < answers.size(); ++rank) {
-      if (!answers[rank].is_object() || !answers[rank].value("yes", false)) continue;
-      const std::string& node = cluster_.node_name(static_cast<int>(rank));
-      return client.refuse("refused", fmt::format("job {} was submitted at {}; what is to start after it must be, too: "
-                                                  "drover --at {} submit",
-                                                  id, node, node));
-    }
-    client.refuse("no-such-job", fmt::format("there is no job {}; see drover ps --all", id));
-  });
+  actions_.gather(
+      {{"what", "origin"}, {"job", id}}, [this, alive = client.alive(), &client, id](const std::vector<json>& answers) {
+        if (const auto held = alive.lock(); !held || !*held) return;
+        for (std::size_t rank = 0; rank < answers.size(); ++rank) {
+          if (!answers[rank].is_object() || !answers[rank].value("yes", false)) continue;
+          return client.refuse("refused", submitted_elsewhere(id, cluster_.node_name(static_cast<int>(rank))));
+        }
+        client.refuse("no-such-job", fmt::format("there is no job {}; see drover ps --all", id));
+      });
 }
 
 void ControlServer::submit(ClientConnection& client, const json& request) {
@@ -82,9 +73,22 @@ void ControlServer::submit(ClientConnection& client, const json& request) {
     if (cluster_.rank_of(node) < 0)
       return client.refuse("no-such-node", fmt::format("there is no node '{}'; see drover nodes", node));
   }
-  for (const After& after : spec.after) {
-    if (origin_.find(after.job) == nullptr) return refuse_after(client, after.job);
-  }
+  std::vector<std::int64_t> unknown;
+  for (const After& after : spec.after)
+    if (origin_.find(after.job) == nullptr) unknown.push_back(after.job);
+  if (unknown.empty()) return submit_checked(client, std::move(spec), follows);
+  read_past(client, unknown, [this, &client, spec, follows, unknown](const PastJobs& past) {
+    for (const std::int64_t id : unknown) {
+      const auto job = past.find(id);
+      if (job == past.end()) return refuse_after(client, id);
+      const std::string origin = job->second.value("origin", "");
+      if (origin != cluster_.self_name()) return client.refuse("refused", submitted_elsewhere(id, origin));
+    }
+    submit_checked(client, spec, follows);
+  });
+}
+
+void ControlServer::submit_checked(ClientConnection& client, JobSpec spec, bool follows) {
   const bool terminal = spec.terminal;
   origin_.submit(
       std::move(spec), follows && !terminal ? &client : nullptr,
@@ -105,91 +109,38 @@ void ControlServer::submit(ClientConnection& client, const json& request) {
       });
 }
 
+// One that ended long ago.
+static void attach_past(ClientConnection& client, const json& request, const json& job) {
+  const auto id = job.at("job").get<std::int64_t>();
+  const bool terminal = job.value("terminal", false);
+  if (request.contains("rows") && !terminal) return client.refuse("refused", no_terminal(id));
+  if (!job.at("tasks").is_null()) return client.refuse("refused", is_array(id));
+  if (!terminal && !job.value("stdout", "").empty()) return client.refuse("refused", not_run(id));
+  client.reply({{"job", id}, {"stdin", 0}, {"over", terminal}});
+  client.ended(job);
+}
+
 void ControlServer::attach(ClientConnection& client, const json& request) {
   const auto id = request.at("job").get<std::int64_t>();
   const auto received = request.value("received", std::vector<std::uint64_t>{0, 0});
   if (received.size() != 2) return client.refuse("bad-request", "'received' is a list of two offsets");
-  at_origin(client, request, id, [this, received, request](ClientConnection& c, OriginJob& job) {
-    if (job.spec.terminal || request.contains("rows")) return attach_viewer(c, job, request);
-    if (job.tasks) return c.refuse("refused", fmt::format("job {} is an array; see drover ps", job.id));
-    if (!job.spec.attached)
-      return c.refuse("refused", fmt::format("job {} was submitted, not run; see drover logs", job.id));
-    if (OriginJobs::over(job)) {
-      c.reply({{"job", job.id}, {"stdin", 0}});
-      return c.ended(origin_.describe(job));
-    }
-    // A new world must have found its shepherd first: only that knows where the streams stand.
-    if (!job.doubt.empty()) return c.refuse("no-such-job", fmt::format("job {}: {}", job.id, job.doubt));
-    c.attached_job = job.id;
-    c.reply({{"job", job.id}, {"node", place_of(job)}, {"stdin", job.input.base + job.input.held.size()}});
-    origin_.attach(job, &c, received[0], received[1]);
-  });
-}
-
-// A list of many jobs takes a hundred times its memory, which the heap would keep.
-static void give_back_memory() { ::malloc_trim(0); }
-
-void ControlServer::ps(ClientConnection& client, const json& request) {
-  const bool all = request.value("all", false);
-  actions_.gather({{"what", "jobs"}, {"all", all}, {"last", request.value("last", false)}},
-                  [this, alive = client.alive(), &client](const std::vector<json>& answers) {
-                    if (const auto held = alive.lock(); !held || !*held) return;
-                    std::map<std::int64_t, json> jobs;
-                    for (const auto& answer : answers)
-                      for (const auto& job : answer.value("jobs", json::array())) jobs[job.at("job")] = job;
-                    for (const auto& answer : answers)
-                      for (const auto& placed : answer.value("placed", json::array())) {
-                        const auto found = jobs.find(placed.at("job"));
-                        if (found != jobs.end() && found->second.at("attempt") == placed.at("attempt"))
-                          found->second.update(placed);
-                      }
-                    constexpr std::size_t kMostJobsInFrame = 1000;
-                    if (jobs.size() > kMostJobsInFrame)
-                      cluster_.loop().after(std::chrono::seconds(1), give_back_memory);
-                    json list = json::array();
-                    for (auto& [id, job] : jobs) {
-                      list.push_back(std::move(job));
-                      if (list.size() < kMostJobsInFrame) continue;
-                      client.item({{"jobs", list}});
-                      list.clear();
-                    }
-                    client.reply({{"jobs", list}});
-                  });
-}
-
-void ControlServer::wait(ClientConnection& client, const json& request) {
-  const auto ids = request.at("jobs").get<std::vector<std::int64_t>>();
-  const bool here = std::all_of(ids.begin(), ids.end(), [&](std::int64_t id) { return origin_.find(id) != nullptr; });
-  if (here) {
-    auto left = std::make_shared<std::set<std::int64_t>>(ids.begin(), ids.end());
-    auto ended = std::make_shared<json>(json::array());
-    if (left->empty()) return client.reply({{"jobs", *ended}});
-    for (const auto id : std::set<std::int64_t>(*left))
-      origin_.when_over(id, [this, left, ended, alive = client.alive(), &client](const OriginJob& job) {
-        left->erase(job.id);
-        ended->push_back(origin_.describe(job));
-        if (const auto held = alive.lock(); held && *held && left->empty()) client.reply({{"jobs", *ended}});
-      });
-    return;
-  }
-  actions_.gather({{"what", "jobs"}, {"all", true}, {"ids", ids}},
-                  [this, alive = client.alive(), &client, request, ids](const std::vector<json>& answers) {
-                    if (const auto held = alive.lock(); !held || !*held) return;
-                    std::map<std::int64_t, json> known;
-                    for (const auto& answer : answers)
-                      for (const auto& job : answer.value("jobs", json::array())) known[job.at("job")] = job;
-                    json ended = json::array();
-                    for (const auto id : ids) {
-                      if (known.count(id) == 0)
-                        return client.refuse("no-such-job", fmt::format("there is no job {}; see drover ps --all", id));
-                      const std::string state = known[id].at("state");
-                      if (state == "ended" || state == "failed" || state == "lost") ended.push_back(known[id]);
-                    }
-                    if (ended.size() == ids.size()) return client.reply({{"jobs", ended}});
-                    cluster_.loop().after(std::chrono::milliseconds(100), [this, alive, &client, request] {
-                      if (const auto still = alive.lock(); still && *still) wait(client, request);
-                    });
-                  });
+  at_origin(
+      client, request, id,
+      [this, received, request](ClientConnection& c, OriginJob& job) {
+        if (job.spec.terminal || request.contains("rows")) return attach_viewer(c, job, request);
+        if (job.tasks) return c.refuse("refused", is_array(job.id));
+        if (!job.spec.attached) return c.refuse("refused", not_run(job.id));
+        if (OriginJobs::over(job)) {
+          c.reply({{"job", job.id}, {"stdin", 0}});
+          return c.ended(origin_.describe(job));
+        }
+        // A new world must have found its shepherd first: only that knows where the streams stand.
+        if (!job.doubt.empty()) return c.refuse("no-such-job", fmt::format("job {}: {}", job.id, job.doubt));
+        c.attached_job = job.id;
+        c.reply({{"job", job.id}, {"node", place_of(job)}, {"stdin", job.input.base + job.input.held.size()}});
+        origin_.attach(job, &c, received[0], received[1]);
+      },
+      [request](ClientConnection& c, const json& job) { attach_past(c, request, job); });
 }
 
 void ControlServer::kill(ClientConnection& client, const json& request) {
@@ -308,52 +259,6 @@ void ControlServer::down(ClientConnection& client, const json& request) {
       if (const auto still = alive.lock(); still && *still) client.reply({{"jobs", running}});
     });
   });
-}
-
-void ControlServer::logs(ClientConnection& client, const json& request) {
-  const std::string stream = request.value("stream", "stdout");
-  const auto from = request.value("from", std::uint64_t{0});
-  const bool follow = request.value("follow", false);
-  if (stream != "stdout" && stream != "stderr") return client.refuse("bad-request", "stream is stdout or stderr");
-  at_origin(client, request, request.at("job"), [this, stream, from, follow](ClientConnection& c, OriginJob& job) {
-    if (job.tasks)
-      return c.refuse("refused", fmt::format("job {0} is an array; what its tasks have written: drover logs TASK, "
-                                             "each task being a job of drover ps --all",
-                                             job.id));
-    if (job.output[stream == "stdout" ? 0 : 1].path.empty())
-      return c.refuse("refused", fmt::format("job {} was run, not submitted: its output went to its launcher", job.id));
-    send_log(c.alive(), c, job.id, stream == "stdout" ? 1 : 2, from, follow);
-  });
-}
-
-void ControlServer::send_log(const std::weak_ptr<bool>& alive, ClientConnection& client, std::int64_t id, int stream,
-                             std::uint64_t offset, bool follow) {
-  const OriginJob* job = origin_.find(id);
-  if (job == nullptr) return;
-  // Asked before the file is read: what is written before a job is over is then certainly read.
-  const bool over = OriginJobs::over(*job);
-  auto bytes = std::make_shared<std::string>(kMaxStreamBytes, '\0');
-  cluster_.in_background(
-      [bytes, path = job->output[stream - 1].path, offset] {
-        const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-        const ssize_t n = fd ? ::pread(fd.get(), bytes->data(), bytes->size(), static_cast<off_t>(offset)) : 0;
-        bytes->resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-      },
-      [this, alive, &client, bytes, id, stream, offset, over, follow] {
-        if (const auto held = alive.lock(); !held || !*held) return;
-        if (!bytes->empty()) {
-          client.output(stream, offset, *bytes);
-          return send_log(alive, client, id, stream, offset + bytes->size(), follow);
-        }
-        if (follow && !over) {
-          cluster_.loop().after(std::chrono::milliseconds(100), [this, alive, &client, id, stream, offset] {
-            if (const auto still = alive.lock(); still && *still) send_log(alive, client, id, stream, offset, true);
-          });
-          return;
-        }
-        client.output_end(stream, offset);
-        client.reply({{"job", id}});
-      });
 }
 
 }  // namespace drover

@@ -124,10 +124,19 @@ void ControlServer::accept() {
   check(::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size), "getsockopt SO_PEERCRED");
   const std::uint64_t id = next_client_++;
   Local& local = clients_[id];
-  local.client = std::make_unique<ClientConnection>(*this, [this, id](ClientMessage type, const std::string& payload) {
-    if (const auto found = clients_.find(id); found != clients_.end() && found->second.socket)
-      found->second.socket->send(static_cast<std::uint16_t>(type), payload);
-  });
+  const auto socket_of = [this, id]() -> FrameSocket* {
+    const auto found = clients_.find(id);
+    return found == clients_.end() ? nullptr : found->second.socket.get();
+  };
+  local.client = std::make_unique<ClientConnection>(
+      *this, ClientConnection::Channel{[socket_of](ClientMessage type, const std::string& payload) {
+                                         if (FrameSocket* socket = socket_of())
+                                           socket->send(static_cast<std::uint16_t>(type), payload);
+                                       },
+                                       [socket_of] {
+                                         const FrameSocket* socket = socket_of();
+                                         return socket == nullptr ? 0 : socket->backlog_bytes();
+                                       }});
   local.client->id = id;
   local.socket = std::make_unique<FrameSocket>(
       cluster_.loop(), std::move(fd),
@@ -170,12 +179,24 @@ void ControlServer::handle_relay(int from, Msg type, const RelayFrame& frame) {
   }
   auto& client = relayed_[key];
   if (!client) {
-    client = std::make_unique<ClientConnection>(*this, [this, key](ClientMessage message, std::string payload) {
-      cluster_.send(key.first, Msg::Relay,
-                    RelayFrame{key.second, false, static_cast<std::uint16_t>(message), std::move(payload)});
-    });
+    client = std::make_unique<ClientConnection>(
+        *this, ClientConnection::Channel{[this, key](ClientMessage message, std::string payload) {
+                                           cluster_.send(
+                                               key.first, Msg::Relay,
+                                               RelayFrame{key.second, false, static_cast<std::uint16_t>(message),
+                                                          std::move(payload)});
+                                         },
+                                         [this, key] { return cluster_.backlog_bytes(key.first); }});
   }
   client->receive({frame.type, frame.payload});
+}
+
+void ControlServer::when_room(ClientConnection& client, const std::function<void()>& next) {
+  constexpr std::size_t kMostBacklog = std::size_t{1} << 20;
+  if (client.backlog_bytes() < kMostBacklog) return next();
+  cluster_.loop().after(std::chrono::milliseconds(2), [this, alive = client.alive(), &client, next] {
+    if (const auto held = alive.lock(); held && *held) when_room(client, next);
+  });
 }
 
 void ControlServer::rank_lost(int rank) {
@@ -216,27 +237,18 @@ void ControlServer::stream(ClientConnection& client, const Frame& frame) {
 }
 
 void ControlServer::request(ClientConnection& client, const json& request) {
-  static const std::map<std::string, Handler> handlers = {{"status", &ControlServer::status},
-                                                          {"submit", &ControlServer::submit},
-                                                          {"run", &ControlServer::submit},
-                                                          {"attach", &ControlServer::attach},
-                                                          {"ps", &ControlServer::ps},
-                                                          {"nodes", &ControlServer::nodes},
-                                                          {"logs", &ControlServer::logs},
-                                                          {"wait", &ControlServer::wait},
-                                                          {"kill", &ControlServer::kill},
-                                                          {"signal", &ControlServer::signal},
-                                                          {"migrate", &ControlServer::migrate},
-                                                          {"events", &ControlServer::events},
-                                                          {"down", &ControlServer::down},
-                                                          {"ping", &ControlServer::ping},
-                                                          {"drain", &ControlServer::drain},
-                                                          {"hold", &ControlServer::hold},
-                                                          {"checkpoint", &ControlServer::checkpoint},
-                                                          {"restore", &ControlServer::restore},
-                                                          {"doctor", &ControlServer::doctor},
-                                                          {"window", &ControlServer::window},
-                                                          {"leave", &ControlServer::leave}};
+  static const std::map<std::string, Handler> handlers = {
+      {"status", &ControlServer::status},   {"submit", &ControlServer::submit},
+      {"run", &ControlServer::submit},      {"attach", &ControlServer::attach},
+      {"ps", &ControlServer::ps},           {"past", &ControlServer::past},
+      {"nodes", &ControlServer::nodes},     {"logs", &ControlServer::logs},
+      {"wait", &ControlServer::wait},       {"kill", &ControlServer::kill},
+      {"signal", &ControlServer::signal},   {"migrate", &ControlServer::migrate},
+      {"events", &ControlServer::events},   {"down", &ControlServer::down},
+      {"ping", &ControlServer::ping},       {"drain", &ControlServer::drain},
+      {"hold", &ControlServer::hold},       {"checkpoint", &ControlServer::checkpoint},
+      {"restore", &ControlServer::restore}, {"doctor", &ControlServer::doctor},
+      {"window", &ControlServer::window},   {"leave", &ControlServer::leave}};
   const std::string op = request.at("op");
   const std::string version = request.value("version", DROVER_VERSION);
   if (version != DROVER_VERSION)

@@ -11,22 +11,30 @@
 #include "runtime/control/client_message.h"
 #include "runtime/control/frame_socket.h"
 #include "runtime/jobs/background.h"
+#include "runtime/jobs/job_archive.h"
 #include "runtime/jobs/origin.h"
+#include "runtime/node/event_reader.h"
 
 namespace drover {
 
 class ControlServer;
 
+std::string no_terminal(std::int64_t job);  // why nobody can attach to it
+
 // One launcher's connection: what it sent arrives in receive(), what it is to get goes through its channel, whether
 // that is a local socket or a relay to the rank it is connected to.
 class ClientConnection : public Attachment {
  public:
-  ClientConnection(ControlServer& server, std::function<void(ClientMessage, std::string)> channel)
-      : server_(server), channel_(std::move(channel)) {}
+  struct Channel {
+    std::function<void(ClientMessage, std::string)> send;
+    std::function<std::size_t()> backlog_bytes;  // sent, and on this host still
+  };
+  ClientConnection(ControlServer& server, Channel channel) : server_(server), channel_(std::move(channel)) {}
   ~ClientConnection() override;
 
   void receive(Frame&& frame);
-  void send(ClientMessage type, std::string payload) { channel_(type, std::move(payload)); }
+  void send(ClientMessage type, std::string payload) { channel_.send(type, std::move(payload)); }
+  std::size_t backlog_bytes() const { return channel_.backlog_bytes(); }
   void reply(const nlohmann::json& body);
   void refuse(const std::string& code, const std::string& error);
   void item(const nlohmann::json& body);
@@ -45,16 +53,22 @@ class ClientConnection : public Attachment {
 
  private:
   ControlServer& server_;
-  std::function<void(ClientMessage, std::string)> channel_;
+  Channel channel_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-// Of one who looks at the event logs.
-struct EventView {
-  std::map<std::string, std::uint64_t> read;  // bytes of each log
-  std::map<std::string, double> ahead_ms;     // clocks of other nodes that are known to be wrong
-  std::int64_t from_ns = 0;
+// Of one who reads what a job has written.
+struct LogView {
+  std::int64_t job = 0;
+  int stream = 1;  // 1 stdout, 2 stderr
+  std::string path;
   bool follow = false;
+};
+
+// Of one who goes through the archive.
+struct PastView {
+  ArchiveSearch search;
+  std::vector<std::int64_t> blocks;  // still to be searched, the next one last
 };
 
 // What the operations need of their node.
@@ -90,6 +104,7 @@ class ControlServer {
     std::unique_ptr<ClientConnection> client;
     std::unique_ptr<FrameSocket> socket;
   };
+  using PastJobs = std::map<std::int64_t, nlohmann::json>;  // JOBs, by id
   using Handler = void (ControlServer::*)(ClientConnection&, const nlohmann::json&);
 
   void accept();
@@ -97,6 +112,7 @@ class ControlServer {
   std::string place_of(const OriginJob& job) const;  // "" while it has none
   void refuse_after(ClientConnection&, std::int64_t id);
   void submit(ClientConnection&, const nlohmann::json&);
+  void submit_checked(ClientConnection&, JobSpec spec, bool follows);
   void attach(ClientConnection&, const nlohmann::json&);
   void begin_terminal(ClientConnection&, std::int64_t job, bool follows);
   void attach_viewer(ClientConnection&, OriginJob&, const nlohmann::json&);
@@ -106,7 +122,9 @@ class ControlServer {
   void nodes(ClientConnection&, const nlohmann::json&);
   void status(ClientConnection&, const nlohmann::json&);
   void logs(ClientConnection&, const nlohmann::json&);
+  void past(ClientConnection&, const nlohmann::json&);
   void wait(ClientConnection&, const nlohmann::json&);
+  void wait_elsewhere(ClientConnection&, const std::vector<std::int64_t>& ids, const PastJobs& past);
   void kill(ClientConnection&, const nlohmann::json&);
   void hold(ClientConnection&, const nlohmann::json&);
   void checkpoint(ClientConnection&, const nlohmann::json&);
@@ -119,13 +137,19 @@ class ControlServer {
   void drain(ClientConnection&, const nlohmann::json&);
   void ping(ClientConnection&, const nlohmann::json&);
 
-  // Finds the job's origin: here → `local`, elsewhere → the request is relayed there, nowhere → refused.
+  // Finds the job's origin: here → `local`, elsewhere → the request is relayed there; in the archive → `past`, or
+  // refused without it; nowhere → refused.
   void at_origin(ClientConnection& client, const nlohmann::json& request, std::int64_t job,
-                 const std::function<void(ClientConnection&, OriginJob&)>& local);
+                 const std::function<void(ClientConnection&, OriginJob&)>& local,
+                 const std::function<void(ClientConnection&, const nlohmann::json&)>& past = {});
+  // Those of `ids` that are in the archive.
+  void read_past(ClientConnection& client, std::vector<std::int64_t> ids, std::function<void(const PastJobs&)> done);
+  void send_past(ClientConnection& client, const std::shared_ptr<PastView>& view);
   void compare_clocks(ClientConnection& client, const std::shared_ptr<std::vector<nlohmann::json>>& findings);
-  void send_log(const std::weak_ptr<bool>& alive, ClientConnection& client, std::int64_t job, int stream,
-                std::uint64_t offset, bool follow);
-  void send_events(const std::weak_ptr<bool>& alive, ClientConnection& client, const std::shared_ptr<EventView>&);
+  void send_log(const std::weak_ptr<bool>& alive, ClientConnection& client, const LogView& view, std::uint64_t offset);
+  void send_events(ClientConnection& client, const std::shared_ptr<EventReader>& reader, bool follow);
+  // Calls when the launcher has read most of what it was sent; never if it goes away.
+  void when_room(ClientConnection& client, const std::function<void()>& next);
 
   Cluster& cluster_;
   OriginJobs& origin_;

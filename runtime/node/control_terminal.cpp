@@ -20,6 +20,13 @@ shepherd::WindowSize size_of(const json& request) {
 
 }  // namespace
 
+std::string no_terminal(std::int64_t job) {
+  return fmt::format(
+      "job {0} has no terminal: it was started without --terminal; for what a submitted one has written: drover logs "
+      "{0}",
+      job);
+}
+
 // A job that has just been started, before its first output.
 void ControlServer::begin_terminal(ClientConnection& client, std::int64_t id, bool follows) {
   OriginJob* job = origin_.find(id);
@@ -30,10 +37,7 @@ void ControlServer::begin_terminal(ClientConnection& client, std::int64_t id, bo
 }
 
 void ControlServer::attach_viewer(ClientConnection& client, OriginJob& job, const json& request) {
-  if (!job.spec.terminal)
-    return client.refuse("refused", fmt::format("job {} has no terminal: it was started without --terminal; for what a "
-                                                "submitted one has written: drover logs {}",
-                                                job.id, job.id));
+  if (!job.spec.terminal) return client.refuse("refused", no_terminal(job.id));
   const auto size = size_of(request);
   if (OriginJobs::over(job)) {
     client.reply({{"job", job.id}, {"stdin", 0}, {"over", true}});

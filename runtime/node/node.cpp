@@ -351,7 +351,9 @@ Nanoseconds Node::turn() {
 }
 
 bool Node::run() {
-  origin_->replay(read_event_lines(fmt::format("{}/{}.jsonl", paths_.events_dir(), self_name())));
+  for_each_event_line(fmt::format("{}/{}.jsonl", paths_.events_dir(), self_name()),
+                      [this](const std::string& line) { origin_->replay(line); });
+  origin_->end_replay();
   log_event(json{{"event", "up"},
                  {"schema", kEventSchema},
                  {"generation", info_.generation},

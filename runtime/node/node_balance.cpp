@@ -135,6 +135,7 @@ PlacementView Node::placement_view() {
   view.reserve_here = [this](std::int64_t job, int cpus) { placed_->reserve(job, cpus); };
   view.arrived = [this] { arrivals_.arrived(static_cast<double>(monotonic_ns()) / 1e9); };
   view.lost_after = config_.lost_after;
+  view.keep_finished = config_.keep_finished;
   return view;
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What submission costs: an array of `true` against GNU parallel with as many slots and against xargs -P2, in the same run;
-`drover run -- true`; output at full speed, and what control traffic waits meanwhile. JSON on standard output.
+`drover run -- true`; output at full speed, and what control traffic waits meanwhile; droverd's memory when most jobs are in the
+archive. JSON on standard output.
 
 usage: DROVER_BIN=DIRECTORY submit_bench.py [--tasks 10000] [--nodes 4] [--megabytes 2000]
 
@@ -23,9 +24,9 @@ DEADLINE = 1800
 
 
 class World:
-    def __init__(self, nodes):
+    def __init__(self, nodes, config=""):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="drover-bench-"))
-        (self.directory / "drover.toml").write_text("[balance]\nmigrate = false\n")
+        (self.directory / "drover.toml").write_text("[balance]\nmigrate = false\n" + config)
         self.env = dict(os.environ, DROVER_RUNTIME_DIR=str(self.directory / "run"), DROVER_STATE_DIR=str(self.directory / "state"),
                         DROVER_CONFIG=str(self.directory / "drover.toml"), DROVER_INSTANCE="bench")
         self.drover("up", "-n", nodes)
@@ -97,6 +98,15 @@ def array(world, tasks):
             "bytes_per_finished_job": (after - before) * 1024 / tasks}
 
 
+def bounded(nodes, tasks):
+    """What droverd's memory comes to when more and more jobs have ended than it keeps."""
+    world = World(nodes, f"[jobs]\nkeep_finished = {tasks // 10}\n")
+    try:
+        return {"keep_finished": tasks // 10, "jobs_each_time": tasks // 2, "droverd_kib_after": [array(world, tasks // 2)["droverd_kib_after"] for _ in range(2)]}
+    finally:
+        world.end()
+
+
 def output(world, megabytes):
     command = [BIN / "drover", "run", "--node", "node1", "--", "head", "-c", str(megabytes * 1_000_000), "/dev/zero"]
     with Sampler(lambda: world.drover("run", "--node", "node2", "--", "true"), 0.1) as others:
@@ -121,7 +131,7 @@ def main():
         print(json.dumps({"tasks": options.tasks, "slots": slots, "array": figures, "parallel_seconds": parallel, "xargs_p2_seconds": xargs,
                           "of_parallel": figures["seconds"] / parallel, "of_xargs_p2": figures["seconds"] / xargs,
                           "run_true": {"median_ms": statistics.median(runs), "most_ms": max(runs)},
-                          "output": output(world, options.megabytes)}, indent=1))
+                          "output": output(world, options.megabytes), "bounded": bounded(options.nodes, options.tasks)}, indent=1))
     finally:
         world.end()
 

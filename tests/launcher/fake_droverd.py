@@ -304,6 +304,9 @@ class Droverd:
             jobs = [{**job, "state": "running"} for job in jobs]
         return {"jobs": [j for j in jobs if request["all"] or j["state"] not in ("ended", "failed", "lost")]}
 
+    def on_past(self, link, request):
+        return {"jobs": []}
+
     def on_nodes(self, link, request):
         factor = {"value": 0.5, "known": True}
         own = {}

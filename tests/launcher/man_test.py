@@ -110,8 +110,8 @@ class ManTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as home:
             env = {"HOME": home, "PATH": os.environ["PATH"]}
             values = json.loads(run(DROVER, "config", "--output", "json", env=env, check=True).stdout)["values"]
-        balance = {value["key"].split(".")[1]: value["value"] for value in values if value["key"].startswith("balance.")}
-        self.assertEqual(pages, {name: value if isinstance(value, str) else json.dumps(value) for name, value in balance.items()})
+        keys = {value["key"].split(".")[1]: value["value"] for value in values if value["key"].startswith(("balance.", "jobs."))}
+        self.assertEqual(pages, {name: value if isinstance(value, str) else json.dumps(value) for name, value in keys.items()})
         bad = run(DROVER, "config", "check", "/dev/stdin", input='[balance]\npolicy = "x"\n').stderr
         policies = re.search(r"one of (.*) is permitted", bad).group(1).split(", ")
         self.assertIn(f"{', '.join(policies[:-1])} or {policies[-1]}.", text)

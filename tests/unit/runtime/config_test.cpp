@@ -33,6 +33,9 @@ TEST(Config, ATableOfOneNodeHoldsForThatNodeOnly) {
   EXPECT_EQ(other.policy.policy.name, "none");
   EXPECT_FALSE(other.policy.migrate);
   EXPECT_EQ(config_of(all, "ws9").owner.accept, Accept::Never);
+  const NodeConfig jobs = parse_config("[jobs]\nkeep_finished = 7\n[node.ws7.jobs]\nkeep_finished = 20\n", "f.toml");
+  EXPECT_EQ(config_of(jobs, "ws8").keep_finished, 7U);
+  EXPECT_EQ(config_of(jobs, "ws7").keep_finished, 20U);
   EXPECT_EQ(config_of(NodeConfig{}, "ws9").owner.accept, Accept::Always);  // no file at all
 }
 
@@ -44,12 +47,18 @@ TEST(Config, WhatIsWrongForAnyNodeIsRefusedByAll) {
   EXPECT_EQ(error_of("[node.a.balance]\naccepts = 1\n"), "f.toml: node.a.balance.accepts = 1: no key of Drover's");
   EXPECT_EQ(error_of("[node.a.balance]\nround_seconds = 2\n"),
             "f.toml: node.a.balance.round_seconds = 2: must be the same for all nodes: in [balance]");
-  EXPECT_EQ(error_of("[node.a]\naccept = \"never\"\n"),
-            "f.toml: node.a.accept: no such table; there are [balance] and [node.NAME.balance]");
+  EXPECT_EQ(
+      error_of("[node.a]\naccept = \"never\"\n"),
+      "f.toml: node.a.accept: no such table; there are [balance], [jobs], [node.NAME.balance] and [node.NAME.jobs]");
   EXPECT_EQ(error_of("[node.a.watermarks]\nlow = 1\n"),
-            "f.toml: node.a.watermarks.low: no such table; there are [balance] and [node.NAME.balance]");
-  EXPECT_EQ(error_of("[balance.a]\naccept = \"never\"\n"),
-            "f.toml: balance.a.accept: no such table; there are [balance] and [node.NAME.balance]");
+            "f.toml: node.a.watermarks.low: no such table; there are [balance], [jobs], [node.NAME.balance] and "
+            "[node.NAME.jobs]");
+  EXPECT_EQ(
+      error_of("[balance.a]\naccept = \"never\"\n"),
+      "f.toml: balance.a.accept: no such table; there are [balance], [jobs], [node.NAME.balance] and [node.NAME.jobs]");
+  EXPECT_EQ(error_of("[jobs]\nkeep_finished = 0\n"), "f.toml: jobs.keep_finished = 0: 1 to 10000000 is permitted");
+  EXPECT_EQ(error_of("[balance]\nkeep_finished = 5\n"), "f.toml: balance.keep_finished = 5: no key of Drover's");
+  EXPECT_EQ(error_of("[node.a.jobs]\naccept = never\n"), "f.toml: node.a.jobs.accept = never: no key of Drover's");
   EXPECT_EQ(error_of("[balance]\nmigrate = maybe\n"), "f.toml: balance.migrate = maybe: true or false is permitted");
   EXPECT_EQ(error_of("[balance]\nround_seconds = 2\n[watermarks.run_queue]\nlow = 0.1\n"), "none");
 }
