@@ -3,6 +3,10 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <map>
+#include <optional>
+
 #include "ckpt/image/pages.h"
 #include "ckpt/restore/held_process.h"
 #include "ckpt/restore/page_filler.h"
@@ -21,9 +25,25 @@ static bool has_own_pages(AreaKind kind) {
          kind != AreaKind::SystemV && kind != AreaKind::AioRing;
 }
 
-// Pages may only go where the program has memory with contents of its own, never into our working area. Adds to
-// `closed` the areas among them that can't be written to yet.
-static void check_place(HeldProcess& held, const PageRun& run, std::size_t& hint, std::vector<std::size_t>& closed) {
+namespace {
+
+struct Places {
+  std::vector<PagePlace> all;
+  std::vector<std::size_t> closed;  // areas that can't be written to yet
+};
+
+// A process that pages come for.
+struct Filling {
+  static constexpr int kMany = 16;  // records: a smaller process has been filled before that is worth its calls
+  int records = 0;
+  std::optional<MissingPages> missing;
+};
+
+}  // namespace
+
+// Pages may only go where the program has memory with contents of its own, never into our working area.
+static void find_places(HeldProcess& held, const PageRun& run, MissingPages* missing, std::size_t& hint,
+                        Places& places) {
   const auto& areas = held.image.memory.areas;
   const std::uint64_t end = run.address + run.pages * kPageBytes;
   std::uint64_t at = run.address;
@@ -32,9 +52,12 @@ static void check_place(HeldProcess& held, const PageRun& run, std::size_t& hint
     while (hint < areas.size() && areas[hint].end <= at) ++hint;
     const bool inside = hint < areas.size() && areas[hint].start <= at && has_own_pages(areas[hint].kind);
     if (!inside) throw ImageError("damaged image: pages outside of the program's memory");
-    if (held.closed_areas[hint]) closed.push_back(hint);
+    if (held.closed_areas[hint]) places.closed.push_back(hint);
     held.closed_areas[hint] = false;
-    at = areas[hint].end;
+    const bool covered = missing != nullptr && missing->covers(areas[hint], hint);
+    const std::uint64_t until = std::min(end, areas[hint].end);
+    places.all.push_back({at, until - at, covered ? missing : nullptr});
+    at = until;
   }
   if (hint == areas.size()) hint = areas.size() - 1;
 }
@@ -55,7 +78,8 @@ static void open_areas(HeldProcess& held, std::span<const std::size_t> closed) {
 void fill_pages(std::list<HeldProcess>& processes, ImageReader& reader) {
   std::size_t hint = 0;
   const HeldProcess* last = nullptr;
-  std::vector<std::size_t> closed;
+  Places places;
+  std::map<pid_t, Filling> fillings;  // outlives the filler's other thread
   PageFiller filler;
   for (;;) {
     const Record record = reader.next();
@@ -66,10 +90,17 @@ void fill_pages(std::list<HeldProcess>& processes, ImageReader& reader) {
     HeldProcess& held = process_of(processes, pages.head.process);
     if (&held != last) hint = 0;
     last = &held;
-    closed.clear();
-    for (const PageRun& run : pages.runs) check_place(held, run, hint, closed);
-    if (!closed.empty()) open_areas(held, closed);
-    filler.add(held.memory, pages, record.flags);
+    Filling& filling = fillings[held.pid];
+    if (++filling.records == Filling::kMany) {
+      filler.drain();  // what is to be written into areas that can't be from now on
+      filling.missing = MissingPages::of(held);
+    }
+    MissingPages* missing = filling.missing ? &*filling.missing : nullptr;
+    places.all.clear();
+    places.closed.clear();
+    for (const PageRun& run : pages.runs) find_places(held, run, missing, hint, places);
+    if (!places.closed.empty()) open_areas(held, places.closed);
+    filler.add(held.memory, places.all, pages, record.flags);
   }
 }
 

@@ -17,27 +17,43 @@ static std::span<const std::byte> unpack(std::span<const std::byte> block, std::
   return to;
 }
 
-static void write_runs(const RemoteMemory& memory, std::span<const PageRun> runs, std::span<const std::byte> bytes,
-                       std::vector<iovec>& ranges) {
+static void fill_places(const RemoteMemory& memory, std::span<const PagePlace> places, std::span<const std::byte> bytes,
+                        std::vector<iovec>& ranges) {
+  std::size_t at = 0, written = 0;
+  const auto write = [&] {
+    memory.write_ranges(ranges, bytes.subspan(written, at - written));
+    ranges.clear();
+  };
   ranges.clear();
-  for (const PageRun& run : runs) ranges.push_back({reinterpret_cast<void*>(run.address), run.pages * kPageBytes});
-  memory.write_ranges(ranges, bytes);
+  for (const PagePlace& place : places) {
+    if (place.missing == nullptr) {
+      ranges.push_back({reinterpret_cast<void*>(place.address), place.bytes});
+    } else {
+      write();
+      place.missing->fill(memory, place.address, bytes.subspan(at, place.bytes));
+      written = at + place.bytes;
+    }
+    at += place.bytes;
+  }
+  write();
 }
 
 PageFiller::~PageFiller() { end_work(); }
 
-void PageFiller::add(const RemoteMemory& memory, const PagesView& pages, std::uint32_t flags) {
+void PageFiller::add(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages,
+                     std::uint32_t flags) {
   const bool compressed = (flags & kPagesLz4) != 0;
   if (++records_ == kAlone && other_.prepare()) {
     threaded_ = true;
     other_.start([this] { work(); });
   }
-  if (threaded_ && queue(memory, pages, compressed)) return;
-  write_runs(memory, pages.runs, compressed ? unpack(pages.bytes, pages.head.pages, unpacked_) : pages.bytes, ranges_);
+  if (threaded_ && queue(memory, places, pages, compressed)) return;
+  fill_places(memory, places, compressed ? unpack(pages.bytes, pages.head.pages, unpacked_) : pages.bytes, ranges_);
 }
 
 // False if the other thread has enough to do.
-bool PageFiller::queue(const RemoteMemory& memory, const PagesView& pages, bool compressed) {
+bool PageFiller::queue(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages,
+                       bool compressed) {
   Part* part = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -46,7 +62,7 @@ bool PageFiller::queue(const RemoteMemory& memory, const PagesView& pages, bool 
     part = &parts_[(first_ + queued_) % kSlots];
   }
   part->pid = memory.pid();
-  part->runs = pages.runs;
+  part->places.assign(places.begin(), places.end());
   part->bytes.assign(pages.bytes.begin(), pages.bytes.end());
   part->compressed = compressed;
   part->pages = pages.head.pages;
@@ -70,15 +86,21 @@ void PageFiller::work() {
     std::exception_ptr failure;
     try {
       const RemoteMemory memory(part.pid);  // not the other thread's: what it opens is its own
-      write_runs(memory, part.runs, part.compressed ? unpack(part.bytes, part.pages, unpacked) : part.bytes, ranges);
+      fill_places(memory, part.places, part.compressed ? unpack(part.bytes, part.pages, unpacked) : part.bytes, ranges);
     } catch (...) {
       failure = std::current_exception();
     }
     lock.lock();
     failure_ = failure;
     first_ = (first_ + 1) % kSlots;
-    --queued_;
+    if (--queued_ == 0 || failure_) drained_.notify_one();
   }
+}
+
+void PageFiller::drain() {
+  std::unique_lock lock(mutex_);
+  drained_.wait(lock, [this] { return queued_ == 0 || failure_; });
+  if (failure_) std::rethrow_exception(failure_);
 }
 
 void PageFiller::end_work() {

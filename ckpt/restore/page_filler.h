@@ -13,9 +13,17 @@
 
 #include "ckpt/freeze/remote_memory.h"
 #include "ckpt/image/pages.h"
+#include "ckpt/restore/missing_pages.h"
 #include "ckpt/sys/background_call.h"
 
 namespace drover {
+
+// Where some of a record's pages go, in one area.
+struct PagePlace {
+  std::uint64_t address = 0;
+  std::size_t bytes = 0;
+  const MissingPages* missing = nullptr;  // which has to make them; null: they are written to
+};
 
 class PageFiller {
  public:
@@ -24,25 +32,26 @@ class PageFiller {
   PageFiller& operator=(const PageFiller&) = delete;
   ~PageFiller();
 
-  // The pages of one record, whose places have been checked; `flags` are its record's. Throws what went wrong with
-  // these pages or earlier ones, and then all the time.
-  void add(const RemoteMemory& memory, const PagesView& pages, std::uint32_t flags);
-  // All pages are in place afterwards.
+  // The pages of one record and their places, in order; `flags` are its record's. Throws what went wrong with these
+  // pages or earlier ones, and then all the time.
+  void add(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages, std::uint32_t flags);
+  // What was added is in place afterwards.
+  void drain();
+  // The same, and nothing more is added.
   void finish();
 
  private:
   struct Part {  // of one record
     pid_t pid = 0;
-    std::vector<PageRun> runs;
+    std::vector<PagePlace> places;
     std::vector<std::byte> bytes;
     bool compressed = false;
     std::size_t pages = 0;
   };
-  class Place;
   static constexpr int kAlone = 16;         // records, before a second thread is worth its making
   static constexpr std::size_t kSlots = 4;  // of up to 256 KiB: what waits should still be in the cache
 
-  bool queue(const RemoteMemory& memory, const PagesView& pages, bool compressed);
+  bool queue(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages, bool compressed);
   void work();
   void end_work();
 
@@ -51,7 +60,7 @@ class PageFiller {
   std::vector<std::byte> unpacked_;
 
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable changed_, drained_;
   std::array<Part, kSlots> parts_;
   std::size_t first_ = 0, queued_ = 0;  // the first is being worked on, if any is
   bool threaded_ = false, over_ = false;

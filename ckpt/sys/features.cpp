@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/userfaultfd.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -60,6 +61,8 @@ static KernelFeatures probe() {
     f.soft_dirty = probe_soft_dirty(static_cast<char*>(page));
     ::munmap(page, 4096);
   }
+  f.userfaultfd =
+      static_cast<bool>(UniqueFd(static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY))));
   f.kcmp = ::syscall(SYS_kcmp, ::getpid(), ::getpid(), KCMP_VM, 0, 0) == 0;
   f.time_namespaces = ::access("/proc/self/timens_offsets", F_OK) == 0;
   // Argument 2 asks for the present setting and changes nothing.

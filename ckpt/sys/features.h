@@ -12,6 +12,7 @@ struct KernelFeatures {
   bool guard_scan = false;          // PAGEMAP_SCAN tells guard pages, Linux 6.16
   bool soft_dirty = false;          // CONFIG_MEM_SOFT_DIRTY
   bool populate_write = false;      // MADV_POPULATE_WRITE, Linux 5.14
+  bool userfaultfd = false;         // for faults in user mode only, Linux 5.11, CONFIG_USERFAULTFD
   bool kcmp = false;                // CONFIG_KCMP
   bool time_namespaces = false;     // Linux 5.6
   bool timer_restore_ids = false;   // PR_TIMER_CREATE_RESTORE_IDS, Linux 6.15

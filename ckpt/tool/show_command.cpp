@@ -161,6 +161,7 @@ int run_features(bool json) {
   const std::pair<const char*, bool> all[] = {{"pagemap_scan", f.pagemap_scan},
                                               {"soft_dirty", f.soft_dirty},
                                               {"populate_write", f.populate_write},
+                                              {"userfaultfd", f.userfaultfd},
                                               {"kcmp", f.kcmp},
                                               {"time_namespaces", f.time_namespaces},
                                               {"timer_restore_ids", f.timer_restore_ids},
