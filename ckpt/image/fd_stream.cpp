@@ -1,5 +1,6 @@
 #include "ckpt/image/fd_stream.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@ namespace drover {
 
 // From here on a second thread saves more than it costs.
 static constexpr std::int64_t kLarge = 8 * 1024 * 1024;
+
+static constexpr int kPipeBytes = 1 << 20;
 
 static std::unique_ptr<std::byte[]> make_buffer(std::size_t bytes) {
   return std::make_unique_for_overwrite<std::byte[]>(bytes);
@@ -29,6 +32,9 @@ static void write_all(int fd, std::span<const std::byte> bytes) {
 FdSink::FdSink(int fd) : fd_(fd), buffer_(make_buffer(kBufferBytes)) {
   struct stat info {};
   regular_ = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  // Two processes that wait for each other every 64 KiB, a pipe's usual size, cannot work at the same time. What an
+  // ordinary user may have at most (pipe(7), pipe-max-size); without it the pipe stays as it is.
+  if (S_ISFIFO(info.st_mode) && ::fcntl(fd, F_GETPIPE_SZ) < kPipeBytes) ::fcntl(fd, F_SETPIPE_SZ, kPipeBytes);
 }
 
 std::span<std::byte> FdSink::reserve(std::size_t bytes) {
@@ -56,11 +62,18 @@ FdSource::FdSource(int fd) : fd_(fd) {
   struct stat info {};
   offset_ = ::lseek(fd, 0, SEEK_CUR);
   ahead_ = offset_ >= 0 && ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size - offset_ > kLarge;
-  const std::size_t bytes = ahead_ ? kMaxRecordBytes + kBufferBytes : kBufferBytes;
-  buffer_ = make_buffer(bytes);
+  buffer_ = free_buffer();
   if (!ahead_) return;
-  other_ = make_buffer(bytes);
+  other_ = free_buffer();
   read_ahead();
+}
+
+FdSource::Buffer FdSource::free_buffer() {
+  for (const Buffer& buffer : buffers_)
+    if (buffer.use_count() == 1) return buffer;
+  buffers_.push_back(
+      std::make_shared_for_overwrite<std::byte[]>(ahead_ ? kMaxRecordBytes + kBufferBytes : kBufferBytes));
+  return buffers_.back();
 }
 
 std::span<const std::byte> FdSource::peek(std::size_t bytes) {
@@ -75,7 +88,9 @@ std::span<const std::byte> FdSource::peek(std::size_t bytes) {
 
 void FdSource::read_more(std::size_t wanted) {
   if (kBufferBytes - begin_ < wanted) {
-    std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
+    const Buffer full = buffer_;
+    if (full.use_count() > 3) buffer_ = free_buffer();  // somebody keeps it, besides these two and the list
+    std::memmove(buffer_.get(), full.get() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
   }
@@ -106,7 +121,8 @@ void FdSource::take_what_was_read() {
   if (other_bytes_ == 0) return;  // the end
   const std::size_t rest = end_ - begin_;
   std::memcpy(other_.get() + kMaxRecordBytes - rest, buffer_.get() + begin_, rest);
-  std::swap(buffer_, other_);
+  buffer_ = std::move(other_);
+  other_ = free_buffer();
   begin_ = kMaxRecordBytes - rest;
   end_ = kMaxRecordBytes + other_bytes_;
   read_ahead();

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "ckpt/image/stream.h"
 #include "ckpt/sys/background_call.h"
@@ -39,9 +40,12 @@ class FdSource final : public ByteSource {
   explicit FdSource(int fd);  // does not own `fd`
   std::span<const std::byte> peek(std::size_t bytes) override;
   void consume(std::size_t bytes) override { begin_ += bytes; }
+  std::shared_ptr<const void> keep() override { return buffer_; }
 
  private:
   static constexpr std::size_t kBufferBytes = 2 * kMaxRecordBytes;
+  using Buffer = std::shared_ptr<std::byte[]>;
+  Buffer free_buffer();
   void read_more(std::size_t wanted);
   void read_ahead();
   void take_what_was_read();
@@ -49,7 +53,8 @@ class FdSource final : public ByteSource {
   int fd_;
   bool ahead_ = false;
   // When read ahead, the file's bytes lie behind room for a record that began in the buffer before.
-  std::unique_ptr<std::byte[]> buffer_, other_;
+  std::vector<Buffer> buffers_;  // all there are: one that nobody else has is free
+  Buffer buffer_, other_;
   std::size_t begin_ = 0, end_ = 0;
   std::size_t other_bytes_ = 0;
   std::int64_t offset_ = 0;

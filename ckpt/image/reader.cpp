@@ -61,6 +61,7 @@ void ImageReader::check_end(const Record& record) {
 }
 
 Record ImageReader::next() {
+  in_window_ = false;
   Record record = next_part();
   if (record.version != 1) throw ImageError(fmt::format("image has a record of unknown version {}", record.version));
   if (record.type == RecordType::End) {
@@ -69,7 +70,8 @@ Record ImageReader::next() {
     record.payload = object_;
     return record;
   }
-  if (!(record.flags & kMoreFollows)) return record;
+  in_window_ = !(record.flags & kMoreFollows);
+  if (in_window_) return record;
   object_.assign(record.payload.begin(), record.payload.end());
   while (record.flags & kMoreFollows) {
     const Record part = next_part();

@@ -16,7 +16,7 @@ struct Record {
   RecordType type;
   std::uint16_t version;
   std::uint32_t flags;
-  std::span<const std::byte> payload;  // inside the source's window: valid until the next call on the reader
+  std::span<const std::byte> payload;  // inside the source's window: valid until next() or the end of what keep() gave
 
   // The payload as one object. Throws ImageError.
   template <class T>
@@ -38,6 +38,8 @@ class ImageReader {
   // the stream; any other object is put together from its records first.
   Record next();
 
+  // For as long as that lives the last record's payload stays as it is; null where it can't (ByteSource::keep()).
+  std::shared_ptr<const void> keep() { return in_window_ ? source_.keep() : nullptr; }
   std::uint64_t image_bytes() const { return image_bytes_; }
 
  private:
@@ -48,7 +50,7 @@ class ImageReader {
   std::size_t unconsumed_ = 0;
   std::uint32_t sequence_ = 0;
   std::uint64_t image_bytes_ = 0;
-  bool ended_ = false;
+  bool ended_ = false, in_window_ = false;
   std::vector<std::byte> object_;
 };
 

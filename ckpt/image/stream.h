@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 
 namespace drover {
@@ -31,6 +32,9 @@ class ByteSource {
   virtual std::span<const std::byte> peek(std::size_t bytes) = 0;
   // Passes over the first `bytes` of the last window.
   virtual void consume(std::size_t bytes) = 0;
+  // For as long as that lives the bytes of the last window stay as they are, whatever the source is asked for; null
+  // where it can't do that. To be let go of by the thread that uses the source.
+  virtual std::shared_ptr<const void> keep() { return nullptr; }
 };
 
 }  // namespace drover

@@ -80,6 +80,7 @@ void fill_pages(std::list<HeldProcess>& processes, ImageReader& reader) {
   const HeldProcess* last = nullptr;
   Places places;
   std::map<pid_t, Filling> fillings;  // outlives the filler's other thread
+  const PageFiller::Keep keep = [&reader] { return reader.keep(); };
   PageFiller filler;
   for (;;) {
     const Record record = reader.next();
@@ -100,7 +101,7 @@ void fill_pages(std::list<HeldProcess>& processes, ImageReader& reader) {
     places.closed.clear();
     for (const PageRun& run : pages.runs) find_places(held, run, missing, hint, places);
     if (!places.closed.empty()) open_areas(held, places.closed);
-    filler.add(held.memory, places.all, pages, record.flags);
+    filler.add(held.memory, places.all, pages, record.flags, keep);
   }
 }
 

@@ -41,19 +41,27 @@ static void fill_places(const RemoteMemory& memory, std::span<const PagePlace> p
 PageFiller::~PageFiller() { end_work(); }
 
 void PageFiller::add(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages,
-                     std::uint32_t flags) {
+                     std::uint32_t flags, const Keep& keep) {
   const bool compressed = (flags & kPagesLz4) != 0;
   if (++records_ == kAlone && other_.prepare()) {
     threaded_ = true;
     other_.start([this] { work(); });
   }
-  if (threaded_ && queue(memory, places, pages, compressed)) return;
+  let_go();
+  if (threaded_ && queue(memory, places, pages, compressed, keep)) return;
   fill_places(memory, places, compressed ? unpack(pages.bytes, pages.head.pages, unpacked_) : pages.bytes, ranges_);
+}
+
+// Of what has been put in place.
+void PageFiller::let_go() {
+  if (!threaded_) return;
+  const std::lock_guard lock(mutex_);
+  for (std::size_t i = queued_; i < kSlots; ++i) parts_[(first_ + i) % kSlots].kept.reset();
 }
 
 // False if the other thread has enough to do.
 bool PageFiller::queue(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages,
-                       bool compressed) {
+                       bool compressed, const Keep& keep) {
   Part* part = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -63,7 +71,12 @@ bool PageFiller::queue(const RemoteMemory& memory, std::span<const PagePlace> pl
   }
   part->pid = memory.pid();
   part->places.assign(places.begin(), places.end());
-  part->bytes.assign(pages.bytes.begin(), pages.bytes.end());
+  part->bytes = pages.bytes;
+  if (keep) part->kept = keep();
+  if (!part->kept) {
+    part->copy.assign(pages.bytes.begin(), pages.bytes.end());
+    part->bytes = part->copy;
+  }
   part->compressed = compressed;
   part->pages = pages.head.pages;
   {

@@ -7,6 +7,8 @@
 #include <array>
 #include <condition_variable>
 #include <exception>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -34,7 +36,10 @@ class PageFiller {
 
   // The pages of one record and their places, in order; `flags` are its record's. Throws what went wrong with these
   // pages or earlier ones, and then all the time.
-  void add(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages, std::uint32_t flags);
+  // `keep` lets their bytes be as they are (ImageReader::keep()); without it they are copied, if need be.
+  using Keep = std::function<std::shared_ptr<const void>()>;
+  void add(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages, std::uint32_t flags,
+           const Keep& keep = {});
   // What was added is in place afterwards.
   void drain();
   // The same, and nothing more is added.
@@ -44,14 +49,18 @@ class PageFiller {
   struct Part {  // of one record
     pid_t pid = 0;
     std::vector<PagePlace> places;
-    std::vector<std::byte> bytes;
+    std::shared_ptr<const void> kept;  // what `bytes` are of; null: of `copy`
+    std::vector<std::byte> copy;
+    std::span<const std::byte> bytes;
     bool compressed = false;
     std::size_t pages = 0;
   };
   static constexpr int kAlone = 16;         // records, before a second thread is worth its making
   static constexpr std::size_t kSlots = 4;  // of up to 256 KiB: what waits should still be in the cache
 
-  bool queue(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages, bool compressed);
+  bool queue(const RemoteMemory& memory, std::span<const PagePlace> places, const PagesView& pages, bool compressed,
+             const Keep& keep);
+  void let_go();
   void work();
   void end_work();
 

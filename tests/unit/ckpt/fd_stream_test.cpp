@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <deque>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "ckpt/sys/background_call.h"
@@ -71,6 +73,53 @@ TEST(FdSource, BeginsWhereTheFileStands) {
   const auto window = source.peek(kMaxRecordBytes);
   ASSERT_EQ(window.size(), kMaxRecordBytes);
   EXPECT_EQ(std::memcmp(window.data(), &bytes[1000], window.size()), 0);
+}
+
+// Several windows at a time, let go of in the order in which they came, as those who fill pages do.
+void expect_kept_windows(int fd, std::span<const std::byte> bytes) {
+  struct Window {
+    std::shared_ptr<const void> kept;
+    std::span<const std::byte> bytes;
+    std::size_t at;
+  };
+  FdSource source(fd);
+  std::deque<Window> windows;
+  const auto let_go = [&] {
+    const Window& first = windows.front();
+    ASSERT_EQ(std::memcmp(first.bytes.data(), &bytes[first.at], first.bytes.size()), 0) << "at " << first.at;
+    windows.pop_front();
+  };
+  std::size_t at = 0;
+  for (std::size_t size = 200'000; at < bytes.size(); size = size * 5 % kMaxRecordBytes + 1) {
+    const auto window = source.peek(size);
+    ASSERT_FALSE(window.empty());
+    if (size % 3 != 0) windows.push_back({source.keep(), window, at});
+    source.consume(window.size());
+    at += window.size();
+    if (windows.size() > 5) let_go();
+  }
+  while (!windows.empty()) let_go();
+}
+
+TEST(FdSource, WhatIsKeptStaysAsItIs) {
+  const auto bytes = make_bytes(std::size_t{20} << 20);
+  const UniqueFd file(check(::memfd_create("image", MFD_CLOEXEC), "memfd_create"));
+  ASSERT_EQ(::write(file.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  check(::lseek(file.get(), 0, SEEK_SET), "lseek");
+  expect_kept_windows(file.get(), bytes);
+  int ends[2];
+  check(::pipe2(ends, O_CLOEXEC), "pipe2");
+  const UniqueFd from(ends[0]);
+  UniqueFd to(ends[1]);
+  std::thread writer([&] {
+    FdSink sink(to.get());
+    EXPECT_EQ(::fcntl(to.get(), F_GETPIPE_SZ), 1 << 20);
+    put(sink, bytes, kMaxRecordBytes);
+    sink.flush();
+    to.reset();
+  });
+  expect_kept_windows(from.get(), bytes);
+  writer.join();
 }
 
 // The disk is full when the thread beside writes: whoever writes next or flushes hears of it.

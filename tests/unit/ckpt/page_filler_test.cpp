@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "ckpt/image/error.h"
@@ -120,6 +121,38 @@ TEST(PageFiller, TellsWhatFailed) {
           add(filler, memory, places(target, record), squeezed(std::vector<std::byte>(kPageBytes)), kPagesLz4);
         });
   }
+}
+
+// Bytes that are kept are not copied, and are let go of when they are in place.
+TEST(PageFiller, LetsGoOfWhatWasKept) {
+  constexpr std::size_t kRecords = 200;
+  const Target target(kRecords * kPagesOfRecord * 2);
+  const RemoteMemory memory(::getpid());
+  std::vector<std::weak_ptr<const void>> kept;
+  {
+    PageFiller filler;
+    for (std::size_t record = 0; record < kRecords; ++record) {
+      const auto bytes = std::make_shared<std::vector<std::byte>>(contents(record));
+      const auto keep = [&]() -> std::shared_ptr<const void> {
+        kept.push_back(bytes);
+        return bytes;
+      };
+      const auto runs = places(target, record);
+      std::vector<PagePlace> all;
+      for (const PageRun& run : runs) all.push_back({run.address, run.pages * kPageBytes, nullptr});
+      filler.add(memory, all, {{1, 0, kPagesOfRecord, kPagesOfRecord}, runs, *bytes}, 0, keep);
+    }
+    const auto held = std::count_if(kept.begin(), kept.end(), [](const auto& one) { return !one.expired(); });
+    EXPECT_LE(held, 4);
+    filler.finish();
+  }
+  EXPECT_FALSE(kept.empty());
+  for (const auto& one : kept) EXPECT_TRUE(one.expired());
+  for (std::size_t record = 0; record < kRecords; ++record)
+    for (std::size_t i = 0; i < kPagesOfRecord; ++i)
+      ASSERT_EQ(
+          std::memcmp(target.page(2 * (record * kPagesOfRecord + i)), &contents(record)[i * kPageBytes], kPageBytes),
+          0);
 }
 
 TEST(PageFiller, CanBeGivenUp) {
