@@ -31,7 +31,7 @@ static void write_all(int fd, std::span<const std::byte> bytes) {
 
 FdSink::FdSink(int fd) : fd_(fd), buffer_(make_buffer(kBufferBytes)) {
   struct stat info {};
-  regular_ = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  beside_ = ::fstat(fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISFIFO(info.st_mode));
   // Two processes that wait for each other every 64 KiB, a pipe's usual size, cannot work at the same time. What an
   // ordinary user may have at most (pipe(7), pipe-max-size); without it the pipe stays as it is.
   if (S_ISFIFO(info.st_mode) && ::fcntl(fd, F_GETPIPE_SZ) < kPipeBytes) ::fcntl(fd, F_SETPIPE_SZ, kPipeBytes);
@@ -43,7 +43,7 @@ std::span<std::byte> FdSink::reserve(std::size_t bytes) {
 }
 
 void FdSink::spill() {
-  if (!regular_ || written_ < static_cast<std::uint64_t>(kLarge)) return flush();
+  if (!beside_ || written_ < static_cast<std::uint64_t>(kLarge)) return flush();
   writing_.wait();
   if (!other_) other_ = make_buffer(kBufferBytes);
   std::swap(buffer_, other_);

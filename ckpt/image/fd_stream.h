@@ -1,6 +1,7 @@
 // ByteSink and ByteSource over a file descriptor: a regular file, a pipe or a socket. Large regular files are written
-// and read by a thread of their own, while pages are read from or written to the program here; who writes into or reads
-// from a pipe has somebody at its other end who does that.
+// and read by a thread of their own, while pages are read from or written to the program here. A pipe is only written
+// so: its two ends wait for each other while bytes are copied into it or out of it (its mutex), and the one that has
+// the program's pages to read meanwhile has more to do.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ class FdSink final : public ByteSink {
   void spill();
 
   int fd_;
-  bool regular_;
+  bool beside_;  // written by the other thread, once there is much
   // Uninitialised: only what is used is ever touched. `other_`: what is being written.
   std::unique_ptr<std::byte[]> buffer_, other_;
   std::size_t used_ = 0;
