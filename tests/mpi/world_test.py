@@ -243,7 +243,8 @@ class StartTest(WorldTest):
         number = self.submit("sleep", "1000", options=("--node", "node0"))
         for node in "node1", "node0":
             self.drover("migrate", number, node, check=0)
-        frozen_ms = sum(event["frozen_ms"] for event in self.events("migrated"))
+        moves = wait_for(lambda: len(self.events("migrated")) == 2 and self.events("migrated"), "both moves to be in the logs")
+        frozen_ms = sum(event["frozen_ms"] for event in moves)
         self.assertLess(frozen_ms, 600_000)
         self.assertAlmostEqual(self.job(number)["frozen_ms"], frozen_ms, places=3)
         self.drover("kill", number, check=0)
