@@ -24,10 +24,13 @@ class Archive(WorldTest):
         wait_for(lambda: set(jobs) <= set(self.archived()), f"{jobs} to be archived; {self.archived()} are")
 
     def end_some(self, count, *options):
-        """Jobs that fill what stays in memory."""
-        jobs = [self.submit("true", options=options) for _ in range(count)]
-        self.drover("wait", *jobs, check=0)
-        return jobs
+        """Jobs that fill what stays in memory, and end in the order of their numbers."""
+        return [self.end_one(*options) for _ in range(count)]
+
+    def end_one(self, *options, at="node0", command="true"):
+        job = int(self.drover("--at", at, "submit", *options, "--", command, check=0).stdout)
+        self.assertEqual(self.drover("wait", job).returncode, int(command == "false"))
+        return job
 
     def new_world(self):
         generation = self.json("status")["generation"]
@@ -64,8 +67,7 @@ class Archive(WorldTest):
     def test_history_has_all_of_them(self):
         other = self.end_some(6, "--name", "other")
         mine = self.end_some(6, "--name", "mine")
-        late = [int(self.drover("--at", "node1", "submit", "--name", "mine", "--", "false", check=0).stdout) for _ in range(5)]
-        self.assertEqual(self.drover("wait", *late).returncode, 1)
+        late = [self.end_one("--name", "mine", at="node1", command="false") for _ in range(5)]
         self.wait_archived(*other, *mine[:3], *late[:2])
         self.assertEqual(sorted(self.history("--limit", "0")), other + mine + late)
         self.assertEqual(len(self.history()), 17)
@@ -80,10 +82,10 @@ class Archive(WorldTest):
     def test_what_is_to_start_after_one_that_is_long_over(self):
         good, bad = self.submit("true"), self.submit("false")
         self.drover("wait", good, bad)
-        theirs = int(self.drover("--at", "node1", "submit", "--", "true", check=0).stdout)
+        theirs = self.end_one(at="node1")
         for at in "node0", "node1":
-            jobs = [int(self.drover("--at", at, "submit", "--", "true", check=0).stdout) for _ in range(5)]
-            self.drover("wait", *jobs, check=0)
+            for _ in range(5):
+                self.end_one(at=at)
         self.wait_archived(good, bad, theirs)
         self.assertEqual(self.drover("wait", self.submit("true", options=["--after", good, "--after", f"{bad}:any"])).returncode, 0)
         refused = self.drover("submit", "--after", bad, "--", "true")
