@@ -11,9 +11,9 @@
 #include "runtime/control/client_message.h"
 #include "runtime/control/frame_socket.h"
 #include "runtime/jobs/background.h"
+#include "runtime/jobs/event_reader.h"
 #include "runtime/jobs/job_archive.h"
 #include "runtime/jobs/origin.h"
-#include "runtime/node/event_reader.h"
 
 namespace drover {
 

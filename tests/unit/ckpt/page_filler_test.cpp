@@ -60,6 +60,7 @@ std::vector<PageRun> places(const Target& target, std::size_t record) {
 void add(PageFiller& filler, const RemoteMemory& memory, const std::vector<PageRun>& runs, std::vector<std::byte> bytes,
          std::uint32_t flags, const MissingPages* missing = nullptr) {
   std::vector<PagePlace> places;
+  places.reserve(runs.size());
   for (const PageRun& run : runs) places.push_back({run.address, run.pages * kPageBytes, missing});
   filler.add(memory, places, {{1, 0, kPagesOfRecord, kPagesOfRecord}, runs, bytes}, flags);
   std::fill(bytes.begin(), bytes.end(), std::byte{0xee});
@@ -139,6 +140,7 @@ TEST(PageFiller, LetsGoOfWhatWasKept) {
       };
       const auto runs = places(target, record);
       std::vector<PagePlace> all;
+      all.reserve(runs.size());
       for (const PageRun& run : runs) all.push_back({run.address, run.pages * kPageBytes, nullptr});
       filler.add(memory, all, {{1, 0, kPagesOfRecord, kPagesOfRecord}, runs, *bytes}, 0, keep);
     }

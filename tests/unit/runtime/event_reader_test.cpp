@@ -1,5 +1,5 @@
 // The event logs of several nodes as one: in order, whole, however long, and going on with what is appended.
-#include "runtime/node/event_reader.h"
+#include "runtime/jobs/event_reader.h"
 
 #include <gtest/gtest.h>
 

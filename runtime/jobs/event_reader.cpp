@@ -1,4 +1,4 @@
-#include "runtime/node/event_reader.h"
+#include "runtime/jobs/event_reader.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <queue>
+#include <utility>
 
 #include "ckpt/sys/unique_fd.h"
 
