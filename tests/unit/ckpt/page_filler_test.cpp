@@ -58,10 +58,10 @@ std::vector<PageRun> places(const Target& target, std::size_t record) {
 
 // The bytes are gone when add() has returned, as those of a reader are.
 void add(PageFiller& filler, const RemoteMemory& memory, const std::vector<PageRun>& runs, std::vector<std::byte> bytes,
-         std::uint32_t flags, const MissingPages* missing = nullptr) {
+         std::uint32_t flags) {
   std::vector<PagePlace> places;
   places.reserve(runs.size());
-  for (const PageRun& run : runs) places.push_back({run.address, run.pages * kPageBytes, missing});
+  for (const PageRun& run : runs) places.push_back({run.address, run.pages * kPageBytes, nullptr});
   filler.add(memory, places, {{1, 0, kPagesOfRecord, kPagesOfRecord}, runs, bytes}, flags);
   std::fill(bytes.begin(), bytes.end(), std::byte{0xee});
 }
