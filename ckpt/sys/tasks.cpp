@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "ckpt/sys/error.h"
@@ -12,7 +13,12 @@
 
 namespace drover {
 
-std::vector<pid_t> list_threads(pid_t pid) { return list_numbers(proc_path(pid, "task")); }
+std::vector<pid_t> list_threads(pid_t pid) {
+  std::vector<pid_t> threads = list_numbers(proc_path(pid, "task"));
+  const auto main = std::find(threads.begin(), threads.end(), pid);
+  if (main != threads.end()) std::rotate(threads.begin(), main, main + 1);
+  return threads;
+}
 
 std::vector<pid_t> parse_children(std::string_view text) {
   std::vector<pid_t> children;

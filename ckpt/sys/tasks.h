@@ -9,7 +9,8 @@
 
 namespace drover {
 
-// Throws SystemError if the process is gone.
+// The main thread first, whose id is not the lowest where ids have begun anew. Throws SystemError if the process is
+// gone.
 std::vector<pid_t> list_threads(pid_t pid);
 // Children of every thread of `pid`. Empty if the process is gone.
 std::vector<pid_t> list_children(pid_t pid);
