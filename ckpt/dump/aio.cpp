@@ -44,15 +44,6 @@ class Failures {
 
 }  // namespace
 
-// Of a dumper that has been killed: in a moment that thread has put a context to where it belongs.
-static bool is_on_its_way_home(const FrozenProcess& process) {
-  const auto runner = runner_code();
-  std::vector<std::byte> code(runner.size());
-  return std::any_of(process.threads.begin(), process.threads.end(), [&](const FrozenThread& thread) {
-    return process.memory.try_read(thread.registers.rip & ~(kPageBytes - 1), code) && std::ranges::equal(code, runner);
-  });
-}
-
 // Made by a dumper that has been killed.
 static bool is_spare(const FrozenProcess& process, const Mapping& mapping) {
   AioRing ring{};

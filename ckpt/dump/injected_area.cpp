@@ -42,6 +42,19 @@ static std::uint64_t find_padding(VdsoRange range, std::span<const std::byte> vd
   return ours || unused ? range.start + range.bytes - wanted : 0;
 }
 
+bool is_on_its_way_home(const FrozenProcess& process) {
+  constexpr std::uint64_t kPage = RemoteArea::kPageBytes;
+  const auto runner = runner_code();
+  std::vector<std::byte> code(runner.size());
+  return std::any_of(process.threads.begin(), process.threads.end(), [&](const FrozenThread& thread) {
+    return process.memory.try_read(thread.registers.rip & ~(kPage - 1), code) && std::ranges::equal(code, runner);
+  });
+}
+
+static SystemError is_being_undone() {
+  return {"a dump of this process was killed a moment ago and is being undone", {}, EAGAIN};
+}
+
 // A signal that all threads ignore, so that it does nothing if we die while it is under way. The program's own of that
 // number would be ignored too.
 static int choose_stop_signal(const FrozenProcess& process, std::span<const std::uint64_t> masks) {
@@ -54,6 +67,9 @@ static int choose_stop_signal(const FrozenProcess& process, std::span<const std:
   for (const int signal : {SIGURG, SIGWINCH, SIGCHLD}) {
     if ((used >> (signal - 1) & 1) == 0) return signal;
   }
+  // Whoever is on the way home blocks all but one, and may have that one pending. SIGTRAP would be the program's end if
+  // we died, too.
+  if (is_on_its_way_home(process)) throw is_being_undone();
   return SIGTRAP;
 }
 
@@ -64,8 +80,7 @@ InjectedArea::InjectedArea(FrozenProcess& process, VdsoRange range) : process_(p
   instruction_ = find_syscall_instruction(process, range, vdso);
   padding_ = find_padding(range, vdso);
   for (const FrozenThread& thread : process.threads) {
-    if (padding_ != 0 && thread.registers.rip - padding_ < runner_code().size())
-      throw SystemError("a dump of this process was killed a moment ago and is being undone", {}, EAGAIN);
+    if (padding_ != 0 && thread.registers.rip - padding_ < runner_code().size()) throw is_being_undone();
   }
   std::vector<std::uint64_t> masks;
   for (const FrozenThread& thread : process.threads) masks.push_back(Tracee(thread.tid).signal_mask());

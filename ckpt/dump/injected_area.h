@@ -11,9 +11,14 @@
 
 namespace drover {
 
+// Does a thread stand in the runner of a dumper that has been killed? In a moment it has put right what that one had
+// under way.
+bool is_on_its_way_home(const FrozenProcess&);
+
 class InjectedArea {
  public:
-  // Throws SystemError when the process has no `syscall` instruction to borrow or no room for the area.
+  // Throws SystemError when the process has no `syscall` instruction to borrow or no room for the area; EAGAIN when a
+  // thread that is on its way home leaves no signal to end batches with.
   // `vdso`: where it is, if that is known already.
   explicit InjectedArea(FrozenProcess&, VdsoRange vdso = {});
   InjectedArea(const InjectedArea&) = delete;
