@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "ckpt/dump/ask_process.h"
 #include "ckpt/dump/dump.h"
 #include "ckpt/dump/injected_area.h"
 #include "ckpt/dump/obstacles.h"
@@ -22,11 +23,11 @@
 namespace drover {
 
 HostState collect_host(const FrozenTree::Impl& tree, const MemoryState& memory);
-Or<ProcessState> collect_process(const FrozenProcess&, InjectedArea&, TreeObjects&);
+Or<ProcessState> collect_process(const FrozenProcess&, const OwnAnswers&, TreeObjects&);
 ProcessState collect_zombie(pid_t);
 // What a parent could still be told of its living children by wait(2): CLD_STOPPED or CLD_CONTINUED, by child.
 void collect_untold(InjectedArea& parent, std::span<const pid_t> children, std::map<pid_t, int>& untold);
-void collect_memory(const FrozenProcess&, InjectedArea&, MemoryState&);  // completes the plan
+void collect_memory(const FrozenProcess&, const OwnAnswers&, MemoryState&);  // completes the plan
 std::optional<Refusal> collect_guards(const FrozenProcess&, MemoryState&);
 // `with_policy`: the beginnings of areas that may have one.
 void collect_area_policies(const FrozenProcess&, InjectedArea&, std::span<const std::uint64_t> with_policy,
@@ -40,7 +41,9 @@ struct SignalsAndTimers {
   TimersState timers;
   std::vector<std::vector<QueuedSignal>> thread_pending;  // in the order of FrozenProcess::threads
 };
-Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedArea&, std::int64_t frozen_at_ns);
+// Takes dispositions and timers out of the answers.
+Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedArea&, OwnAnswers&,
+                                                std::int64_t frozen_at_ns);
 // Of threads that have any: then they are set aside, until the thread is let go. Before anything is asked of them.
 using FilterMap = std::map<pid_t, std::vector<SeccompFilter>>;
 std::optional<Refusal> collect_seccomp(const FrozenProcess&, FilterMap&);

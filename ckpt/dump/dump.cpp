@@ -93,16 +93,19 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
                                       const DumpOptions& options, std::int64_t frozen_at_ns, TreeDump& tree,
                                       ProcessDump& dump) {
   const SharedState shared = dump.process.shared;
-  if (auto refusal = take(collect_process(process, injected, tree.objects), dump.process)) return refusal;
+  OwnAnswers answers;
+  if (auto refusal = take(ask_process(process, injected), answers)) return refusal;
+  if (auto refusal = take(collect_process(process, answers, tree.objects), dump.process)) return refusal;
   dump.process.shared = shared;
   collect_untold(injected, tree.children[process.pid], tree.untold);
   if (shared.memory == 0) {
-    collect_memory(process, injected, dump.memory);
+    collect_memory(process, answers, dump.memory);
     if (auto refusal = collect_guards(process, dump.memory)) return refusal;
     collect_area_policies(process, injected, areas.take_policies(process.pid), dump.memory);
     collect_protection_keys(process, injected, dump.memory);
   }
-  if (auto refusal = take(collect_signals_and_timers(process, injected, frozen_at_ns), dump.signals)) return refusal;
+  if (auto refusal = take(collect_signals_and_timers(process, injected, answers, frozen_at_ns), dump.signals))
+    return refusal;
   measure_timerfds(process, injected, frozen_at_ns, tree.files);
   find_semaphores(process, injected, tree.files);
   if (auto refusal = take(collect_threads(process, injected, options), dump.threads)) return refusal;
@@ -231,7 +234,6 @@ DumpResult dump(FrozenTree& tree, ByteSink& sink, const DumpOptions& options) {
   DumpResult result;
   TreeDump all(options);
   if ((result.refused = look_at_all(tree.impl(), options, all))) return result;
-  tree.impl().close_thread_files();
   mark(all);
   flush(all);
 

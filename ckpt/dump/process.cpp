@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -40,32 +39,11 @@ static void read_proc(const FrozenProcess& process, ProcessState& state) {
   state.stopped_by = process.stopped_by;
   state.thread_count = static_cast<std::uint32_t>(process.threads.size());
   state.umask = status.umask;
-  state.thp_disabled = !status.thp_enabled;
   if (const auto score = try_read_text(proc_path(process.pid, "oom_score_adj"))) {
     std::string_view rest = *score;
     std::string_view line;
     if (next_line(rest, line)) state.oom_score_adj = static_cast<std::int32_t>(to_signed(line).value_or(0));
   }
-}
-
-static void ask_process(const FrozenProcess& process, InjectedArea& injected, ProcessState& state) {
-  Batch batch = injected.area().main_batch();
-  const auto personality = batch.may(SYS_personality, 0xffffffff);
-  const auto dumpable = batch.may(SYS_prctl, PR_GET_DUMPABLE);
-  const auto subreaper_at = batch.space(sizeof(int));
-  batch.may(SYS_prctl, PR_GET_CHILD_SUBREAPER, subreaper_at);
-  const auto thp = batch.may(SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
-  const auto limits_at = batch.space(sizeof(rlimit) * RLIM_NLIMITS);
-  for (int resource = 0; resource < RLIM_NLIMITS; ++resource)
-    batch.must("prlimit64", SYS_prlimit64, 0, resource, 0,
-               limits_at + sizeof(rlimit) * static_cast<unsigned>(resource));
-  injected.leader().run(injected.area(), batch);
-  state.personality = static_cast<std::uint64_t>(batch.result(personality));
-  state.dumpable = static_cast<std::int32_t>(batch.result(dumpable));
-  state.child_subreaper = process.memory.load<int>(subreaper_at) != 0;
-  state.thp_disabled = batch.result(thp) == 1;
-  const auto limits = process.memory.load<std::array<rlimit, RLIM_NLIMITS>>(limits_at);
-  for (const rlimit& limit : limits) state.limits.push_back({limit.rlim_cur, limit.rlim_max});
 }
 
 // A stop or a continuation that the parent has not waited for yet is still to be had from it, and stays so (WNOWAIT).
@@ -90,9 +68,15 @@ void collect_untold(InjectedArea& parent, std::span<const pid_t> children, std::
   }
 }
 
-Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& injected, TreeObjects& objects) {
+Or<ProcessState> collect_process(const FrozenProcess& process, const OwnAnswers& answers, TreeObjects& objects) {
+  if (answers.dumpable != 1) return Refusal{fmt::format("process {} is not dumpable", process.pid)};
   ProcessState state;
   read_proc(process, state);
+  state.personality = answers.personality;
+  state.dumpable = answers.dumpable;
+  state.child_subreaper = answers.child_subreaper;
+  state.thp_disabled = answers.thp_disabled;
+  for (const rlimit& limit : answers.limits) state.limits.push_back({limit.rlim_cur, limit.rlim_max});
   state.cwd = read_link(proc_path(process.pid, "cwd"));
   state.root = read_link(proc_path(process.pid, "root"));
   struct stat there {};
@@ -100,12 +84,10 @@ Or<ProcessState> collect_process(const FrozenProcess& process, InjectedArea& inj
   std::optional<std::uint32_t> gone;
   if (auto refusal = plan_gone_directory(state.cwd, there, "working directory", objects, gone)) return *refusal;
   if (gone) state.cwd_object = static_cast<std::int32_t>(*gone);
-  ask_process(process, injected, state);
-  if (state.dumpable != 1) return Refusal{fmt::format("process {} is not dumpable", process.pid)};
   return state;
 }
 
-void collect_memory(const FrozenProcess& process, InjectedArea& injected, MemoryState& memory) {
+void collect_memory(const FrozenProcess& process, const OwnAnswers& answers, MemoryState& memory) {
   const TaskStat stat = parse_task_stat(read_text(proc_path(process.pid, "stat")));
   memory.start_code = stat.start_code, memory.end_code = stat.end_code;
   memory.start_data = stat.start_data, memory.end_data = stat.end_data;
@@ -115,10 +97,7 @@ void collect_memory(const FrozenProcess& process, InjectedArea& injected, Memory
   const std::string auxv = read_text(proc_path(process.pid, "auxv"));
   const auto bytes = std::as_bytes(std::span(auxv));
   memory.auxv.assign(bytes.begin(), bytes.end());
-  Batch batch = injected.area().main_batch();
-  const auto brk = batch.may(SYS_brk, 0);
-  injected.leader().run(injected.area(), batch);
-  memory.brk = static_cast<std::uint64_t>(batch.result(brk));
+  memory.brk = answers.brk;
 }
 
 }  // namespace drover
