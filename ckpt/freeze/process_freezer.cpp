@@ -120,14 +120,10 @@ class ProcessFreezer {
     std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
   }
 
-  // The main thread first: where ids have begun anew at the low end its own is not the lowest. None of a process that
-  // has ended since it was found.
+  // None of a process that has ended since it was found.
   static std::vector<pid_t> threads_of(pid_t pid) {
     try {
-      std::vector<pid_t> threads = list_threads(pid);
-      const auto main = std::find(threads.begin(), threads.end(), pid);
-      if (main != threads.end()) std::rotate(threads.begin(), main, main + 1);
-      return threads;
+      return list_threads(pid);
     } catch (const SystemError& error) {
       if (error.error() != ENOENT && error.error() != ESRCH) throw;
       return {};
@@ -146,10 +142,22 @@ class ProcessFreezer {
       open_files(thread);
     }
     if (std::exchange(tree_runs_, false)) give_way();
-    for (FrozenThread& thread : fresh) {
-      if (auto refusal = seize(thread)) return refusal;
+    // To be seized stops nobody yet. The main thread stands still last, and goes on first (release_threads()): the one
+    // that most programs talk to others with.
+    std::optional<Refusal> refusal;
+    const std::size_t known = process_.threads.size();
+    for (auto thread = fresh.begin(); thread != fresh.end() && !refusal; ++thread) refusal = seize(*thread);
+    for (std::size_t i = process_.threads.size(); i-- > known;) {
+      if (!process_.threads[i].stopped) interrupt(process_.threads[i].tid);
     }
-    return std::nullopt;
+    return refusal;
+  }
+
+  static void interrupt(pid_t tid) {
+    try {
+      Tracee(tid).interrupt();
+    } catch (const TraceeGone&) {  // stop() hears how it has ended
+    }
   }
 
   // A thread that waits for our processor has waited for all that we prepared, up to 2 ms, and would be frozen without
@@ -190,7 +198,6 @@ class ProcessFreezer {
       if (refusal.traced != 0 || left == 1) return refusal;
     }
     process_.threads.push_back(std::move(thread));
-    Tracee(tid).interrupt();
     return std::nullopt;
   }
 

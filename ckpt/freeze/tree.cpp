@@ -244,14 +244,6 @@ StillWaiting FrozenTree::thaw() {
   return still;
 }
 
-void FrozenTree::Impl::close_thread_files() {
-  auto files = std::make_shared<std::vector<ThreadFiles>>();
-  for (FrozenProcess& process : processes) {
-    for (FrozenThread& thread : process.threads) files->push_back(std::move(thread.files));
-  }
-  if (files->size() >= kManyThreads) beside.start([files = std::move(files)]() mutable { files.reset(); });
-}
-
 static std::size_t resident_bytes(pid_t pid) {
   std::size_t size = 0, resident = 0;
   const auto text = try_read_text(fmt::format("/proc/{}/statm", pid));

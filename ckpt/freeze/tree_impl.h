@@ -26,8 +26,9 @@ inline constexpr unsigned kFreezeOptions = 1;  // PTRACE_O_TRACESYSGOOD
 // From so many on a look at a tree is worth a second thread of ours.
 inline constexpr std::size_t kManyThreads = 16;
 
-// Files of a thread under /proc, opened while it runs: to find one takes longer than to read it, and to close it as
-// long. Not open where there are too many.
+// Files of a thread under /proc, opened while it runs: to find one takes longer than to read it. Closed when the tree
+// goes on or is no more: what closes them beside the dump slows both it and the end of the threads (process.c of procfs
+// prunes their entries then). Not open where there are too many.
 struct ThreadFiles {
   UniqueFd children, status;
 };
@@ -63,9 +64,7 @@ struct FrozenTree::Impl {
   HostClocks frozen_at;
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;
-  StillWaiting still;  // of the time before
-  // Closes the files of all threads, beside us where they are many.
-  void close_thread_files();
+  StillWaiting still;     // of the time before
   BackgroundCall beside;  // for whoever looks at a tree of many threads; last, it ends before what it uses
 };
 
