@@ -3,6 +3,7 @@
 // would be the program's end.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ namespace {
 
 // As if a dumper had set this thread off on one call, which lasts until we are killed.
 [[noreturn]] void run_runner() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   static Batch::Call call{{SYS_pause}};
   const int nowhere = ::open("/dev/null", O_RDWR);  // what we have may keep it from being dumped
   for (const int fd : {0, 1, 2}) ::dup2(nowhere, fd);
@@ -58,7 +60,11 @@ bool pauses(pid_t pid) {
 int main() {
   const pid_t pid = ::fork();
   if (pid == 0) run_runner();
-  while (!pauses(pid) && ::kill(pid, 0) == 0) ::usleep(1000);
+  bool alive = true;
+  while (alive && !pauses(pid)) {
+    ::usleep(1000);
+    alive = ::waitpid(pid, nullptr, WNOHANG) == 0;
+  }
   std::string outcome = "dumped";
   try {
     auto frozen = FrozenTree::freeze(pid);
@@ -73,9 +79,11 @@ int main() {
   } catch (const SystemError& error) {
     outcome = error.error() == EAGAIN ? "again" : error.what();
   }
-  const bool alive = ::waitpid(pid, nullptr, WNOHANG) == 0;
-  ::kill(pid, SIGKILL);
-  ::waitpid(pid, nullptr, 0);
+  alive = alive && ::waitpid(pid, nullptr, WNOHANG) == 0;
+  if (alive) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
   std::printf("%s, the program is %s\n", outcome.c_str(), alive ? "alive" : "gone");
   return outcome == "again" && alive ? 0 : 1;
 }
