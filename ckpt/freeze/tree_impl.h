@@ -27,8 +27,8 @@ inline constexpr unsigned kFreezeOptions = 1;  // PTRACE_O_TRACESYSGOOD
 inline constexpr std::size_t kManyThreads = 16;
 
 // Files of a thread under /proc, opened while it runs: to find one takes longer than to read it. Closed when the tree
-// goes on or is no more: what closes them beside the dump slows both it and the end of the threads (process.c of procfs
-// prunes their entries then). Not open where there are too many.
+// goes on or is no more: to close them beside a dump slows its end and that of the threads. Not open where there are
+// too many.
 struct ThreadFiles {
   UniqueFd children, status;
 };
