@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "ckpt/dump/injected_area.h"
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/freeze/injected_area.h"
 #include "ckpt/freeze/tree_impl.h"
 #include "ckpt/image/state/signals.h"
 #include "ckpt/image/state/timers.h"

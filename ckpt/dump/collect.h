@@ -7,8 +7,8 @@
 
 #include "ckpt/dump/ask_process.h"
 #include "ckpt/dump/dump.h"
-#include "ckpt/dump/injected_area.h"
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/freeze/injected_area.h"
 #include "ckpt/freeze/tree_impl.h"
 #include "ckpt/image/pages.h"
 #include "ckpt/image/state/files.h"

@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "ckpt/dump/injected_area.h"
+#include "ckpt/freeze/injected_area.h"
 #include "ckpt/freeze/make_aio.h"
 #include "ckpt/image/state/aio.h"
 #include "ckpt/sys/error.h"

@@ -63,7 +63,7 @@ static FdInfo settled_timerfd(const FrozenProcess& process, InjectedArea& inject
     Batch batch = injected.area().main_batch();
     batch.must("timerfd_gettime", SYS_timerfd_gettime, fd, batch.space(sizeof(itimerspec)));
     injected.leader().run(injected.area(), batch);
-    info = parse_fdinfo(read_text(fmt::format("/proc/{}/fdinfo/{}", process.pid, fd)));
+    info = parse_fdinfo(read_text(proc_path(process.pid, fmt::format("fdinfo/{}", fd))));
   }
   return info;
 }

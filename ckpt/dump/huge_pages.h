@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "ckpt/dump/injected_area.h"
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/freeze/injected_area.h"
 #include "ckpt/image/state/memory.h"
 
 namespace drover {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "ckpt/dump/huge_pages.h"
-#include "ckpt/dump/injected_area.h"
 #include "ckpt/dump/obstacles.h"
+#include "ckpt/freeze/injected_area.h"
 #include "ckpt/image/state/ipc.h"
 #include "ckpt/image/writer.h"
 

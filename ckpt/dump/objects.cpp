@@ -9,6 +9,7 @@
 #include "ckpt/dump/collect.h"
 #include "ckpt/dump/huge_pages.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
@@ -17,7 +18,7 @@ static constexpr std::size_t kPieceBytes = 128 * 1024;
 
 // Without a name it can still be opened anew through /proc, whatever mode the program has it in.
 static UniqueFd reopen(const TreeObjects::Source& source) {
-  const std::string path = source.fd < 0 ? source.path : fmt::format("/proc/{}/fd/{}", source.process, source.fd);
+  const std::string path = source.fd < 0 ? source.path : proc_path(source.process, fmt::format("fd/{}", source.fd));
   return UniqueFd(check(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), "open", path));
 }
 

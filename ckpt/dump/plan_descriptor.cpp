@@ -46,7 +46,7 @@ static std::optional<Refusal> plan_nameless(const Descriptor& d) {
 // hugetlbfs has its pages for blocks (hugetlbfs_statfs()).
 static std::uint32_t huge_shift_of(const Descriptor& d) {
   struct statfs fs {};
-  const bool known = ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0;
+  const bool known = ::statfs(proc_path(d.process, fmt::format("fd/{}", d.fd)).c_str(), &fs) == 0;
   if (!known || fs.f_type != HUGETLBFS_MAGIC) return 0;
   return static_cast<std::uint32_t>(std::countr_zero(static_cast<std::uint64_t>(fs.f_bsize)));
 }
@@ -83,7 +83,7 @@ static std::optional<std::string> path_of_namespace(const Descriptor& d) {
 static bool is_message_queue(const Descriptor& d) {
   constexpr long kMqueueMagic = 0x19800202;
   struct statfs fs {};
-  return ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0 && fs.f_type == kMqueueMagic;
+  return ::statfs(proc_path(d.process, fmt::format("fd/{}", d.fd)).c_str(), &fs) == 0 && fs.f_type == kMqueueMagic;
 }
 
 static std::optional<Refusal> plan_regular(const Descriptor& d, const DumpOptions& options, OpenFileState& file) {
@@ -156,7 +156,7 @@ bool find_watched(const Descriptor& d, OpenFileState& file) {
   file.watched.clear();
   for (const EpollTarget& target : d.detail.epoll_targets) {
     struct stat info {};
-    const std::string path = fmt::format("/proc/{}/fd/{}", d.process, target.fd);
+    const std::string path = proc_path(d.process, fmt::format("fd/{}", target.fd));
     if (::stat(path.c_str(), &info) != 0 || info.st_ino != target.inode) {
       file.watcher = 0;
       return false;
@@ -277,9 +277,9 @@ std::optional<Refusal> plan_descriptor(const Descriptor& d, const DumpOptions& o
 
 std::optional<Descriptor> look_at_descriptor(pid_t pid, int fd, bool of_root) {
   Descriptor d{pid, fd, of_root, {}, {}, {}, {}};
-  const auto link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd));
-  const auto info = try_read_text(fmt::format("/proc/{}/fdinfo/{}", pid, fd));
-  if (!link || !info || ::stat(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), &d.info) != 0) return std::nullopt;
+  const auto link = try_read_link(proc_path(pid, fmt::format("fd/{}", fd)));
+  const auto info = try_read_text(proc_path(pid, fmt::format("fdinfo/{}", fd)));
+  if (!link || !info || ::stat(proc_path(pid, fmt::format("fd/{}", fd)).c_str(), &d.info) != 0) return std::nullopt;
   d.link = *link;
   d.detail = parse_fdinfo(*info);
   return d;

@@ -20,6 +20,7 @@
 #include "ckpt/dump/sockets.h"
 #include "ckpt/dump/tmpfs_files.h"
 #include "ckpt/dump/watches.h"
+#include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
@@ -51,7 +52,7 @@ static std::optional<Refusal> find_pipe_to_outside(const FilePlan& plan, const s
 
 static bool same_description(const Descriptor& a, const Descriptor& b) {
   return ((a.detail.flags ^ b.detail.flags) & ~O_CLOEXEC) == 0 &&
-         ::syscall(SYS_kcmp, a.process, b.process, KCMP_FILE, a.fd, b.fd) == 0;
+         ::syscall(SYS_kcmp, task_of(a.process), task_of(b.process), KCMP_FILE, a.fd, b.fd) == 0;
 }
 
 namespace {

@@ -16,7 +16,8 @@
 namespace drover {
 
 static TaskStat read_stat(pid_t pid, ProcessState& state) {
-  TaskStat stat = parse_task_stat(read_text(proc_path(pid, "stat")));
+  // By its own id: what a thread shows (sys/tasks.h, SeenThrough) has the thread's exit signal.
+  TaskStat stat = parse_task_stat(read_text(fmt::format("/proc/{}/stat", pid)));
   state.pid = pid;
   state.name = stat.comm;
   state.parent = stat.parent;

@@ -27,7 +27,7 @@ std::optional<pid_t> process_of_file(const Descriptor& d) {
   const std::string_view rest = path.substr(kProc.size() + digits.size());
   if (digits.empty() || (!rest.empty() && rest[0] != '/' && rest[0] != ' ')) return std::nullopt;
   struct statfs fs {};
-  const bool known = ::statfs(fmt::format("/proc/{}/fd/{}", d.process, d.fd).c_str(), &fs) == 0;
+  const bool known = ::statfs(proc_path(d.process, fmt::format("fd/{}", d.fd)).c_str(), &fs) == 0;
   if (!known || fs.f_type != PROC_SUPER_MAGIC) return std::nullopt;
   return static_cast<pid_t>(to_number(digits).value_or(0));
 }

@@ -12,6 +12,7 @@
 
 #include "ckpt/dump/ipc.h"
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/tasks.h"
 
 namespace drover {
 
@@ -85,7 +86,7 @@ Or<std::vector<SemaphoreAdjustment>> find_adjustments(const FrozenProcess& proce
   std::vector<SemaphoreAdjustment> found;
   if (sets.empty()) return found;
   for (const FrozenThread& thread : process.threads) {
-    if (has_list(thread.tid) && ::syscall(SYS_kcmp, process.pid, thread.tid, KCMP_SYSVSEM, 0, 0) != 0)
+    if (has_list(thread.tid) && ::syscall(SYS_kcmp, task_of(process.pid), thread.tid, KCMP_SYSVSEM, 0, 0) != 0)
       return Refusal{fmt::format("thread {} has semaphore adjustments of its own", thread.tid)};
   }
   if (!has_list(process.pid)) return found;

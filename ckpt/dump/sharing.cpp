@@ -7,10 +7,11 @@
 #include <numeric>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/sys/tasks.h"
 
 namespace drover {
 
-static long compare(pid_t a, pid_t b, int kind) { return ::syscall(SYS_kcmp, a, b, kind, 0, 0); }
+static long compare(pid_t a, pid_t b, int kind) { return ::syscall(SYS_kcmp, task_of(a), task_of(b), kind, 0, 0); }
 
 // The kernel orders the objects of all processes somehow (kcmp(2)): sorted by that, equal ones are neighbours.
 static void find_shared(std::span<const pid_t> processes, int kind, std::int32_t SharedState::*what,

@@ -58,7 +58,7 @@ Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess& process, In
   all.signals.actions = std::move(answers.actions);
   TimersState before = std::move(answers.timers);
   for (int attempt = 0;; ++attempt) {
-    all.signals.pending = Tracee(process.pid).pending_signals(true);
+    all.signals.pending = Tracee(process.threads.front().tid).pending_signals(true);
     all.thread_pending.clear();
     for (const FrozenThread& thread : process.threads)
       all.thread_pending.push_back(Tracee(thread.tid).pending_signals(false));

@@ -1,5 +1,6 @@
 #include "ckpt/dump/sockets.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/syscall.h>
@@ -10,11 +11,14 @@
 #include <cstddef>
 
 #include "ckpt/sys/socket_options.h"
+#include "ckpt/sys/tasks.h"
 
 namespace drover {
 
 UniqueFd borrow(pid_t process, int fd) {
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
+  constexpr unsigned kThread = O_EXCL;  // PIDFD_THREAD, Linux 6.9
+  const pid_t task = task_of(process);
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, task, task != process ? kThread : 0)));
   return UniqueFd(pidfd ? static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), fd, 0)) : -1);
 }
 

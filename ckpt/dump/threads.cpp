@@ -14,6 +14,7 @@
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/protection_keys.h"
 #include "ckpt/sys/task_status.h"
+#include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
 
@@ -135,7 +136,7 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
                                   const RemoteSyscalls& syscalls) {
   ThreadState state;
   state.process = process.pid;
-  state.tid = thread.tid;
+  state.tid = thread.tid == task_of(process.pid) ? process.pid : thread.tid;  // a stand-in's place (freeze/vfork.h)
   static_assert(sizeof state.registers == sizeof thread.registers);
   std::memcpy(state.registers.data(), &thread.registers, sizeof state.registers);
   state.signal_mask = syscalls.saved_mask();

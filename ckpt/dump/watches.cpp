@@ -30,7 +30,7 @@ std::set<std::string> likely_paths(std::span<const pid_t> processes) {
     }
     try {
       for (const int fd : list_numbers(proc_path(pid, "fd"))) {
-        if (const auto path = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd))) add_with_folders(*path, paths);
+        if (const auto path = try_read_link(proc_path(pid, fmt::format("fd/{}", fd)))) add_with_folders(*path, paths);
       }
     } catch (const SystemError&) {  // it has just ended
     }

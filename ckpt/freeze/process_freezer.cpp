@@ -2,10 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/kcmp.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include <csignal>
 #include <utility>
 
+#include "ckpt/freeze/vfork.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/tasks.h"
@@ -22,6 +21,7 @@
 namespace drover {
 
 static constexpr std::int64_t kSettleDeadlineNs = 100'000'000;
+static constexpr std::int64_t kVforkNs = 2'000'000;  // most children have called execve(2) by then
 
 namespace {
 
@@ -43,6 +43,10 @@ class ProcessFreezer {
     return refusal;
   }
 
+  std::optional<Refusal> stop_again(FrozenThread& thread, std::int64_t patience_ns) {
+    return stop(thread, patience_ns);
+  }
+
  private:
   std::optional<Refusal> stop_all() {
     vdso_ = find_vdso(process_.pid);
@@ -58,14 +62,15 @@ class ProcessFreezer {
     }
     if (!process_.threads.empty() && process_.threads.front().tid != process_.pid) reap_killed();
     std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
-    if (!process_.threads.empty() && process_.threads.front().tid != process_.pid)
-      return Refusal{fmt::format("the main thread of process {} has exited", process_.pid)};
     return std::nullopt;
   }
 
-  std::optional<Refusal> stop(FrozenThread& thread) {
+  std::optional<Refusal> stop(FrozenThread& thread, std::int64_t patience_ns = kVforkNs) {
     try {
-      if (auto refusal = wait_until_stopped(thread)) return refusal;
+      auto refusal = wait_until_stopped(thread, patience_ns);
+      if (refusal && find_vfork_child(process_.pid, thread.tid) != 0) return std::nullopt;
+      if (refusal) refusal = wait_until_stopped(thread);
+      if (refusal) return refusal;
       return wait_out_of_vdso(thread);
     } catch (const TraceeGone&) {  // killed while it stood still
       const pid_t tid = std::exchange(thread.tid, 0);
@@ -216,22 +221,11 @@ class ProcessFreezer {
     return refusal;
   }
 
-  // A parent in vfork(2) sleeps where only SIGKILL wakes it (wait_for_vfork_done()), so it never comes to a ptrace
-  // stop, and its registers can't be read.
-  std::string why_not_stopped(pid_t tid) const {
-    for (const pid_t child : list_children(process_.pid)) {
-      if (::syscall(SYS_kcmp, process_.pid, child, KCMP_VM, 0, 0) == 0)
-        return fmt::format("process {} waits in vfork() for process {}, which has neither called execve() nor ended",
-                           process_.pid, child);
-    }
-    return fmt::format("thread {} can't be stopped: it sleeps in the kernel", tid);
-  }
-
   std::optional<Refusal> wait_until_stopped(FrozenThread& thread, std::int64_t deadline_ns = kStopDeadlineNs) {
     const Tracee tracee(thread.tid);
     while (!thread.stopped) {
       const auto stop = wait_for_stop(thread.tid, deadline_ns);
-      if (!stop) return Refusal{why_not_stopped(thread.tid)};
+      if (!stop) return Refusal{fmt::format("thread {} can't be stopped: it sleeps in the kernel", thread.tid)};
       if (stop->exited()) {
         thread.tid = 0;
         return std::nullopt;
@@ -290,6 +284,11 @@ class ProcessFreezer {
 
 std::optional<Refusal> stop_process(FrozenProcess& process, LingeringThreads& lingering, bool tree_runs) {
   return ProcessFreezer(process, lingering, tree_runs).freeze();
+}
+
+std::optional<Refusal> stop_thread(FrozenProcess& process, FrozenThread& thread, LingeringThreads& lingering,
+                                   std::int64_t patience_ns) {
+  return ProcessFreezer(process, lingering, false).stop_again(thread, patience_ns);
 }
 
 }  // namespace drover

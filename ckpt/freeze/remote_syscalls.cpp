@@ -11,25 +11,26 @@
 #include "ckpt/freeze/interrupted_call.h"
 #include "ckpt/sys/error.h"
 
-extern "C" const std::byte drover_runner_begin[], drover_runner_end[];
+extern "C" const std::byte drover_runner_begin[], drover_runner_stand_in[], drover_runner_end[];
 
 namespace drover {
 
-namespace {
-
-// Below where rsp points while a batch runs; the runner pops the registers in this order.
-struct WayHome {
-  std::uint64_t mask;
-  Registers registers;
-};
-
-}  // namespace
-
 static std::uint64_t working_mask(int stop_signal) { return ~(std::uint64_t{1} << (stop_signal - 1)); }
 
-std::span<const std::byte> runner_code() {
+std::span<const std::byte> runner_code() { return {drover_runner_begin, runner_stand_in_offset()}; }
+
+std::span<const std::byte> runner_with_stand_in() {
   return {drover_runner_begin, static_cast<std::size_t>(drover_runner_end - drover_runner_begin)};
 }
+
+std::size_t runner_syscall_offset() {
+  constexpr std::array kSyscall{std::byte{0x0f}, std::byte{0x05}};
+  const auto code = runner_code();
+  return static_cast<std::size_t>(std::search(code.begin(), code.end(), kSyscall.begin(), kSyscall.end()) -
+                                  code.begin());
+}
+
+std::size_t runner_stand_in_offset() { return static_cast<std::size_t>(drover_runner_stand_in - drover_runner_begin); }
 
 void RemoteArea::install(const RemoteMemory& memory) const { memory.write(address, runner_code()); }
 
@@ -63,6 +64,8 @@ RemoteSyscalls::~RemoteSyscalls() {
       if (!keeps_blocked_) tracee_.set_registers(saved_);
     }
     if (stop_signal_kept_) ::syscall(SYS_tkill, tracee_.tid(), SIGSTOP);
+    const bool blocked = (saved_mask_ >> (stop_signal_ - 1) & 1) != 0;
+    if (other_came_ && blocked) ::syscall(SYS_tkill, tracee_.tid(), stop_signal_);
   } catch (const std::exception&) {  // the thread is gone: nothing to put back
   }
 }
@@ -118,8 +121,7 @@ long RemoteSyscalls::call_at(std::uint64_t instruction, long number, std::uint64
   return result;
 }
 
-// What the kernel does when it lets a thread with a restartable result go on (arch_do_signal_or_restart()).
-static Registers restarted(Registers registers) {
+Registers restarted(Registers registers) {
   if (static_cast<std::int64_t>(registers.orig_rax) < 0) return registers;
   switch (static_cast<std::int64_t>(registers.rax)) {
     case kRestartSys:
@@ -163,9 +165,10 @@ void RemoteSyscalls::come_back() {
   home_ = true;
 }
 
-// A signal of somebody else that has the number of ours, and would have been ignored, comes before the end.
+// A signal of somebody else that has the number of ours comes before the end.
 void RemoteSyscalls::go_on_until_finished(Batch& batch) {
   while (!batch.finished()) {
+    other_came_ = true;
     tracee_.resume(PTRACE_CONT);
     wait_ours(false);
     std::vector<std::byte> calls(batch.size() * sizeof(Batch::Call));

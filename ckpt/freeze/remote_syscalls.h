@@ -49,6 +49,19 @@ struct RemoteArea {
 };
 
 std::span<const std::byte> runner_code();
+std::span<const std::byte> runner_with_stand_in();
+// From the runner's beginning: its first `syscall` instruction, and where a stand-in waits (vfork.h).
+std::size_t runner_syscall_offset();
+std::size_t runner_stand_in_offset();
+
+// What the runner ends with: the mask lies right below where rsp points, and the registers are popped in this order.
+struct WayHome {
+  std::uint64_t mask;
+  Registers registers;
+};
+
+// What the kernel does when it lets a thread with a restartable result go on (arch_do_signal_or_restart()).
+Registers restarted(Registers);
 
 class RemoteSyscalls {
  public:
@@ -103,6 +116,7 @@ class RemoteSyscalls {
   int stop_signal_;
   bool keeps_blocked_;
   bool home_ = true;               // the thread has the registers and the mask that it shall have
+  bool other_came_ = false;        // a signal of somebody else with the number of ours
   bool stop_signal_kept_ = false;  // a SIGSTOP, which can't be blocked, came while the thread worked for us
 };
 

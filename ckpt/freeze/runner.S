@@ -12,7 +12,7 @@
    Without a tracer, because it has been killed, the signal is one that the kernel ignores: the thread then goes home by
    itself. Not with rt_sigreturn, which makes a restart block return EINTR (restore_sigcontext()). */
         .section .rodata
-        .globl  drover_runner_begin, drover_runner_home, drover_runner_end
+        .globl  drover_runner_begin, drover_runner_home, drover_runner_stand_in, drover_runner_end
         .type   drover_runner_begin, @object
 drover_runner_begin:
 1:      mov     (%rbx), %rax
@@ -60,5 +60,60 @@ drover_runner_home:
         pop     %rdi
         lea     8(%rsp), %rsp           /* orig_rax */
         iretq                           /* rip, cs, eflags, rsp, ss */
+
+/* Where the stand-in of a vfork child's main thread (vfork.h) waits, should its tracer be killed: for that one's end.
+   In: rbx = WaitPage::main_thread; rsp = the way home of the child. If the main thread goes on after all, there is
+   nobody to stand in for. If the parent has been let go before it was sent into its wait, it has been stopped; a process
+   of ours, which has no signal at its end, continues it when the child has called execve(2) or ended. */
+drover_runner_stand_in:
+1:      cmpl    $0, (%rbx)
+        je      2f
+        mov     %rbx, %rdi
+        xor     %esi, %esi              /* FUTEX_WAIT */
+        mov     $1, %edx
+        lea     8(%rbx), %r10
+        mov     $202, %eax              /* futex */
+        syscall
+        cmp     $-110, %rax             /* ETIMEDOUT */
+        jne     1b
+        xor     %edi, %edi
+        mov     $60, %eax               /* exit */
+        syscall
+2:      cmpl    $0, 4(%rbx)             /* parent_waits */
+        jne     drover_runner_home
+        mov     $0x700, %edi            /* CLONE_VM | CLONE_FS | CLONE_FILES */
+        xor     %esi, %esi
+        xor     %edx, %edx
+        xor     %r10d, %r10d
+        xor     %r8d, %r8d
+        mov     $56, %eax               /* clone */
+        syscall
+        test    %rax, %rax
+        js      5f
+        jnz     drover_runner_home
+3:      mov     24(%rbx), %edx          /* child */
+        test    %edx, %edx
+        jz      4f
+        lea     24(%rbx), %rdi
+        xor     %esi, %esi
+        lea     8(%rbx), %r10
+        mov     $202, %eax
+        syscall
+        jmp     3b
+4:      lea     24(%rbx), %rdi          /* the kernel wakes only one who waits */
+        mov     $1, %esi                /* FUTEX_WAKE */
+        mov     $1, %edx
+        mov     $202, %eax
+        syscall
+        mov     28(%rbx), %edi          /* parent */
+        mov     $18, %esi               /* SIGCONT */
+        mov     $62, %eax               /* kill */
+        syscall
+        xor     %edi, %edi
+        mov     $60, %eax
+        syscall
+5:      mov     $127, %edi              /* as one whose execve(2) has failed, rather than share the parent's stack */
+        mov     $231, %eax              /* exit_group */
+        syscall
 drover_runner_end:
         .section .note.GNU-stack, "", @progbits

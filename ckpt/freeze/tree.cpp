@@ -16,6 +16,7 @@
 #include "ckpt/freeze/release.h"
 #include "ckpt/freeze/restartable_sequences.h"
 #include "ckpt/freeze/tree_impl.h"
+#include "ckpt/freeze/vfork.h"
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/features.h"
 #include "ckpt/sys/task_stat.h"
@@ -66,10 +67,13 @@ static BeforeStop recall(const FrozenProcess& process, const FrozenThread& threa
   return before;
 }
 
-static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree) {
+// As soon as a process stands still: if we are killed before, it sees what its stop has interrupted.
+static void examine_threads(FrozenProcess& process, FrozenTree::Impl& tree) {
+  tree.frozen_at = read_host_clocks();
+  tree.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
   leave_restartable_sequences(process);
   for (FrozenThread& thread : process.threads) {
-    if (!thread.stopped) continue;  // one that has made us give up
+    if (!thread.stopped || thread.examined) continue;  // one in vfork(2), or that has made us give up
     thread.registers = thread.present;
     const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
     auto call =
@@ -78,6 +82,7 @@ static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree
     thread.registers = call.registers;
     thread.wait = call.wait;
     thread.examined = true;
+    thread.examined_at_ns = tree.frozen_at_own_ns;
     // At once, so that a call turned into EINTR is undone even if we die. A timed one is then issued with its whole
     // time: its rest needs us (release.h).
     if (!thread.wait || static_cast<std::int64_t>(thread.registers.rax) != -EINTR) {
@@ -93,11 +98,49 @@ static void examine_threads(FrozenProcess& process, const FrozenTree::Impl& tree
   }
 }
 
-// Parents before children: a parent in vfork() can't stop before its child has gone on to execve() or its end.
+// Has a parent that waits for its vfork child by our means: then a thread has taken the main thread's place.
+static bool is_stood_in_for(const FrozenTree::Impl& tree, pid_t pid) {
+  return std::any_of(tree.processes.begin(), tree.processes.end(), [pid](const FrozenProcess& process) {
+    return std::any_of(process.threads.begin(), process.threads.end(), [&](const FrozenThread& thread) {
+      const auto wait = find_vfork_wait(process, thread);
+      return wait && wait->registers.rax == static_cast<std::uint64_t>(pid);
+    });
+  });
+}
+
+static std::optional<Refusal> see_through(FrozenProcess& process, FrozenTree::Impl& tree) {
+  const pid_t first = process.threads.front().tid;
+  if (first == process.pid) return std::nullopt;
+  if (process.threads.size() > 1 || !is_stood_in_for(tree, process.pid))
+    return Refusal{fmt::format("the main thread of process {} has exited", process.pid)};
+  tree.seen_through.emplace_back(process.pid, first);
+  process.memory = RemoteMemory(first);
+  return std::nullopt;
+}
+
+// A moment more for its child, while that still runs.
+static std::optional<Refusal> wait_for_vforks(FrozenProcess& process, FrozenTree::Impl& tree) {
+  constexpr std::int64_t kPatienceNs = 100'000'000;
+  for (FrozenThread& thread : process.threads) {
+    if (thread.stopped) continue;
+    if (auto refusal = stop_thread(process, thread, tree.still.lingering, kPatienceNs)) return refusal;
+    if (thread.tid == 0) return Refusal{fmt::format("process {} has been killed", process.pid)};
+    if (thread.stopped) examine_threads(process, tree);
+  }
+  return std::nullopt;
+}
+
+// Parents before children: a parent in vfork() can't stop before its child has gone on to execve() or its end, which is
+// soon as a rule.
 static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
   FrozenProcess& process = tree.processes.emplace_back(pid);
   auto refusal = stop_process(process, tree.still.lingering, tree.processes.size() == 1);
-  if (refusal || !process.threads.empty()) return refusal;
+  if (!process.threads.empty()) {
+    if (!refusal) refusal = see_through(process, tree);
+    examine_threads(process, tree);  // also if we give up
+    return refusal ? refusal : wait_for_vforks(process, tree);
+  }
+  if (refusal) return refusal;
   tree.processes.pop_back();
   if (const auto stat = try_read_text(proc_path(pid, "stat")); stat && parse_task_stat(*stat).state == 'Z')
     tree.zombies.push_back(pid);
@@ -149,6 +192,42 @@ static std::optional<Refusal> stop_processes(pid_t root, pid_t reaper, FrozenTre
   return std::nullopt;
 }
 
+// Children before parents: a child may be a parent in vfork(2), too.
+static std::optional<Refusal> end_vforks(FrozenTree::Impl& tree) {
+  for (auto process = tree.processes.rbegin(); process != tree.processes.rend(); ++process) {
+    bool late = false;
+    for (FrozenThread& thread : process->threads) {
+      if (thread.stopped) continue;
+      late = true;
+      const pid_t pid = find_vfork_child(process->pid, thread.tid);
+      const auto child = std::find_if(tree.processes.begin(), tree.processes.end(),
+                                      [pid](const FrozenProcess& other) { return other.pid == pid; });
+      auto refusal = child != tree.processes.end()
+                         ? end_vfork(tree, *process, thread, *child)
+                         : stop_thread(*process, thread, tree.still.lingering, kStopDeadlineNs);
+      if (refusal) return refusal;
+      if (!thread.stopped && thread.tid != 0)
+        return Refusal{fmt::format("process {} does not leave its vfork()", process->pid)};
+      if (thread.tid == 0) return Refusal{fmt::format("process {} has been killed", process->pid)};
+    }
+    if (late) examine_threads(*process, tree);
+  }
+  return std::nullopt;
+}
+
+// The tree is frozen from the moment when all of it stands still: waits have gone on until then.
+static void count_from_now(FrozenTree::Impl& tree) {
+  tree.frozen_at = read_host_clocks();
+  tree.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
+  for (FrozenProcess& process : tree.processes) {
+    for (FrozenThread& thread : process.threads) {
+      if (!thread.wait) continue;
+      const std::int64_t since_ns = tree.frozen_at_own_ns - thread.examined_at_ns;
+      thread.wait->remaining_ns = std::max<std::int64_t>(0, thread.wait->remaining_ns - since_ns);
+    }
+  }
+}
+
 static std::size_t count_threads(pid_t pid) {
   struct stat task {};  // a link for each of them, and two (proc_task_getattr())
   return ::stat(proc_path(pid, "task").c_str(), &task) == 0 && task.st_nlink > 2 ? task.st_nlink - 2 : 0;
@@ -164,15 +243,14 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
   Impl& impl = *tree.impl_;
   if (still != nullptr) impl.still = std::move(*still);
   if (count_threads(root) >= kManyThreads) impl.beside.prepare();
-  auto refusal = stop_processes(root, reaper, impl);
-  impl.frozen_at = read_host_clocks();
-  impl.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
-  // Also if we give up: what the stop has interrupted must not be seen.
+  std::optional<Refusal> refusal;
   try {
-    for (auto& process : impl.processes) examine_threads(process, impl);
+    refusal = stop_processes(root, reaper, impl);
+    if (!refusal) refusal = end_vforks(impl);
   } catch (const SystemError& error) {
-    if (!refusal) refusal = Refusal{error.what()};
+    refusal = Refusal{error.what()};
   }
+  count_from_now(impl);
   if (!refusal) return tree;
   StillWaiting again = tree.thaw();
   if (still == nullptr) return *refusal;
@@ -246,7 +324,7 @@ StillWaiting FrozenTree::thaw() {
 
 static std::size_t resident_bytes(pid_t pid) {
   std::size_t size = 0, resident = 0;
-  const auto text = try_read_text(fmt::format("/proc/{}/statm", pid));
+  const auto text = try_read_text(proc_path(pid, "statm"));
   return text && std::sscanf(text->c_str(), "%zu %zu", &size, &resident) == 2
              ? resident * static_cast<std::size_t>(::getpagesize())
              : 0;

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <list>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "ckpt/sys/background_call.h"
 #include "ckpt/sys/clocks.h"
 #include "ckpt/sys/task_status.h"
+#include "ckpt/sys/tasks.h"
 #include "ckpt/sys/uapi.h"
 #include "ckpt/sys/unique_fd.h"
 
@@ -38,6 +40,7 @@ struct FrozenThread {
   bool examined = false;  // the rest is known
   bool stopped = false;
   std::int64_t stopped_at_ns = 0;           // on the caller's CLOCK_MONOTONIC
+  std::int64_t examined_at_ns = 0;          // so, too
   std::optional<std::int64_t> deadline_ns;  // of a wait that lingered; on the caller's CLOCK_MONOTONIC
   Registers registers{};                    // put right: see InterruptedCall
   Registers present{};                      // what is in the thread now
@@ -64,7 +67,8 @@ struct FrozenTree::Impl {
   HostClocks frozen_at;
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;
-  StillWaiting still;     // of the time before
+  StillWaiting still;                   // of the time before
+  std::list<SeenThrough> seen_through;  // processes whose main thread has gone (vfork.h)
   BackgroundCall beside;  // for whoever looks at a tree of many threads; last, it ends before what it uses
 };
 

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "ckpt/freeze/interrupted_call.h"
+#include "ckpt/freeze/rebuild_wait.h"
 #include "ckpt/freeze/release.h"
 #include "ckpt/restore/held_process.h"
 #include "ckpt/sys/clocks.h"
@@ -20,44 +21,7 @@
 
 namespace drover {
 
-// The runner begins by loading registers; its first `syscall` instruction is this far from its beginning.
-std::uint64_t syscall_instruction(const HeldProcess& held) {
-  std::array<std::byte, 128> code{};
-  held.memory.read(held.area.runner(), code);
-  constexpr std::array kSyscall{std::byte{0x0f}, std::byte{0x05}};
-  const auto found = std::search(code.begin(), code.end(), kSyscall.begin(), kSyscall.end());
-  return held.area.runner() + static_cast<std::uint64_t>(found - code.begin());
-}
-
-// Makes a genuine restart block with the rest of the time: the same call is begun with that time and interrupted at
-// once, so that the kernel holds the deadline, and pointers into the program's memory are those of the program.
-static Registers rebuild_wait(const HeldProcess& held, std::size_t index, const Registers& wanted,
-                              std::int64_t rest_ns) {
-  const Tracee& tracee = held.threads[index]->tracee();
-  Registers registers = wanted;
-  const auto number = static_cast<long>(wanted.orig_rax);
-  const auto timeout = restart_block_call(number, wanted);
-  if (!timeout || timeout->form == TimeoutForm::None) throw ImageError("damaged image: an unknown call with a time");
-  const timespec rest{rest_ns / 1'000'000'000, rest_ns % 1'000'000'000};
-  Batch scratch = held.area.batch(index);
-  const std::uint64_t at = scratch.push_value(rest);
-  held.memory.write(scratch.data_address(), scratch.data());
-  argument_register(registers, timeout->argument) =
-      timeout->form == TimeoutForm::Timespec ? at : static_cast<std::uint64_t>((rest_ns + 999'999) / 1'000'000);
-  registers.rip = syscall_instruction(held);
-  registers.rax = wanted.orig_rax;
-  registers.orig_rax = ~0ULL;
-  tracee.set_registers(registers);
-  tracee.resume(PTRACE_SYSCALL);
-  while (!tracee.wait().at_syscall()) tracee.resume(PTRACE_SYSCALL);
-  tracee.interrupt();
-  tracee.resume(PTRACE_CONT);
-  while (!tracee.wait().interrupted()) tracee.resume(PTRACE_CONT);
-  Registers result = wanted;
-  result.rax = tracee.registers().rax;  // -516; or an answer, if the call had one at once
-  if (static_cast<std::int64_t>(result.rax) != kRestartBlock) result.orig_rax = ~0ULL;
-  return result;
-}
+std::uint64_t syscall_instruction(const HeldProcess& held) { return held.area.runner() + runner_syscall_offset(); }
 
 static Registers registers_of(const ThreadState& thread) {
   Registers registers{};
@@ -75,13 +39,16 @@ static ThreadRelease prepare(const HeldProcess& held, std::size_t index, std::in
   const std::int64_t rest_ns = thread.wait ? std::max<std::int64_t>(0, thread.wait->remaining_ns - passed_ns) : 0;
   if (in_call && result == kRestartBlock && thread.wait) {
     const std::int64_t now_ns = read_host_clocks().monotonic_ns;
-    release.registers = rebuild_wait(held, index, release.registers, rest_ns);
+    const auto timeout = restart_block_call(static_cast<long>(release.registers.orig_rax), release.registers);
+    if (!timeout || timeout->form == TimeoutForm::None) throw ImageError("damaged image: an unknown call with a time");
+    Batch unused = held.area.batch(index);
+    const std::uint64_t scratch = unused.space(sizeof(timespec));
+    release.registers = rebuild_wait(held.threads[index]->tracee(), held.memory, release.registers, *timeout, rest_ns,
+                                     scratch, syscall_instruction(held));
     if (static_cast<std::int64_t>(release.registers.rax) == kRestartBlock)
       known.push_back(known_wait(release, *thread.wait, now_ns + rest_ns, now_ns));
-  } else if (in_call && result == kRestartBlock) {  // its time is absolute or endless: simply begin again
-    release.registers.rax = release.registers.orig_rax;
-    release.registers.orig_rax = ~0ULL;
-    release.registers.rip -= 2;
+  } else if (in_call && result == kRestartBlock) {  // its time is absolute or endless
+    release.registers = issued_again(release.registers);
   } else if (in_call && thread.wait) {
     release.deadline_ns = clock_ns(CLOCK_MONOTONIC) + rest_ns;
   }

@@ -6,12 +6,24 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
+
+static std::map<pid_t, pid_t> seen_through;
+
+SeenThrough::SeenThrough(pid_t process, pid_t tid) : process_(process) { seen_through[process] = tid; }
+SeenThrough::~SeenThrough() { seen_through.erase(process_); }
+
+pid_t task_of(pid_t process) {
+  if (seen_through.empty()) return process;
+  const auto found = seen_through.find(process);
+  return found != seen_through.end() ? found->second : process;
+}
 
 std::vector<pid_t> list_threads(pid_t pid) {
   std::vector<pid_t> threads = list_numbers(proc_path(pid, "task"));

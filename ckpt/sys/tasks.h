@@ -9,6 +9,21 @@
 
 namespace drover {
 
+// The kernel shows nothing of a process under its own id (memory, files, where it works) once its main thread has
+// ended, though others go on. As long as this lives, proc_path() and task_of() lead to `tid` of it instead. Made and
+// destroyed while no other thread asks for it.
+class SeenThrough {
+ public:
+  SeenThrough(pid_t process, pid_t tid);
+  SeenThrough(const SeenThrough&) = delete;
+  ~SeenThrough();
+
+ private:
+  pid_t process_;
+};
+// Whom to ask for what belongs to a process: as a rule itself.
+pid_t task_of(pid_t process);
+
 // The main thread first, whose id is not the lowest where ids have begun anew. Throws SystemError if the process is
 // gone.
 std::vector<pid_t> list_threads(pid_t pid);

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/tasks.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
@@ -93,7 +94,7 @@ std::vector<int> list_numbers(const std::string& directory) {
   return numbers;
 }
 
-std::string proc_path(pid_t pid, std::string_view name) { return fmt::format("/proc/{}/{}", pid, name); }
+std::string proc_path(pid_t pid, std::string_view name) { return fmt::format("/proc/{}/{}", task_of(pid), name); }
 
 bool next_line(std::string_view& text, std::string_view& line) {
   if (text.empty()) return false;

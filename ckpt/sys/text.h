@@ -30,7 +30,7 @@ std::optional<std::string> try_read_link(const std::string& path);
 // The names in `directory` that are numbers, ascending. Throws SystemError naming the directory.
 std::vector<int> list_numbers(const std::string& directory);
 
-// "/proc/4711/maps"
+// "/proc/4711/maps"; see SeenThrough in tasks.h
 std::string proc_path(pid_t pid, std::string_view name);
 
 // Splits off the next line of `text` (without its newline); false at the end.

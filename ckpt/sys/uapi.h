@@ -36,6 +36,7 @@ struct RseqConfiguration {
   std::uint32_t size, signature, flags, pad;
 };
 
+inline constexpr std::uint64_t kSchedResetOnFork = 1;  // SCHED_FLAG_RESET_ON_FORK
 // struct sched_attr: linux/sched/types.h can't be included together with glibc's sched.h.
 struct SchedAttributes {
   std::uint32_t size, policy;

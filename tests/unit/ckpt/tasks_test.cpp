@@ -33,6 +33,18 @@ TEST(Tasks, ListsParentsBeforeChildrenFromWhoeverKnowsThem) {
   EXPECT_EQ(list_tree(10, 0, children_of), (std::vector<pid_t>{10, 20, 21, 30}));
 }
 
+TEST(Tasks, AProcessIsSeenThroughAThreadAsLongAsSomebodySaysSo) {
+  EXPECT_EQ(task_of(4711), 4711);
+  {
+    const SeenThrough thread(4711, 4712);
+    EXPECT_EQ(task_of(4711), 4712);
+    EXPECT_EQ(task_of(4713), 4713);
+    EXPECT_EQ(proc_path(4711, "maps"), "/proc/4712/maps");
+  }
+  EXPECT_EQ(task_of(4711), 4711);
+  EXPECT_EQ(proc_path(4711, "maps"), "/proc/4711/maps");
+}
+
 TEST(Text, AnOpenRecordIsReadAsItIsNow) {
   char path[] = "/tmp/drover-record-XXXXXX";
   const UniqueFd file(::mkstemp(path));

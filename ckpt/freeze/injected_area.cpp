@@ -1,4 +1,4 @@
-#include "ckpt/dump/injected_area.h"
+#include "ckpt/freeze/injected_area.h"
 
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "ckpt/freeze/vfork.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/task_status.h"
 #include "ckpt/sys/text.h"
@@ -47,7 +48,8 @@ bool is_on_its_way_home(const FrozenProcess& process) {
   const auto runner = runner_code();
   std::vector<std::byte> code(runner.size());
   return std::any_of(process.threads.begin(), process.threads.end(), [&](const FrozenThread& thread) {
-    return process.memory.try_read(thread.registers.rip & ~(kPage - 1), code) && std::ranges::equal(code, runner);
+    return process.memory.try_read(thread.registers.rip & ~(kPage - 1), code) && std::ranges::equal(code, runner) &&
+           !find_vfork_wait(process, thread);
   });
 }
 
@@ -56,21 +58,28 @@ static SystemError is_being_undone() {
 }
 
 // A signal that all threads ignore, so that it does nothing if we die while it is under way. The program's own of that
-// number would be ignored too.
+// number would be ignored too, so one that somebody blocks is the second choice (RemoteSyscalls sends it again).
 static int choose_stop_signal(const FrozenProcess& process, std::span<const std::uint64_t> masks) {
-  std::uint64_t used = 0;
-  for (const FrozenThread& thread : process.threads) {
+  constexpr std::array kIgnored{SIGURG, SIGWINCH, SIGCHLD};
+  std::uint64_t used = 0, blocked = 0;
+  for (std::size_t i = 0; i < process.threads.size(); ++i) {
+    const FrozenThread& thread = process.threads[i];
     const TaskStatus& status = status_of(process, thread);
-    used |= status.caught | status.blocked | status.pending | status.shared_pending;
+    used |= status.caught | status.pending | status.shared_pending;
+    // A parent in a wait of ours blocks all, so that nothing is done on its way home.
+    const auto wait = find_vfork_wait(process, thread);
+    blocked |= wait ? wait->mask : status.blocked | masks[i];
   }
-  for (const std::uint64_t mask : masks) used |= mask;
-  for (const int signal : {SIGURG, SIGWINCH, SIGCHLD}) {
-    if ((used >> (signal - 1) & 1) == 0) return signal;
+  const auto bit = [](int signal) { return std::uint64_t{1} << (signal - 1); };
+  for (const int signal : kIgnored) {
+    if (((used | blocked) & bit(signal)) == 0) return signal;
   }
-  // Whoever is on the way home blocks all but one, and may have that one pending. SIGTRAP would be the program's end if
-  // we died, too.
+  // Whoever is on the way home blocks all but one, and may have that one pending.
   if (is_on_its_way_home(process)) throw is_being_undone();
-  return SIGTRAP;
+  for (const int signal : kIgnored) {
+    if ((used & bit(signal)) == 0) return signal;
+  }
+  return SIGTRAP;  // would be the program's end if we died
 }
 
 InjectedArea::InjectedArea(FrozenProcess& process, VdsoRange range) : process_(process) {
@@ -84,12 +93,12 @@ InjectedArea::InjectedArea(FrozenProcess& process, VdsoRange range) : process_(p
   }
   std::vector<std::uint64_t> masks;
   for (const FrozenThread& thread : process.threads) masks.push_back(Tracee(thread.tid).signal_mask());
-  const int stop_signal = choose_stop_signal(process, masks);
+  stop_signal_ = choose_stop_signal(process, masks);
   const std::size_t slots = process.threads.size();
   for (std::size_t i = 0; i < slots; ++i) {
     const FrozenThread& thread = process.threads[i];
     threads_.push_back(
-        std::make_unique<RemoteSyscalls>(process.memory, thread.tid, i, stop_signal, thread.present, masks[i]));
+        std::make_unique<RemoteSyscalls>(process.memory, thread.tid, i, stop_signal_, thread.present, masks[i]));
   }
   const long address = call(SYS_mmap, {0, RemoteArea::bytes(slots), PROT_READ | PROT_WRITE | PROT_EXEC,
                                        MAP_PRIVATE | MAP_ANONYMOUS, ~0ULL, 0});
@@ -104,6 +113,11 @@ InjectedArea::~InjectedArea() {
     if (area_.address != 0) call(SYS_munmap, {area_.address, RemoteArea::bytes(area_.slots), 0, 0, 0, 0});
   } catch (const std::exception&) {  // the process is gone
   }
+}
+
+std::unique_ptr<RemoteSyscalls> InjectedArea::beside_leader(pid_t tid, const Registers& present,
+                                                            std::uint64_t mask) const {
+  return std::make_unique<RemoteSyscalls>(process_.memory, tid, 0, stop_signal_, present, mask);
 }
 
 long InjectedArea::call(long number, const std::array<std::uint64_t, 6>& args) {

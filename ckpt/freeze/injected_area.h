@@ -27,6 +27,9 @@ class InjectedArea {
   const RemoteArea& area() const { return area_; }
   RemoteSyscalls& leader() { return *threads_.front(); }
   RemoteSyscalls& thread(std::size_t index) { return *threads_[index]; }
+  // Another thread of the process, which the leader has made and which stands still, in the leader's place. It has what
+  // it shall have afterwards.
+  std::unique_ptr<RemoteSyscalls> beside_leader(pid_t tid, const Registers& present, std::uint64_t mask) const;
   Batch batch(std::size_t index) const { return area_.batch(index); }
   Batch small_batch(std::size_t index) const { return area_.small_batch(index); }
 
@@ -36,6 +39,7 @@ class InjectedArea {
 
   FrozenProcess& process_;
   std::uint64_t instruction_ = 0;
+  int stop_signal_ = 0;
   std::uint64_t padding_ = 0;  // unused room of the vdso for a copy of the runner; 0: there is none
   std::vector<std::unique_ptr<RemoteSyscalls>> threads_;
 };

@@ -1,0 +1,37 @@
+#include "ckpt/freeze/rebuild_wait.h"
+
+#include <sys/ptrace.h>
+#include <time.h>
+
+namespace drover {
+
+Registers issued_again(Registers registers) {
+  registers.rax = registers.orig_rax;
+  registers.orig_rax = ~0ULL;
+  registers.rip -= 2;
+  return registers;
+}
+
+Registers rebuild_wait(const Tracee& tracee, const RemoteMemory& memory, const Registers& wanted,
+                       const TimeoutArgument& timeout, std::int64_t rest_ns, std::uint64_t scratch,
+                       std::uint64_t instruction) {
+  Registers registers = wanted;
+  memory.store(scratch, timespec{rest_ns / 1'000'000'000, rest_ns % 1'000'000'000});
+  argument_register(registers, timeout.argument) =
+      timeout.form == TimeoutForm::Timespec ? scratch : static_cast<std::uint64_t>((rest_ns + 999'999) / 1'000'000);
+  registers.rip = instruction;
+  registers.rax = wanted.orig_rax;
+  registers.orig_rax = ~0ULL;
+  tracee.set_registers(registers);
+  tracee.resume(PTRACE_SYSCALL);
+  while (!tracee.wait().at_syscall()) tracee.resume(PTRACE_SYSCALL);
+  tracee.interrupt();
+  tracee.resume(PTRACE_CONT);
+  while (!tracee.wait().interrupted()) tracee.resume(PTRACE_CONT);
+  Registers result = wanted;
+  result.rax = tracee.registers().rax;
+  if (static_cast<std::int64_t>(result.rax) != kRestartBlock) result.orig_rax = ~0ULL;
+  return result;
+}
+
+}  // namespace drover
