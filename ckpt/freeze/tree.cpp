@@ -118,13 +118,19 @@ static std::optional<Refusal> see_through(FrozenProcess& process, FrozenTree::Im
   return std::nullopt;
 }
 
+static Refusal killed(pid_t pid) {
+  Refusal refusal{fmt::format("process {} has been killed", pid)};
+  refusal.passing = true;
+  return refusal;
+}
+
 // A moment more for its child, while that still runs.
 static std::optional<Refusal> wait_for_vforks(FrozenProcess& process, FrozenTree::Impl& tree) {
   constexpr std::int64_t kPatienceNs = 100'000'000;
   for (FrozenThread& thread : process.threads) {
     if (thread.stopped) continue;
     if (auto refusal = stop_thread(process, thread, tree.still.lingering, kPatienceNs)) return refusal;
-    if (thread.tid == 0) return Refusal{fmt::format("process {} has been killed", process.pid)};
+    if (thread.tid == 0) return killed(process.pid);
     if (thread.stopped) examine_threads(process, tree);
   }
   return std::nullopt;
@@ -208,7 +214,7 @@ static std::optional<Refusal> end_vforks(FrozenTree::Impl& tree) {
       if (refusal) return refusal;
       if (!thread.stopped && thread.tid != 0)
         return Refusal{fmt::format("process {} does not leave its vfork()", process->pid)};
-      if (thread.tid == 0) return Refusal{fmt::format("process {} has been killed", process->pid)};
+      if (thread.tid == 0) return killed(process->pid);
     }
     if (late) examine_threads(*process, tree);
   }
@@ -249,6 +255,9 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
     if (!refusal) refusal = end_vforks(impl);
   } catch (const SystemError& error) {
     refusal = Refusal{error.what()};
+  } catch (const TraceeGone& gone) {
+    refusal = Refusal{gone.what()};
+    refusal->passing = true;
   }
   count_from_now(impl);
   if (!refusal) return tree;

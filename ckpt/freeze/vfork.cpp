@@ -109,6 +109,12 @@ class VforkEnder {
     return Refusal{fmt::format("process {} waits in vfork() for process {}, which {}", parent_.pid, child_.pid, why)};
   }
 
+  Refusal killed() const {
+    Refusal refusal{fmt::format("process {} has been killed", parent_.pid)};
+    refusal.passing = true;
+    return refusal;
+  }
+
   // What a thread would not inherit, or the end of the main thread would undo.
   std::optional<Refusal> find_obstacle() {
     const TaskStatus& status = status_of(child_, main_);
@@ -258,13 +264,15 @@ class VforkEnder {
     const Tracee tracee(waiting_.tid);
     auto stop = tracee.wait_for(kDeadlineNs);
     if (!stop) return refuse("has made way, and yet it waits");
-    if (stop->exited()) return Refusal{fmt::format("process {} has been killed", parent_.pid)};
+    if (stop->exited()) return killed();
     const Registers home = tracee.registers();
-    parent_.memory.store(at(offsetof(WaitPage, parent_home)), WayHome{tracee.signal_mask(), home});
-    const Registers wait =
-        batch_registers(home, offsetof(WaitPage, wait), WaitPage().wait.size(), offsetof(WaitPage, parent_home));
-    tracee.set_registers(wait);
-    tracee.set_signal_mask(kAllSignals);
+    const bool let_out = home.rax == static_cast<std::uint64_t>(child_.pid);
+    if (let_out) {
+      parent_.memory.store(at(offsetof(WaitPage, parent_home)), WayHome{tracee.signal_mask(), home});
+      tracee.set_registers(
+          batch_registers(home, offsetof(WaitPage, wait), WaitPage().wait.size(), offsetof(WaitPage, parent_home)));
+      tracee.set_signal_mask(kAllSignals);
+    }
     // Until our SIGSTOP is out of the queue, and it stands as after PTRACE_INTERRUPT. Another signal is put back, being
     // blocked now (ptrace_signal()).
     for (bool taken_back = false; !taken_back || !(stop->interrupted() || stop->group_stop());) {
@@ -273,14 +281,16 @@ class VforkEnder {
       if (taken_back) tracee.interrupt();
       tracee.resume(PTRACE_CONT, signal);
       stop = tracee.wait_for(kDeadlineNs);
-      if (!stop || stop->exited()) return Refusal{fmt::format("process {} has been killed", parent_.pid)};
+      if (!stop || stop->exited()) return killed();
     }
-    parent_.memory.store(at(offsetof(WaitPage, parent_waits)), std::uint32_t{1});
     if (stop->group_stop()) parent_.stopped_by = stop->signal();
-    waiting_.stopped = waiting_.examined = true;
+    waiting_.stopped = true;
     waiting_.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
-    waiting_.registers = waiting_.present = wait;
+    waiting_.registers = waiting_.present = tracee.registers();
     waiting_.status.reset();
+    if (!let_out) return refuse("is not the one");
+    parent_.memory.store(at(offsetof(WaitPage, parent_waits)), std::uint32_t{1});
+    waiting_.examined = true;
     leave_restartable_sequences(parent_);
     return std::nullopt;
   }
