@@ -44,12 +44,13 @@ begin=${EPOCHREALTIME/./}
 "$ckpt" dump "$pid" image --leave-running || fail "not dumped"
 took=$((${EPOCHREALTIME/./} - begin))
 end "dumped"
-from=$((took > 30000 ? took - 30000 : 0)) killed=0
+# For 0.1 s it waits.
+from=100000 spread=$((took > 112000 ? took - 102000 : 10000)) killed=0
 for round in $(seq 40); do
   start $((round % 2 * 5))
   setsid "$ckpt" dump "$pid" image --leave-running >dump.out 2>&1 &
   dumper=$!
-  us=$((from + RANDOM % 30000))
+  us=$((from + RANDOM % spread))
   sleep "$(printf 0.%06d "$us")"
   kill -KILL -- "-$dumper" 2>/dev/null
   wait "$dumper" 2>/dev/null
@@ -57,5 +58,5 @@ for round in $(seq 40); do
   end "killed after $us us"
 done
 echo "$killed of 40 dumps killed"
-[ "$killed" -gt 10 ] || fail "dumps ended before they were killed"
+[ "$killed" -ge 5 ] || fail "dumps ended before they were killed"
 cd / && rm -rf "$dir"

@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
     if (kind == kKilled)
       CHECK(kill(shared->waiting[kind], SIGTERM) == 0);
     else if (kind == kSpawn)
-      CHECK(close(open(fifo, O_RDWR)) == 0);
+      CHECK(close(open(fifo, O_WRONLY)) == 0);
     else
       CHECK(write(gates[kind][1], "x", 1) == 1);
     int status = 0;
