@@ -11,13 +11,14 @@
 #include "ckpt/freeze/interrupted_call.h"
 #include "ckpt/sys/error.h"
 
-extern "C" const std::byte drover_runner_begin[], drover_runner_stand_in[], drover_runner_end[];
+extern "C" const std::byte drover_runner_begin[], drover_runner_onto_stack[], drover_runner_stand_in[],
+    drover_runner_end[];
 
 namespace drover {
 
 static std::uint64_t working_mask(int stop_signal) { return ~(std::uint64_t{1} << (stop_signal - 1)); }
 
-std::span<const std::byte> runner_code() { return {drover_runner_begin, runner_stand_in_offset()}; }
+std::span<const std::byte> runner_code() { return {drover_runner_begin, runner_onto_stack_offset()}; }
 
 std::span<const std::byte> runner_with_stand_in() {
   return {drover_runner_begin, static_cast<std::size_t>(drover_runner_end - drover_runner_begin)};
@@ -30,6 +31,9 @@ std::size_t runner_syscall_offset() {
                                   code.begin());
 }
 
+std::size_t runner_onto_stack_offset() {
+  return static_cast<std::size_t>(drover_runner_onto_stack - drover_runner_begin);
+}
 std::size_t runner_stand_in_offset() { return static_cast<std::size_t>(drover_runner_stand_in - drover_runner_begin); }
 
 void RemoteArea::install(const RemoteMemory& memory) const { memory.write(address, runner_code()); }

@@ -50,8 +50,9 @@ struct RemoteArea {
 
 std::span<const std::byte> runner_code();
 std::span<const std::byte> runner_with_stand_in();
-// From the runner's beginning: its first `syscall` instruction, and where a stand-in waits (vfork.h).
+// From the runner's beginning: its first `syscall` instruction, and what vfork.h needs.
 std::size_t runner_syscall_offset();
+std::size_t runner_onto_stack_offset();
 std::size_t runner_stand_in_offset();
 
 // What the runner ends with: the mask lies right below where rsp points, and the registers are popped in this order.

@@ -12,7 +12,7 @@
    Without a tracer, because it has been killed, the signal is one that the kernel ignores: the thread then goes home by
    itself. Not with rt_sigreturn, which makes a restart block return EINTR (restore_sigcontext()). */
         .section .rodata
-        .globl  drover_runner_begin, drover_runner_home, drover_runner_stand_in, drover_runner_end
+        .globl  drover_runner_begin, drover_runner_home, drover_runner_onto_stack, drover_runner_stand_in, drover_runner_end
         .type   drover_runner_begin, @object
 drover_runner_begin:
 1:      mov     (%rbx), %rax
@@ -61,8 +61,18 @@ drover_runner_home:
         lea     8(%rsp), %rsp           /* orig_rax */
         iretq                           /* rip, cs, eflags, rsp, ss */
 
+/* Goes home by way of the thread's own stack, where a signal that has been pending finds room for its frame.
+   In: rbp = the way home (WayHome), rsp = 8 above where it shall lie. */
+drover_runner_onto_stack:
+        mov     %rbp, %rsi
+        lea     -8(%rsp), %rdi
+        mov     $28, %ecx               /* words */
+        cld
+        rep movsq
+        jmp     drover_runner_home
+
 /* Where the stand-in of a vfork child's main thread (vfork.h) waits, should its tracer be killed: for that one's end.
-   In: rbx = WaitPage::main_thread; rsp = the way home of the child. If the main thread goes on after all, there is
+   In: rbx = WaitPage::main_thread; rbp and rsp as above, for the way home of the child. If the main thread goes on after all, there is
    nobody to stand in for. If the parent has been let go before it was sent into its wait, it has been stopped; a process
    of ours, which has no signal at its end, continues it when the child has called execve(2) or ended. */
 drover_runner_stand_in:
@@ -80,7 +90,7 @@ drover_runner_stand_in:
         mov     $60, %eax               /* exit */
         syscall
 2:      cmpl    $0, 4(%rbx)             /* parent_waits */
-        jne     drover_runner_home
+        jne     drover_runner_onto_stack
         mov     $0x700, %edi            /* CLONE_VM | CLONE_FS | CLONE_FILES */
         xor     %esi, %esi
         xor     %edx, %edx
@@ -90,7 +100,7 @@ drover_runner_stand_in:
         syscall
         test    %rax, %rax
         js      5f
-        jnz     drover_runner_home
+        jnz     drover_runner_onto_stack
 3:      mov     24(%rbx), %edx          /* child */
         test    %edx, %edx
         jz      4f

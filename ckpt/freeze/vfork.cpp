@@ -44,9 +44,9 @@ struct WaitPage {
   Batch::Call leave{}, rebuilt{};
   timespec scratch{};
   WayHome birth_home{};  // of a stand-in that we, being killed, have left before its first instruction
-  WayHome child_home{};
-  std::array<std::byte, 1904> room{};  // for what a later dump puts onto the parent's stack
-  WayHome parent_home{};
+  WayHome child_home{}, parent_home{};
+  std::array<std::byte, 1680> room{};  // for what a later dump puts below where the parent's rsp points
+  WayHome parent_onto_stack{};
 };
 static_assert(sizeof(WaitPage) == RemoteArea::kPageBytes);
 constexpr std::uint64_t kRegisters = offsetof(WayHome, registers);  // where rsp points on the way home
@@ -232,10 +232,16 @@ class VforkEnder {
   Registers stand_in_registers(Registers registers) const {
     registers.rip = at(runner_stand_in_offset());
     registers.rbx = at(offsetof(WaitPage, main_thread));
-    registers.rsp = at(offsetof(WaitPage, child_home) + kRegisters);
+    registers.rbp = at(offsetof(WaitPage, child_home));
+    registers.rsp = below(main_.present);
     registers.orig_rax = ~0ULL;
     registers.eflags &= ~std::uint64_t{0x500};
     return registers;
+  }
+  // Where rsp must point for a way home below the stack's red zone, where nothing is the program's (System V ABI,
+  // 3.2.2). When the parent goes home the child is no longer there.
+  static std::uint64_t below(const Registers& registers) {
+    return ((registers.rsp - 128 - sizeof(WayHome)) & ~std::uint64_t{15}) + kRegisters;
   }
   // A batch without a signal at its end, for nobody traces who runs it.
   Registers batch_registers(Registers registers, std::size_t calls, std::size_t count, std::size_t home) const {
@@ -268,9 +274,14 @@ class VforkEnder {
     const Registers home = tracee.registers();
     const bool let_out = home.rax == static_cast<std::uint64_t>(child_.pid);
     if (let_out) {
+      Registers onto_stack = home;
+      onto_stack.rip = at(runner_onto_stack_offset());
+      onto_stack.rbp = at(offsetof(WaitPage, parent_home));
+      onto_stack.rsp = below(home);
       parent_.memory.store(at(offsetof(WaitPage, parent_home)), WayHome{tracee.signal_mask(), home});
-      tracee.set_registers(
-          batch_registers(home, offsetof(WaitPage, wait), WaitPage().wait.size(), offsetof(WaitPage, parent_home)));
+      parent_.memory.store(at(offsetof(WaitPage, parent_onto_stack)), WayHome{kAllSignals, onto_stack});
+      tracee.set_registers(batch_registers(home, offsetof(WaitPage, wait), WaitPage().wait.size(),
+                                           offsetof(WaitPage, parent_onto_stack)));
       tracee.set_signal_mask(kAllSignals);
     }
     // Until our SIGSTOP is out of the queue, and it stands as after PTRACE_INTERRUPT. Another signal is put back, being
@@ -370,7 +381,7 @@ pid_t find_vfork_child(pid_t process, pid_t tid) {
 
 std::optional<VforkWait> find_vfork_wait(const FrozenProcess& process, const FrozenThread& thread) {
   const std::uint64_t page = thread.present.rip & ~(RemoteArea::kPageBytes - 1);
-  if (thread.present.r13 != 0 || thread.present.rsp != page + offsetof(WaitPage, parent_home) + kRegisters ||
+  if (thread.present.r13 != 0 || thread.present.rsp != page + offsetof(WaitPage, parent_onto_stack) + kRegisters ||
       !has_runner(process.memory, page))
     return std::nullopt;
   const auto home = process.memory.load<WayHome>(page + offsetof(WaitPage, parent_home));
