@@ -134,7 +134,7 @@ static std::optional<Refusal> look_at(FrozenProcess& process, AreaLists& areas, 
   }
   InjectedArea injected(process, find_vdso(mappings));
   auto refusal = examine(process, injected, mappings, areas, options, frozen_at_ns, tree, dump);
-  for (ThreadState& thread : dump.threads) thread.seccomp = filters[thread.tid];
+  for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].seccomp = filters[process.threads[i].tid];
   return refusal;
 }
 

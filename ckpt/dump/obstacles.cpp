@@ -123,7 +123,8 @@ static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) 
   std::list<SeenThrough> seen_through;
   bool any_ends = false;
   for (const pid_t pid : list_tree(root, options.reaper != 0 ? options.reaper : options.namespaces_of)) {
-    if (const pid_t thread = without_main_thread(pid); thread != 0) seen_through.emplace_back(pid, thread);
+    if (const pid_t thread = pid != root ? without_main_thread(pid) : 0; thread != 0)
+      seen_through.emplace_back(pid, thread);
     if (const End end = pid == root ? End::None : end_of(pid); end != End::None) {
       any_ends |= end == End::UnderWay;
       ended.push_back(pid);

@@ -89,7 +89,7 @@ Or<std::vector<SemaphoreAdjustment>> find_adjustments(const FrozenProcess& proce
     if (has_list(thread.tid) && ::syscall(SYS_kcmp, task_of(process.pid), thread.tid, KCMP_SYSVSEM, 0, 0) != 0)
       return Refusal{fmt::format("thread {} has semaphore adjustments of its own", thread.tid)};
   }
-  if (!has_list(process.pid)) return found;
+  if (!has_list(task_of(process.pid))) return found;
   for (std::size_t set = 0; set < sets.size(); ++set) {
     if (!sets[set].used) continue;  // SEM_UNDO is an operation
     try {

@@ -53,6 +53,8 @@ class ProcessFreezer {
     for (;;) {
       const std::size_t known = process_.threads.size();
       if (auto refusal = seize_new()) return refusal;
+      if (vdso_.bytes == 0 && !process_.threads.empty() && process_.threads.front().tid != process_.pid)
+        vdso_ = find_vdso(process_.threads.front().tid);  // the main thread is gone
       // The main thread last: of its end is told when all the others have been waited for (delay_group_leader()).
       for (std::size_t i = process_.threads.size(); i-- > known;) {
         if (auto refusal = stop(process_.threads[i])) return refusal;
@@ -191,6 +193,10 @@ class ProcessFreezer {
       thread.stopped_at_ns = clock_ns(CLOCK_MONOTONIC);
       thread.deadline_ns = stopped->deadline_ns;
       if (stopped->group_stopped_by != 0) process_.stopped_by = stopped->group_stopped_by;
+      process_.threads.push_back(std::move(thread));
+      return std::nullopt;
+    }
+    if (lingering_.take_unstopped(tid)) {
       process_.threads.push_back(std::move(thread));
       return std::nullopt;
     }

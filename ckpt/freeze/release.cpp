@@ -154,6 +154,22 @@ void LingeringThreads::add(const ThreadRelease& release) { calls_.emplace_back(r
 void LingeringThreads::append(LingeringThreads&& more) {
   for (auto& call : more.calls_) calls_.push_back(call);
   more.calls_.clear();
+  unstopped_.insert(unstopped_.end(), more.unstopped_.begin(), more.unstopped_.end());
+  more.unstopped_.clear();
+}
+
+// Any first stop: none of it is the program's but a signal, which is delivered.
+void LingeringThreads::let_stopped_go() {
+  std::erase_if(unstopped_, [](pid_t tid) {
+    const auto stop = Tracee(tid).wait_for(0);
+    if (stop && !stop->exited()) ::ptrace(PTRACE_DETACH, tid, nullptr, stop->event() == 0 ? stop->signal() : 0);
+    return stop.has_value();
+  });
+}
+
+bool LingeringThreads::take_unstopped(pid_t tid) {
+  let_stopped_go();
+  return std::erase(unstopped_, tid) != 0;
 }
 
 namespace {
@@ -191,6 +207,7 @@ bool LingeringThreads::wait(int or_readable) {
   for (;;) {
     children.clear();  // before looking: what happens afterwards is told again
     std::erase_if(calls_, [](LingeringCall& call) { return call.done(); });
+    let_stopped_go();
     if (calls_.empty()) return true;
     pollfd fds[] = {{children.fd(), POLLIN, 0}, {or_readable, POLLIN, 0}};
     if (::poll(fds, 2, -1) > 0 && fds[1].revents != 0) return false;

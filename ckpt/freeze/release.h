@@ -30,6 +30,10 @@ class LingeringThreads {
   ~LingeringThreads();  // waits: a thread that was left would find the wrong argument in its register
   void add(const ThreadRelease&);
   void append(LingeringThreads&&);
+  // One that has been asked to stop and does not, in vfork(2): when it does it goes on at once. Not waited for.
+  void add_unstopped(pid_t tid) { unstopped_.push_back(tid); }
+  // True if it was among those, and has not stopped yet: it is the caller's again.
+  bool take_unstopped(pid_t tid);
   // True when the last one has been let go; false when `or_readable` (a descriptor, -1: none) became readable before.
   bool wait(int or_readable = -1);
 
@@ -42,7 +46,9 @@ class LingeringThreads {
   std::optional<Stopped> stop(pid_t tid);
 
  private:
+  void let_stopped_go();
   std::vector<LingeringCall> calls_;
+  std::vector<pid_t> unstopped_;
 };
 
 // Sets the registers and detaches. Where the kernel turned a call with a deadline into EINTR, it is issued again with

@@ -75,12 +75,14 @@ static void examine_threads(FrozenProcess& process, FrozenTree::Impl& tree) {
   for (FrozenThread& thread : process.threads) {
     if (!thread.stopped || thread.examined) continue;  // one in vfork(2), or that has made us give up
     thread.registers = thread.present;
+    const Registers interrupted = thread.present;
     const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
     auto call =
         examine_call(process.memory, thread.registers, eintr && signal_about_to_be_delivered(process, thread.tid),
                      recall(process, thread, tree), tree.frozen_at_own_ns);
     thread.registers = call.registers;
     thread.wait = call.wait;
+    if (eintr && (call.wait || call.registers.rax != interrupted.rax)) thread.interrupted = interrupted;
     thread.examined = true;
     thread.examined_at_ns = tree.frozen_at_own_ns;
     // At once, so that a call turned into EINTR is undone even if we die. A timed one is then issued with its whole
@@ -111,10 +113,10 @@ static bool is_stood_in_for(const FrozenTree::Impl& tree, pid_t pid) {
 static std::optional<Refusal> see_through(FrozenProcess& process, FrozenTree::Impl& tree) {
   const pid_t first = process.threads.front().tid;
   if (first == process.pid) return std::nullopt;
+  process.memory = RemoteMemory(first);
   if (process.threads.size() > 1 || !is_stood_in_for(tree, process.pid))
     return Refusal{fmt::format("the main thread of process {} has exited", process.pid)};
   tree.seen_through.emplace_back(process.pid, first);
-  process.memory = RemoteMemory(first);
   return std::nullopt;
 }
 
@@ -205,6 +207,10 @@ static std::optional<Refusal> end_vforks(FrozenTree::Impl& tree) {
     for (FrozenThread& thread : process->threads) {
       if (thread.stopped) continue;
       late = true;
+      // Its child may have gone on before it was stopped itself.
+      if (auto refusal = stop_thread(*process, thread, tree.still.lingering, 1)) return refusal;
+      if (thread.tid == 0) return killed(process->pid);
+      if (thread.stopped) continue;
       const pid_t pid = find_vfork_child(process->pid, thread.tid);
       const auto child = std::find_if(tree.processes.begin(), tree.processes.end(),
                                       [pid](const FrozenProcess& other) { return other.pid == pid; });
@@ -227,6 +233,12 @@ static void count_from_now(FrozenTree::Impl& tree) {
   tree.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
   for (FrozenProcess& process : tree.processes) {
     for (FrozenThread& thread : process.threads) {
+      // Who was stopped later may have sent it a signal since: then the EINTR is the program's after all.
+      if (thread.interrupted && tree.processes.size() > 1 && signal_about_to_be_delivered(process, thread.tid)) {
+        thread.wait.reset();
+        thread.registers = *thread.interrupted;
+        put(thread, thread.registers);
+      }
       if (!thread.wait) continue;
       const std::int64_t since_ns = tree.frozen_at_own_ns - thread.examined_at_ns;
       thread.wait->remaining_ns = std::max<std::int64_t>(0, thread.wait->remaining_ns - since_ns);
@@ -295,8 +307,12 @@ void FrozenTree::die_with_tracer() {
 
 // A thread that could not be stopped or examined: nothing of it has changed, but if it lingered it must go on doing so.
 static void release_unexamined(const FrozenProcess& process, const FrozenThread& thread,
-                               std::vector<ThreadRelease>& releases) {
+                               std::vector<ThreadRelease>& releases, LingeringThreads& unstopped) {
   const Tracee tracee(thread.tid);
+  if (!thread.stopped) {
+    if (thread.tid != 0) unstopped.add_unstopped(thread.tid);
+    return;
+  }
   if (!thread.deadline_ns) {
     tracee.detach();
     return;
@@ -308,13 +324,14 @@ static void release_unexamined(const FrozenProcess& process, const FrozenThread&
 StillWaiting FrozenTree::thaw() {
   impl_->released = true;
   StillWaiting still;
+  LingeringThreads unstopped;
   std::vector<ThreadRelease> releases;
   const std::int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
   const std::int64_t to_host_ns = impl_->frozen_at.monotonic_ns - impl_->frozen_at_own_ns;
   for (const auto& process : impl_->processes) {
     for (const auto& thread : process.threads) {
       if (!thread.examined) {
-        release_unexamined(process, thread, releases);
+        release_unexamined(process, thread, releases, unstopped);
         continue;
       }
       auto& release = releases.emplace_back(ThreadRelease{process.pid, thread.tid, thread.registers, std::nullopt});
@@ -328,6 +345,7 @@ StillWaiting FrozenTree::thaw() {
     }
   }
   still.lingering = release_threads(releases);
+  still.lingering.append(std::move(unstopped));
   return still;
 }
 

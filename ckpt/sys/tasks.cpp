@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <map>
+#include <mutex>
 
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/text.h"
@@ -14,13 +16,24 @@
 
 namespace drover {
 
+static std::mutex seen_through_mutex;
 static std::map<pid_t, pid_t> seen_through;
+static std::atomic<std::size_t> seen_through_count;  // 0 nearly always
 
-SeenThrough::SeenThrough(pid_t process, pid_t tid) : process_(process) { seen_through[process] = tid; }
-SeenThrough::~SeenThrough() { seen_through.erase(process_); }
+SeenThrough::SeenThrough(pid_t process, pid_t tid) : process_(process) {
+  const std::lock_guard lock(seen_through_mutex);
+  seen_through[process] = tid;
+  seen_through_count = seen_through.size();
+}
+SeenThrough::~SeenThrough() {
+  const std::lock_guard lock(seen_through_mutex);
+  seen_through.erase(process_);
+  seen_through_count = seen_through.size();
+}
 
 pid_t task_of(pid_t process) {
-  if (seen_through.empty()) return process;
+  if (seen_through_count == 0) return process;
+  const std::lock_guard lock(seen_through_mutex);
   const auto found = seen_through.find(process);
   return found != seen_through.end() ? found->second : process;
 }

@@ -10,8 +10,7 @@
 namespace drover {
 
 // The kernel shows nothing of a process under its own id (memory, files, where it works) once its main thread has
-// ended, though others go on. As long as this lives, proc_path() and task_of() lead to `tid` of it instead. Made and
-// destroyed while no other thread asks for it.
+// ended, though others go on. As long as this lives, proc_path() and task_of() lead to `tid` of it instead.
 class SeenThrough {
  public:
   SeenThrough(pid_t process, pid_t tid);

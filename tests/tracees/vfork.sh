@@ -29,7 +29,7 @@ end() {  # WHAT-HAPPENED
   if [ $code -ne 0 ] || ! grep -qx passed out; then fail "$1: the program ended with $code: $(cat out)"; fi
 }
 
-start 6
+start 7
 refused=$("$ckpt" dump "$pid" image 2>&1)
 code=$?
 [[ $code -eq 1 && $refused =~ "waits in vfork() for process "[0-9]+", which wants a signal at its parent's end" ]] ||

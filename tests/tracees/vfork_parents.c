@@ -13,7 +13,7 @@
 
 #include "tracee.h"
 
-enum { kExit, kExec, kNap, kKilled, kNested, kSpawn, kUsual, kWantsSignal = kUsual, kKinds };
+enum { kExit, kExec, kNap, kKilled, kNested, kSpawn, kEnded, kUsual, kWantsSignal = kUsual, kKinds };
 
 static struct shared {
   atomic_int waiting[kKinds];  // the child is there, and this is its id
@@ -137,7 +137,7 @@ static void handle(int signal) {
 
 static void be_parent(long kind) {
   static void (*const kChildren[])(long) = {end_child,  exec_child, nap_child,      end_child,
-                                            nest_child, NULL,       demanding_child};
+                                            nest_child, NULL,       end_child, demanding_child};
   prctl(PR_SET_NAME, "a_parent");
   const stack_t stack = {.ss_sp = altstack, .ss_size = sizeof altstack};
   sigaltstack(&stack, NULL);
@@ -191,7 +191,9 @@ int main(int argc, char** argv) {
   CHECK(shared->handled[kExit] == 0 && shared->handled[kExec] == 0);
   for (int kind = first; kind < end; ++kind) {
     shared->told[kind] = 1;
-    if (kind == kKilled)
+    if (kind == kEnded)  // as in the kernel's wait, which lets in what ends it (complete_signal())
+      CHECK(kill(parents[kind], SIGTERM) == 0);
+    else if (kind == kKilled)
       CHECK(kill(shared->waiting[kind], SIGTERM) == 0);
     else if (kind == kSpawn)
       CHECK(close(open(fifo, O_WRONLY)) == 0);
@@ -199,8 +201,9 @@ int main(int argc, char** argv) {
       CHECK(write(gates[kind][1], "x", 1) == 1);
     int status = 0;
     CHECK(waitpid(parents[kind], &status, 0) == parents[kind]);
-    CHECK(status == 0);
-    if (status != 0) fprintf(stderr, "parent %d: status %x\n", kind, status);
+    CHECK(status == (kind == kEnded ? SIGTERM : 0));
+    if (kind == kEnded) CHECK(write(gates[kind][1], "x", 1) == 1);
+    if (status != 0 && kind != kEnded) fprintf(stderr, "parent %d: status %x\n", kind, status);
   }
   unlink(fifo);
   return done();
