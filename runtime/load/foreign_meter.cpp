@@ -24,8 +24,12 @@ std::uint64_t growth(std::uint64_t before, std::uint64_t now) { return now > bef
 
 }  // namespace
 
-ForeignMeter::ForeignMeter(ProcDir proc, Cgroup group, unsigned host_pus, pid_t droverd)
-    : proc_(std::move(proc)), group_(std::move(group)), host_pus_(std::max(1U, host_pus)), droverd_(droverd) {}
+ForeignMeter::ForeignMeter(ProcDir proc, Cgroup group, unsigned host_pus, pid_t droverd, WalkBudget budget)
+    : proc_(std::move(proc)),
+      group_(std::move(group)),
+      host_pus_(std::max(1U, host_pus)),
+      droverd_(droverd),
+      budget_(budget) {}
 
 ForeignLoad ForeignMeter::measure(std::uint64_t monotonic_ns, std::span<const pid_t> job_inits) {
   if (!budget_.allows(monotonic_ns)) return last_;

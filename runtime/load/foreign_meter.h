@@ -32,10 +32,10 @@ class ForeignMeter {
  public:
   // Measures `group` with the groups below it. Of its processes `droverd`, whatever is below it, and those that have
   // one of Drover's names are Drover's own; what is below the inits of jobs is the jobs'.
-  ForeignMeter(ProcDir proc, Cgroup group, unsigned host_pus, pid_t droverd);
+  ForeignMeter(ProcDir proc, Cgroup group, unsigned host_pus, pid_t droverd, WalkBudget budget = WalkBudget());
 
   // Call about once a second; the first call gives zeros. Costs about 20 us a process, so after a long walk the last
-  // result is given again until the walk's CPU time is under a thousandth of the time.
+  // result is given again until the walk's CPU time is within `budget`, a thousandth of the time.
   ForeignLoad measure(std::uint64_t monotonic_ns, std::span<const pid_t> job_inits);
 
  private:

@@ -11,7 +11,7 @@ namespace drover {
 
 class WalkBudget {
  public:
-  explicit WalkBudget(std::uint64_t share = 1000) : share_(share) {}  // a part of so many of the time
+  explicit WalkBudget(std::uint64_t share = 1000) : share_(share) {}  // a part of so many of the time; 0: no bound
   bool allows(std::uint64_t monotonic_ns) const { return monotonic_ns >= next_ns_; }
   void begin() { began_ns_ = thread_cpu_ns(); }
   void end(std::uint64_t monotonic_ns) { next_ns_ = monotonic_ns + (thread_cpu_ns() - began_ns_) * share_; }
