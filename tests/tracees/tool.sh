@@ -228,15 +228,19 @@ restorer=$!
 half_made=$(/usr/bin/python3 - "$restorer" <<'END'
 import sys
 def read(path):
-    with open("/proc/" + path) as file:
-        return file.read()
+    try:
+        with open("/proc/" + path) as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since somebody's list had it
+        return ""
 def children(pid):
     return read(f"{pid}/task/{pid}/children").split()
-def field(pid, name):
-    return next(line.split() for line in read(f"{pid}/status").splitlines() if line.startswith(name))[-1]
-while True:  # until it is found half-made, or made: on a busy machine we may be late
+def status(pid):
+    return {line.split()[0]: line.split()[-1] for line in read(f"{pid}/status").splitlines()}
+while status(sys.argv[1]).get("State:") not in (None, "(zombie)"):  # until it is found half-made, or made: on a busy machine we may be late
     for pid in [pid for init in children(sys.argv[1]) for pid in children(init)]:
-        if field(pid, "NSpid") == "2" and (field(pid, "TracerPid") != "0" or read(f"{pid}/comm") == "python3\n"):
+        found = status(pid)
+        if found.get("NSpid:") == "2" and (found["TracerPid:"] != "0" or read(f"{pid}/comm") == "python3\n"):
             sys.exit(print(pid))
 END
 )
