@@ -84,8 +84,10 @@ static std::size_t working_memory_for(int fd) {
 }
 
 static pid_t fork_aside() {
-  const HighIds ids;  // in a fresh namespace the next would be the second, which may be the program's
-  return check(::fork(), "fork");
+  HighIds ids;  // in a fresh namespace the next would be the second, which may be the program's
+  const pid_t child = check(::fork(), "fork");
+  if (child != 0) ids.leave_to_child();
+  return child;
 }
 
 // A process beside us restores, because it may have to lead a session; then it stays until we end, since its end would

@@ -188,7 +188,7 @@ may=$([ "$(id -u)" -eq 0 ] || [[ $capabilities == *sys_admin*sys_time* ]] && ech
 
 # The lowest ids of a namespace: in the new one they must be free, also of what restores, and of its threads.
 low='import hashlib, os, sys, threading, time
-data, ids, stop = os.urandom(100 << 20), [], threading.Event()
+data, ids, stop = os.urandom(int(sys.argv[1]) << 20), [], threading.Event()
 digest = hashlib.sha256(data).digest()
 def wait():
     ids.append(threading.get_native_id())
@@ -210,16 +210,24 @@ os.waitpid(child, 0)
 sys.exit(6 if as_they_were and not ids and child < 1000 and hashlib.sha256(data).digest() == digest else 1)'
 own_users=()
 [ "$(id -u)" -eq 0 ] || own_users=(--map-current-user)
-# shellcheck disable=SC2016 # expanded by the inner shell
-LOW=$low expect 0 '^$' unshare "${own_users[@]}" -pf --mount-proc bash -c '
-  for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
-  { setsid /usr/bin/python3 -c "$LOW" </dev/null >low-out 2>&1 & } 2>/dev/null
-  while [ ! -e ready ]; do :; done
-  "$0" dump 2 low-image; code=$?
-  wait 2>/dev/null
-  exit $code' "$ckpt"
-touch low-go
-rm -f ready
+dump_low() {  # dump_low MIB: of its memory
+  rm -f low-go
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  LOW=$low expect 0 '^$' unshare "${own_users[@]}" -pf --mount-proc bash -c '
+    for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
+    { setsid /usr/bin/python3 -c "$LOW" "$1" </dev/null >low-out 2>&1 & } 2>/dev/null
+    while [ ! -e ready ]; do :; done
+    "$0" dump 2 low-image; code=$?
+    wait 2>/dev/null
+    exit $code' "$ckpt" "$1"
+  touch low-go
+  rm -f ready
+}
+# On one processor, over and over: the parent of what restores gets on late then.
+dump_low 8
+one=$(taskset -pc $$ | sed 's/.*: //; s/[-,].*//')
+for _ in $(seq 40); do expect 6 '^$' taskset -c "$one" "$ckpt" restore --new-pid-namespace low-image; done
+dump_low 100
 expect 6 '^$' "$ckpt" restore --new-pid-namespace low-image
 # Who dumps it while it is being made waits until it has been made, and has none of its ids either.
 rm -f low-go
