@@ -23,10 +23,6 @@ static void tick(int signal) {
 
 static void *second_thread(void *unused) {
   (void)unused;
-  sigset_t ticks_only;  // one thread takes them: two could look at the clock in one order and at each other's look in another
-  sigemptyset(&ticks_only);
-  sigaddset(&ticks_only, SIGRTMIN);
-  pthread_sigmask(SIG_BLOCK, &ticks_only, NULL);
   pthread_mutex_lock(&mutex);
   for (;;) {
     while (handed == answered) pthread_cond_wait(&changed, &mutex);
@@ -70,8 +66,13 @@ static void start(void) {
   struct itimerspec every = {{0, 7000000}, {0, 7000000}};
   timer_t timer;
   pthread_t thread;
+  sigset_t ticks_only;  // one thread takes them: two could look at the clock in one order and at each other's look in another
+  sigemptyset(&ticks_only);
+  sigaddset(&ticks_only, SIGRTMIN);
+  pthread_sigmask(SIG_BLOCK, &ticks_only, NULL);
   if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || timer_settime(timer, 0, &every, NULL) != 0) _exit(7);
   if (pthread_create(&thread, NULL, second_thread, NULL) != 0) _exit(8);
+  pthread_sigmask(SIG_UNBLOCK, &ticks_only, NULL);
 }
 
 static volatile sig_atomic_t over;
