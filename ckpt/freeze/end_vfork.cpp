@@ -216,7 +216,7 @@ class VforkEnder {
     page.leave = {Batch::Call{{SYS_set_tid_address, at(offsetof(WaitPage, main_thread))}},
                   Batch::Call{{SYS_tgkill, word(parent_.pid), word(waiting_.tid), SIGSTOP}}, Batch::Call{{SYS_exit}}};
     page.parent = parent_.pid;
-    page.child_home = {mask_, has_block() ? issued_again(main_.registers) : restarted(main_.present)};
+    page.child_home = {mask_, restarted(has_block() ? issued_again(main_.registers) : main_.present)};
     page.birth_home = {kAllSignals, stand_in_registers(main_.present)};
     child_.memory.store(page_, page);
   }
@@ -313,7 +313,6 @@ class VforkEnder {
     // A timed call of the EINTR kind is issued again until we are asked for its rest (examine_threads()).
     thread.present = has_block() ? registers_ : main_.present;
     thread.wait = wait_;
-    thread.interrupted = main_.interrupted;
     tree_.seen_through.emplace_back(child_.pid, stand_in_);
     child_.memory = RemoteMemory(stand_in_);
     const Tracee tracee(stand_in_);

@@ -13,6 +13,11 @@
 
 namespace drover {
 
+Registers issued_again(Registers registers) {
+  registers.rax = static_cast<std::uint64_t>(kRestartNoHand);
+  return registers;
+}
+
 std::uint64_t& argument_register(Registers& r, int argument) {
   static_assert(sizeof(r.rdi) == sizeof(std::uint64_t));
   unsigned long long* const place[] = {&r.rdi, &r.rsi, &r.rdx, &r.r10, &r.r8, &r.r9};
@@ -208,9 +213,7 @@ InterruptedCall examine_call(const RemoteMemory& memory, const Registers& regist
     else
       call.wait = rest_of(memory, *timeout, registers, *whole, before, frozen_at_ns);
   } else {
-    call.registers.rax = registers.orig_rax;
-    call.registers.orig_rax = ~0ULL;
-    call.registers.rip -= 2;  // back onto the `syscall` instruction
+    call.registers = issued_again(registers);
   }
   return call;
 }

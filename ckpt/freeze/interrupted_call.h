@@ -9,9 +9,9 @@
 //   the
 //                     block is rebuilt (restore/waits.h), for which the rest of the time must be known
 //   -4 (EINTR)        epoll_wait, rt_sigtimedwait, semop and their kind: the program would see an error that it would
-//   not
-//                     have seen. Undone, unless a signal of the program's own is about to be delivered. (man 7 signal,
-//                     "Interruption of system calls and library functions by stop signals")
+//                     not have seen (man 7 signal, "Interruption of system calls and library functions by stop
+//                     signals"). Made into -514, unless the program has been stopped or is about to be: then the call
+//                     is issued again, or ends with EINTR where a handler runs first, whenever its signal comes
 #pragma once
 
 #include <cstdint>
@@ -45,6 +45,10 @@ std::optional<TimeoutArgument> restart_block_call(long number, const Registers&)
 void write_rest(const RemoteMemory&, const Registers&, std::int64_t rest_ns);
 
 std::uint64_t& argument_register(Registers&, int argument);
+
+// Registers with which the kernel issues the call in them again when the thread goes on from its ptrace-stop, with its
+// whole timeout, if it has a relative one. Where a signal's handler runs first the call ends with EINTR instead.
+Registers issued_again(Registers);
 
 struct InterruptedCall {
   // The thread's registers, put right: after a restart_syscall, orig_rax names the call that is really restarted.

@@ -9,13 +9,6 @@
 
 namespace drover {
 
-Registers issued_again(Registers registers) {
-  registers.rax = registers.orig_rax;
-  registers.orig_rax = ~0ULL;
-  registers.rip -= 2;
-  return registers;
-}
-
 Registers rebuild_wait(const Tracee& tracee, const RemoteMemory& memory, const Registers& wanted,
                        const TimeoutArgument& timeout, std::int64_t rest_ns, std::uint64_t scratch,
                        std::uint64_t instruction) {

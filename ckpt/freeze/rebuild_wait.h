@@ -10,9 +10,6 @@
 
 namespace drover {
 
-// A call with a restart block whose time is absolute or endless simply begins again: registers that issue it.
-Registers issued_again(Registers);
-
 // Makes a genuine restart block with the rest of the time: the call in `wanted` is begun with that time and interrupted
 // at once, so that the kernel holds the deadline, and pointers into the program's memory are those of the program.
 // Returns what the thread, whose signals are blocked, shall have in its registers instead of `wanted`: the answer, if

@@ -75,14 +75,12 @@ static void examine_threads(FrozenProcess& process, FrozenTree::Impl& tree) {
   for (FrozenThread& thread : process.threads) {
     if (!thread.stopped || thread.examined) continue;  // one in vfork(2), or that has made us give up
     thread.registers = thread.present;
-    const Registers interrupted = thread.present;
     const bool eintr = static_cast<std::int64_t>(thread.registers.rax) == -EINTR;
     auto call =
         examine_call(process.memory, thread.registers, eintr && signal_about_to_be_delivered(process, thread.tid),
                      recall(process, thread, tree), tree.frozen_at_own_ns);
     thread.registers = call.registers;
     thread.wait = call.wait;
-    if (eintr && (call.wait || call.registers.rax != interrupted.rax)) thread.interrupted = interrupted;
     thread.examined = true;
     thread.examined_at_ns = tree.frozen_at_own_ns;
     // At once, so that a call turned into EINTR is undone even if we die. A timed one is then issued with its whole
@@ -92,11 +90,7 @@ static void examine_threads(FrozenProcess& process, FrozenTree::Impl& tree) {
       if (!thread.wait && changed) put(thread, thread.registers);
       continue;
     }
-    Registers again = thread.registers;
-    again.rax = again.orig_rax;
-    again.orig_rax = ~0ULL;
-    again.rip -= 2;
-    put(thread, again);
+    put(thread, issued_again(thread.registers));
   }
 }
 
@@ -233,12 +227,6 @@ static void count_from_now(FrozenTree::Impl& tree) {
   tree.frozen_at_own_ns = clock_ns(CLOCK_MONOTONIC);
   for (FrozenProcess& process : tree.processes) {
     for (FrozenThread& thread : process.threads) {
-      // Who was stopped later may have sent it a signal since: then the EINTR is the program's after all.
-      if (thread.interrupted && tree.processes.size() > 1 && signal_about_to_be_delivered(process, thread.tid)) {
-        thread.wait.reset();
-        thread.registers = *thread.interrupted;
-        put(thread, thread.registers);
-      }
       if (!thread.wait) continue;
       const std::int64_t since_ns = tree.frozen_at_own_ns - thread.examined_at_ns;
       thread.wait->remaining_ns = std::max<std::int64_t>(0, thread.wait->remaining_ns - since_ns);

@@ -45,8 +45,7 @@ struct FrozenThread {
   Registers registers{};                    // put right: see InterruptedCall
   Registers present{};                      // what is in the thread now
   std::optional<WaitState> wait;
-  std::optional<Registers> interrupted;  // of a call turned into EINTR by us that has been undone: with that
-  uapi::RseqConfiguration rseq{};        // address 0: not registered
+  uapi::RseqConfiguration rseq{};  // address 0: not registered
   std::optional<LastRun> before;
   mutable ThreadFiles files;
   mutable std::optional<TaskStatus> status;  // read once: status_of()

@@ -15,8 +15,8 @@ class HighIds {
   HighIds& operator=(const HighIds&) = delete;
   ~HighIds();  // the next id is again what it was, unless that was left to a child
 
-  // After fork(2), in the parent: the child has a copy of this, and may have chosen high ids anew by the time the parent
-  // gets to putting the next one back.
+  // After fork(2), in the parent: the child has a copy of this, and may have chosen high ids anew by the time the
+  // parent gets to putting the next one back.
   void leave_to_child() { before_.clear(); }
 
  private:

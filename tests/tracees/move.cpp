@@ -1,7 +1,8 @@
 // Starts a program as a job's shepherd would and moves it again and again: in namespaces of its own, frozen and dumped
 // by one worker process, restored by another, reaped by PID 1.
 //
-//   move [--moves N] [--every MS] [--as-nobody] [--directory DIR] [--at-rest] [--no-proc] [--one-worker] [--other-vdso]
+//   move [--moves N] [--every MS] [--signal N] [--as-nobody] [--directory DIR] [--at-rest] [--no-proc] [--one-worker]
+//   [--other-vdso]
 //        -- PROGRAM ARGUMENTS...
 //
 // With a tracee that checks itself (it prints "ready", waits for SIGUSR1 and exits 0 if its state is as it was) the
@@ -9,8 +10,9 @@
 // with the program's code. `--one-worker`: a single worker does it all, and must not grow: its descriptors, its memory
 // and the processes there are stay as many as they were after the first moves. `--other-vdso`: as if each node
 // had another kernel. `--other-shm`: after each dump /dev/shm is another, empty one, as on another node. `--kill N`:
-// instead of moving, N workers that freeze and dump are killed at random moments, and the program must not notice. 99
-// when a move fails, and says why. /proc is compared before and after each move.
+// instead of moving, N workers that freeze and dump are killed at random moments, and the program must not notice.
+// `--signal N`: sent to the program's group each time when it is frozen. 99 when a move fails, and says why. /proc is
+// compared before and after each move.
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -94,6 +96,7 @@ int dump_job(const Settings& settings, const Job& job, const std::string& image,
     throw std::runtime_error("freeze refused: " + refusal->reason);
   const std::int64_t stopped = clock_ns(CLOCK_MONOTONIC);
   FrozenTree& tree = std::get<FrozenTree>(frozen);
+  if (settings.signal != 0) check(::kill(-::getpgid(job.pid), settings.signal), "kill");
   const UniqueFd file(check(::open(image.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), "open", image));
   FdSink sink(file.get());
   DumpOptions options = dump_options(job);

@@ -15,6 +15,7 @@ struct Settings {
   int moves = 1;
   int every_ms = 0;
   int kills = 0;
+  int signal = 0;
   bool as_nobody = false, until_exit = false, no_proc = false, compress = false, at_rest = false, leave_running = false,
        timing = false, one_worker = false, other_vdso = false, other_shm = false;
   std::string directory = "/tmp";
@@ -36,6 +37,8 @@ inline Settings parse_settings(int argc, char** argv) {
       settings.moves = std::atoi(argv[++i]);
     else if (option == "--kill")
       settings.kills = std::atoi(argv[++i]);
+    else if (option == "--signal")
+      settings.signal = std::atoi(argv[++i]);
     else if (option == "--every")
       settings.every_ms = std::atoi(argv[++i]);
     else if (option == "--as-nobody")
