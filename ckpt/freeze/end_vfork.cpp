@@ -52,12 +52,6 @@ Answers ask(InjectedArea& injected, std::size_t thread) {
   return answers;
 }
 
-FrozenProcess* find_process(FrozenTree::Impl& tree, pid_t pid) {
-  const auto found = std::find_if(tree.processes.begin(), tree.processes.end(),
-                                  [pid](const FrozenProcess& process) { return process.pid == pid; });
-  return found != tree.processes.end() ? &*found : nullptr;
-}
-
 class VforkEnder {
  public:
   VforkEnder(FrozenTree::Impl& tree, FrozenProcess& parent, FrozenThread& waiting, FrozenProcess& child)
@@ -77,7 +71,7 @@ class VforkEnder {
     try {
       refusal = send_parent_into_wait(let_go);
     } catch (const TraceeGone&) {
-      refusal = killed();
+      refusal = has_been_killed(parent_.pid);
     }
     if (let_go) {
       Tracee(stand_in_).detach();  // it sees to the parent when that comes out
@@ -88,7 +82,7 @@ class VforkEnder {
       go_on();
     } catch (const TraceeGone&) {
       Tracee(stand_in_).wait_for(kDeadlineNs);  // its end is ours to see, or its parent does not hear of it
-      if (!refusal) refusal = killed();
+      if (!refusal) refusal = has_been_killed(parent_.pid);
     }
     return refusal;
   }
@@ -96,12 +90,6 @@ class VforkEnder {
  private:
   std::optional<Refusal> refuse(std::string_view why) const {
     return Refusal{fmt::format("process {} waits in vfork() for process {}, which {}", parent_.pid, child_.pid, why)};
-  }
-
-  Refusal killed() const {
-    Refusal refusal{fmt::format("process {} has been killed", parent_.pid)};
-    refusal.passing = true;
-    return refusal;
   }
 
   // What a thread would not inherit, or the end of the main thread would undo.
@@ -122,7 +110,7 @@ class VforkEnder {
         (attributes.flags & uapi::kSchedResetOnFork) != 0)
       return refuse("hands down no priority");
     for (const pid_t pid : list_children(child_.pid)) {  // they get another parent, a thread (reparent_leader())
-      FrozenProcess* const process = find_process(tree_, pid);
+      FrozenProcess* const process = tree_.find(pid);
       if (process == nullptr) continue;
       InjectedArea injected(*process);
       for (std::size_t i = 0; i < process->threads.size(); ++i) {
@@ -263,7 +251,7 @@ class VforkEnder {
     auto stop = tracee.wait_for(kDeadlineNs);
     let_go = !stop.has_value();
     if (!stop) return refuse("has made way, and yet it waits");
-    if (stop->exited()) return killed();
+    if (stop->exited()) return has_been_killed(parent_.pid);
     const Registers home = tracee.registers();
     const std::uint64_t mask = tracee.signal_mask();
     const std::uint64_t no_handlers = mask | status_of(parent_, waiting_).caught;
@@ -287,7 +275,7 @@ class VforkEnder {
       if (taken_back) tracee.interrupt();
       tracee.resume(PTRACE_CONT, signal);
       stop = tracee.wait_for(kDeadlineNs);
-      if (!stop || stop->exited()) return killed();
+      if (!stop || stop->exited()) return has_been_killed(parent_.pid);
     }
     if (stop->group_stop()) parent_.stopped_by = stop->signal();
     waiting_.stopped = true;

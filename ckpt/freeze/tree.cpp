@@ -49,7 +49,7 @@ static bool signal_about_to_be_delivered(const FrozenProcess& process, pid_t tid
   const auto text = try_read_text(fmt::format("/proc/{}/task/{}/status", process.pid, tid));
   if (!text) return true;
   const TaskStatus status = parse_task_status(*text);
-  constexpr std::uint64_t kStopSignals = std::uint64_t{0xf} << (SIGSTOP - 2);  // CONT, STOP, TSTP, TTIN
+  constexpr std::uint64_t kStopSignals = std::uint64_t{0x1f} << (SIGCONT - 1);  // and STOP, TSTP, TTIN, TTOU
   return ((status.pending | status.shared_pending) & ~status.blocked & (status.caught | kStopSignals)) != 0;
 }
 
@@ -114,7 +114,7 @@ static std::optional<Refusal> see_through(FrozenProcess& process, FrozenTree::Im
   return std::nullopt;
 }
 
-static Refusal killed(pid_t pid) {
+Refusal has_been_killed(pid_t pid) {
   Refusal refusal{fmt::format("process {} has been killed", pid)};
   refusal.passing = true;
   return refusal;
@@ -126,7 +126,7 @@ static std::optional<Refusal> wait_for_vforks(FrozenProcess& process, FrozenTree
   for (FrozenThread& thread : process.threads) {
     if (thread.stopped) continue;
     if (auto refusal = stop_thread(process, thread, tree.still.lingering, kPatienceNs)) return refusal;
-    if (thread.tid == 0) return killed(process.pid);
+    if (thread.tid == 0) return has_been_killed(process.pid);
     if (thread.stopped) examine_threads(process, tree);
   }
   return std::nullopt;
@@ -149,16 +149,19 @@ static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
   return std::nullopt;
 }
 
-static bool is_known(pid_t pid, const FrozenTree::Impl& tree) {
-  return std::find(tree.zombies.begin(), tree.zombies.end(), pid) != tree.zombies.end() ||
-         std::any_of(tree.processes.begin(), tree.processes.end(),
-                     [pid](const FrozenProcess& p) { return p.pid == pid; });
+FrozenProcess* FrozenTree::Impl::find(pid_t pid) {
+  const auto found = std::find_if(processes.begin(), processes.end(),
+                                  [pid](const FrozenProcess& process) { return process.pid == pid; });
+  return found != processes.end() ? &*found : nullptr;
 }
 
-static std::vector<pid_t> children_of(pid_t pid, const FrozenTree::Impl& tree) {
-  const auto process = std::find_if(tree.processes.begin(), tree.processes.end(),
-                                    [pid](const FrozenProcess& known) { return known.pid == pid; });
-  if (process == tree.processes.end()) return list_children(pid);
+static bool is_known(pid_t pid, FrozenTree::Impl& tree) {
+  return std::find(tree.zombies.begin(), tree.zombies.end(), pid) != tree.zombies.end() || tree.find(pid) != nullptr;
+}
+
+static std::vector<pid_t> children_of(pid_t pid, FrozenTree::Impl& tree) {
+  const FrozenProcess* process = tree.find(pid);
+  if (process == nullptr) return list_children(pid);
   std::vector<pid_t> children;
   for (const FrozenThread& thread : process->threads) {
     const auto text = thread.files.children ? try_read_record(thread.files.children.get())
@@ -188,8 +191,7 @@ static std::optional<Refusal> stop_processes(pid_t root, pid_t reaper, FrozenTre
   std::erase_if(tree.zombies, [&tree](pid_t pid) {
     const auto stat = try_read_text(proc_path(pid, "stat"));
     const pid_t parent = stat ? parse_task_stat(*stat).parent : 0;
-    return std::none_of(tree.processes.begin(), tree.processes.end(),
-                        [parent](const FrozenProcess& p) { return p.pid == parent; });
+    return tree.find(parent) == nullptr;
   });
   return std::nullopt;
 }
@@ -203,18 +205,16 @@ static std::optional<Refusal> end_vforks(FrozenTree::Impl& tree) {
       late = true;
       // Its child may have gone on before it was stopped itself.
       if (auto refusal = stop_thread(*process, thread, tree.still.lingering, 1)) return refusal;
-      if (thread.tid == 0) return killed(process->pid);
+      if (thread.tid == 0) return has_been_killed(process->pid);
       if (thread.stopped) continue;
       const pid_t pid = find_vfork_child(process->pid, thread.tid);
-      const auto child = std::find_if(tree.processes.begin(), tree.processes.end(),
-                                      [pid](const FrozenProcess& other) { return other.pid == pid; });
-      auto refusal = child != tree.processes.end()
-                         ? end_vfork(tree, *process, thread, *child)
-                         : stop_thread(*process, thread, tree.still.lingering, kStopDeadlineNs);
+      FrozenProcess* child = tree.find(pid);
+      auto refusal = child != nullptr ? end_vfork(tree, *process, thread, *child)
+                                      : stop_thread(*process, thread, tree.still.lingering, kStopDeadlineNs);
       if (refusal) return refusal;
       if (!thread.stopped && thread.tid != 0)
         return Refusal{fmt::format("process {} does not leave its vfork()", process->pid)};
-      if (thread.tid == 0) return killed(process->pid);
+      if (thread.tid == 0) return has_been_killed(process->pid);
     }
     if (late) examine_threads(*process, tree);
   }

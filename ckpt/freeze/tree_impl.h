@@ -61,7 +61,11 @@ struct FrozenProcess {
 
 const TaskStatus& status_of(const FrozenProcess&, const FrozenThread&);
 
+Refusal has_been_killed(pid_t);
+
 struct FrozenTree::Impl {
+  FrozenProcess* find(pid_t);  // null: it is none of them
+
   std::vector<FrozenProcess> processes;  // the root first
   std::vector<pid_t> zombies;            // ended, and not waited for by their parents, which are among the processes
   HostClocks frozen_at;
