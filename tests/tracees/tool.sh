@@ -36,6 +36,13 @@ sys.exit(7)" </dev/null >out 2>&1 &
   for _ in $(seq 6000); do [ -e ready ] && break; sleep 0.01; done
   rm -f ready
 }
+flip() {  # flip AT: the file flipped is the image, but for this byte
+  local byte
+  byte=$(od -An -tu1 -j "$1" -N 1 image)
+  # shellcheck disable=SC2059 # the byte is the format
+  cp image flipped && printf "\\$(printf %o $((byte ^ 255)))" | dd of=flipped bs=1 seek="$1" conv=notrunc status=none
+  ! cmp -s image flipped || { echo "FAILED: byte $1 of the image is not flipped"; failures=$((failures + 1)); }
+}
 ends() {  # ends CODE PATTERN COMMAND...: a restore whose program is to go on to its end
   touch go
   expect "$@"
@@ -86,7 +93,7 @@ expect 0 'sound' "$ckpt" verify image
 expect 0 '"program": "/usr/bin/python3' "$ckpt" show image --output json
 expect 0 'fd 1 file .*/out' "$ckpt" show image
 for at in 3000 $(($(stat -c %s image) - 3000)); do # what the program is, and near the end the contents of its pages
-  cp image flipped && printf '\377' | dd of=flipped bs=1 seek=$at conv=notrunc status=none
+  flip "$at"
   expect 1 'checksum' "$ckpt" restore --new-pid-namespace flipped
 done
 grep -qx end out && { echo "FAILED: a damaged image has been run"; failures=$((failures + 1)); }
@@ -94,7 +101,7 @@ ends 7 '^$' "$ckpt" restore --new-pid-namespace image
 grep -qx end out || { echo "FAILED: the restored program did not end its work"; failures=$((failures + 1)); }
 head -c 20000 image >short
 expect 1 'truncated' "$ckpt" restore short
-cp image flipped && printf '\377' | dd of=flipped bs=1 seek=30000 conv=notrunc status=none
+flip 30000
 expect 1 'checksum' "$ckpt" verify flipped
 
 # A child that gives back its memory, which takes its time, holds its end of a socket until then. The program waits for
