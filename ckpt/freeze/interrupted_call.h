@@ -6,12 +6,12 @@
 //                     after a move, since a moved thread is given the same registers and the kernel looks at them in
 //                     the same place
 //   -516              the kernel goes on through a restart block that holds the deadline: exact on a thaw; after a move
-//   the
-//                     block is rebuilt (restore/waits.h), for which the rest of the time must be known
+//                     the block is rebuilt (rebuild_wait.h), for which the rest of the time must be known
 //   -4 (EINTR)        epoll_wait, rt_sigtimedwait, semop and their kind: the program would see an error that it would
 //                     not have seen (man 7 signal, "Interruption of system calls and library functions by stop
-//                     signals"). Made into -514, unless the program has been stopped or is about to be: then the call
-//                     is issued again, or ends with EINTR where a handler runs first, whenever its signal comes
+//                     signals"). Untimed ones get -514 instead: the kernel issues the call again or, where a handler
+//                     runs first, ends it with EINTR, whenever that signal comes. EINTR stays if the program has been
+//                     stopped, or is about to be, or to run a handler
 #pragma once
 
 #include <cstdint>

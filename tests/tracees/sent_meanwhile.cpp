@@ -3,6 +3,7 @@
 // once for each signal: a program that was promised this would wait for ever else.
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,7 +52,10 @@ char state_of(pid_t pid) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
   const pid_t self = ::getpid();
-  if (::fork() == 0) send_when_stopped(self);
+  if (::fork() == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    send_when_stopped(self);
+  }
   const int epoll = ::epoll_create1(0);
   epoll_event event;
   for (;;) {
@@ -59,10 +63,11 @@ char state_of(pid_t pid) {
   }
 }
 
-// For its end, or that of one of its children.
-bool comes(const std::atomic<int>& count, int wanted) {
-  for (int i = 0; i < 20'000 && count < wanted; ++i) ::usleep(1000);
-  return count == wanted;
+// One may be sent late, when the tree runs again: that is answered, too.
+bool all_answered() {
+  const auto answered = [] { return shared->handled == shared->sent && shared->interrupted == shared->sent; };
+  for (int i = 0; i < 20'000 && !answered(); ++i) ::usleep(1000);
+  return answered();
 }
 
 }  // namespace
@@ -73,6 +78,7 @@ int main() {
       static_cast<Shared*>(::mmap(nullptr, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   const pid_t pid = check(::fork(), "fork");
   if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::setpgid(0, 0);
     wait_in_epoll();
   }
@@ -91,7 +97,7 @@ int main() {
     const TaskStatus status = parse_task_status(read_text(proc_path(pid, "status")));
     if ((status.shared_pending >> (SIGUSR1 - 1) & 1) != 0) ++seen;
     const StillWaiting still = tree->thaw();
-    right = comes(shared->interrupted, shared->sent) && shared->handled == shared->sent;
+    right = all_answered();
   }
   std::printf("%d rounds, sent %d, while frozen %d, handled %d, EINTR %d\n", round, shared->sent.load(), seen,
               shared->handled.load(), shared->interrupted.load());

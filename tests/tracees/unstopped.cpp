@@ -1,6 +1,7 @@
 // unstopped VFORK-PARENTS: a parent in vfork(2) that a refused freeze has asked to stop does so later, when its child
 // is gone. Whoever freezes the tree again must find it as its own, before and after that.
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +32,8 @@ struct Program {
     const UniqueFd theirs(ends[1]);
     pid = check(::fork(), "fork");
     if (pid != 0) return;
+    ::setpgid(0, 0);
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::dup2(ends[1], STDOUT_FILENO);
     ::execl(path, path, "7", nullptr);  // a child that wants a signal at its parent's end: refused
     ::_exit(127);
@@ -80,10 +83,7 @@ int main(int argc, char** argv) {
   const std::string reason = try_to_freeze(program.pid, still);
   // What had stopped goes on at once, and may have ended before anybody stops it again.
   expect(reason.empty() || reason.starts_with("there is no process"), "the third freeze", reason);
-  if (!right) {
-    for (const pid_t child : children) ::kill(child, SIGKILL);
-    ::kill(program.pid, SIGKILL);
-  }
+  if (!right) ::kill(-program.pid, SIGKILL);
   expect(program.says("passed"), "the program has not passed", "");
   int status = 0;
   ::waitpid(program.pid, &status, 0);
