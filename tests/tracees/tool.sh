@@ -1,52 +1,15 @@
 #!/bin/bash
 # drover-ckpt from the command line: dump, show, verify, restore in a new PID namespace, exit codes, refusals by name, damaged
-# images. Run as tool.sh DROVER-CKPT [USER [CAPABILITIES]]; a failing run keeps its directory.
-ckpt=$1
-if [ "${2:-root}" != root ]; then
-  [ "$(id -u)" -eq 0 ] || { echo "SKIPPED: needs root to become $2"; exit 77; }
-  exec setpriv --reuid "$2" --regid "$(id -g "$2")" --clear-groups ${3:+--inh-caps "$3" --ambient-caps "$3"} "$0" "$1" root "$3"
-fi
-capabilities=$3
-dir=$(mktemp -d /tmp/drover-test-XXXXXX) && cd "$dir" || exit 1
-failures=0
-expect() {  # expect CODE PATTERN COMMAND...: exit code and a pattern in what it prints
-  local code=$1 pattern=$2 output got
-  shift 2
-  output=$("$@" 2>&1)
-  got=$?
-  if [ "$got" -ne "$code" ] || ! grep -qE "$pattern" <<<"$output"; then
-    echo "FAILED: $* gave $got, wanted $code and /$pattern/: $output"
-    failures=$((failures + 1))
-  fi
-}
-start() {  # start CODE: a python program in a session of its own, with no descriptors but the three; it ends when
-  # the file go is there
-  rm -f ready go  # a child of the last program may have been late with it
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  setsid bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
-    echo $$ >pid; exec "${program:-/usr/bin/python3}" -c "$0"' "$1
-open('ready', 'w').close()
-import os, sys, time
-waited = 0
-while not os.path.exists('go') and waited < 2000:  # a failing run leaves none behind
-    waited += 1
-    time.sleep(0.05)
-print('end', flush=True)
-sys.exit(7)" </dev/null >out 2>&1 &
-  for _ in $(seq 6000); do [ -e ready ] && break; sleep 0.01; done
-  rm -f ready
-}
+# images.
+# shellcheck source=tests/tracees/tool_common.sh
+. "${0%/*}/tool_common.sh"
+
 flip() {  # flip AT: the file flipped is the image, but for this byte
   local byte
   byte=$(od -An -tu1 -j "$1" -N 1 image)
   # shellcheck disable=SC2059 # the byte is the format
   cp image flipped && printf "\\$(printf %o $((byte ^ 255)))" | dd of=flipped bs=1 seek="$1" conv=notrunc status=none
   ! cmp -s image flipped || { echo "FAILED: byte $1 of the image is not flipped"; failures=$((failures + 1)); }
-}
-ends() {  # ends CODE PATTERN COMMAND...: a restore whose program is to go on to its end
-  touch go
-  expect "$@"
-  rm -f go
 }
 
 expect 2 'PID' "$ckpt" dump
@@ -192,111 +155,6 @@ tree
 here=$([ "$(cat tree-namespace)" = "$(readlink /proc/self/ns/pid)" ] && echo yes || echo no)
 may=$([ "$(id -u)" -eq 0 ] || [[ $capabilities == *sys_admin*sys_time* ]] && echo yes || echo no)
 [ "$here" = "$may" ] || { echo "FAILED: restored in its own PID namespace: $here, may: $may"; failures=$((failures + 1)); }
-
-# The lowest ids of a namespace: in the new one they must be free, also of what restores, and of its threads.
-low='import hashlib, os, sys, threading, time
-data, ids, stop = os.urandom(int(sys.argv[1]) << 20), [], threading.Event()
-digest = hashlib.sha256(data).digest()
-def wait():
-    ids.append(threading.get_native_id())
-    stop.wait()
-    ids.remove(threading.get_native_id())
-threads = [threading.Thread(target=wait) for _ in range(3)]
-for thread in threads: thread.start()
-while len(ids) < 3: time.sleep(0.01)
-as_they_were = os.getpid() == 2 and sorted(ids) == [3, 4, 5]
-open("ready", "w").close()
-for _ in range(2000):
-    if os.path.exists("low-go"): break
-    time.sleep(0.05)
-stop.set()
-for thread in threads: thread.join()
-child = os.fork()  # and what is made later gets the next ids, not the highest
-if child == 0: os._exit(0)
-os.waitpid(child, 0)
-sys.exit(6 if as_they_were and not ids and child < 1000 and hashlib.sha256(data).digest() == digest else 1)'
-own_users=()
-[ "$(id -u)" -eq 0 ] || own_users=(--map-current-user)
-dump_low() {  # dump_low MIB: of its memory
-  rm -f low-go
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  LOW=$low expect 0 '^$' unshare "${own_users[@]}" -pf --mount-proc bash -c '
-    for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
-    { setsid /usr/bin/python3 -c "$LOW" "$1" </dev/null >low-out 2>&1 & } 2>/dev/null
-    while [ ! -e ready ]; do :; done
-    "$0" dump 2 low-image; code=$?
-    wait 2>/dev/null
-    exit $code' "$ckpt" "$1"
-  touch low-go
-  rm -f ready
-}
-# On one processor, over and over: the parent of what restores gets on late then.
-dump_low 8
-one=$(taskset -pc $$ | sed 's/.*: //; s/[-,].*//')
-for _ in $(seq 40); do expect 6 '^$' taskset -c "$one" "$ckpt" restore --new-pid-namespace low-image; done
-dump_low 100
-expect 6 '^$' "$ckpt" restore --new-pid-namespace low-image
-# Who dumps it while it is being made waits until it has been made, and has none of its ids either.
-rm -f low-go
-"$ckpt" restore --new-pid-namespace low-image >low-said 2>&1 &
-restorer=$!
-half_made=$(/usr/bin/python3 - "$restorer" <<'END'
-import sys
-def read(path):
-    try:
-        with open("/proc/" + path) as file:
-            return file.read()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended since somebody's list had it
-        return ""
-def children(pid):
-    return read(f"{pid}/task/{pid}/children").split()
-def status(pid):
-    return {line.split()[0]: line.split()[-1] for line in read(f"{pid}/status").splitlines()}
-while status(sys.argv[1]).get("State:") not in (None, "(zombie)"):  # until it is found half-made, or made: on a busy machine we may be late
-    for pid in [pid for init in children(sys.argv[1]) for pid in children(init)]:
-        found = status(pid)
-        if found.get("NSpid:") == "2" and (found["TracerPid:"] != "0" or read(f"{pid}/comm") == "python3\n"):
-            sys.exit(print(pid))
-END
-)
-expect 0 '^$' "$ckpt" dump --leave-running "$half_made" again-image
-touch low-go
-wait "$restorer"
-code=$?
-[ "$code" -eq 6 ] || { echo "FAILED: restore with a dump meanwhile gave $code: $(cat low-said)"; failures=$((failures + 1)); }
-
-# Ids of threads that have begun anew at the low end, below that of the process.
-wrapped='import os, sys, threading, time
-while not os.path.exists("wrapped"): time.sleep(0.02)
-ids, stop = [], threading.Event()
-def wait():
-    ids.append(threading.get_native_id())
-    stop.wait()
-threads = [threading.Thread(target=wait) for _ in range(3)]
-for thread in threads: thread.start()
-while len(ids) < 3: time.sleep(0.01)
-open("ready", "w").close()
-for _ in range(2000):
-    if os.path.exists("go"): break
-    time.sleep(0.05)
-stop.set()
-for thread in threads: thread.join()
-sys.exit(5 if max(ids) < os.getpid() else 1)'
-own_users=()
-[ "$(id -u)" -eq 0 ] || own_users=(--map-root-user)
-rm -f ready go
-# shellcheck disable=SC2016 # expanded by the inner shell
-WRAPPED=$wrapped expect 5 '^$' unshare "${own_users[@]}" -pf --mount-proc bash -c '
-  for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done 2>/dev/null
-  echo 20000 >/proc/sys/kernel/ns_last_pid
-  { setsid /usr/bin/python3 -c "$WRAPPED" </dev/null >wrapped-out 2>&1 & } 2>/dev/null
-  echo 300 >/proc/sys/kernel/ns_last_pid
-  touch wrapped
-  until [ -e ready ]; do :; done
-  "$0" dump 20001 wrapped-image && wait 2>/dev/null
-  touch go
-  exec "$0" restore wrapped-image' "$ckpt"
-rm -f ready go
 
 # Names of sockets: gone, a leftover, somebody else's, taken.
 listen='import socket; l = socket.socket(socket.AF_UNIX); l.bind("name"); l.listen(); l2 = socket.socket(socket.AF_UNIX); l2.bind("\0drover-tool"); t = socket.create_server(("127.0.0.1", 0)); open("port", "w").write(str(t.getsockname()[1]))'
@@ -499,6 +357,4 @@ if unshare -i true 2>/dev/null; then
   ends 9 '^$' "$ckpt" restore ipc-image
 fi
 
-[ "$failures" -eq 0 ] && cd / && rm -rf "$dir" && exit 0
-echo "kept $dir"
-exit 1
+finish
