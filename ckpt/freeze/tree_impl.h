@@ -25,12 +25,9 @@ namespace drover {
 // Of every thread, but where dump/seccomp.cpp adds to them.
 inline constexpr unsigned kFreezeOptions = 1;  // PTRACE_O_TRACESYSGOOD
 
-// From so many on a look at a tree is worth a second thread of ours.
-inline constexpr std::size_t kManyThreads = 16;
-
 // Files of a thread under /proc, opened while it runs: to find one takes longer than to read it. Closed when the tree
-// goes on or is no more: to close them beside a dump slows its end and that of the threads. Not open where there are
-// too many.
+// goes on or ends: to close them beside a dump slows its end and that of the threads. Not open where there are too
+// many.
 struct ThreadFiles {
   UniqueFd children, status;
 };

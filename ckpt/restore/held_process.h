@@ -83,6 +83,7 @@ struct RestoredTree {
   bool other_vdso = false;  // than the one that the program has
   std::map<SegmentKey, SharedObject> segments;
   std::vector<std::string> notes;  // HeldTree::notes()
+  std::vector<int> node_cpus;      // RestoreOptions::node_cpus
 
   HeldProcess& root() { return processes.front(); }
   bool has_filters() const {
@@ -104,21 +105,21 @@ void take_controlling_terminal(HeldProcess& leader, const OpenFilesState&, std::
 void map_memory(HeldProcess&, const RestoredTree&);                                                // map_memory.cpp
 void make_aio_contexts(HeldProcess&);                                                              // restore_aio.cpp
 void submit_polls(HeldProcess&);                                                                   // restore_aio.cpp
-void restore_semaphores(RestoredTree&);                        // restore_semaphores.cpp
-void enter_gone_directory(HeldProcess&);                       // open_files.cpp
-void map_same_vdso(HeldProcess&);                              // vdso.cpp
-void check_old_vdso(HeldProcess&);                             // vdso.cpp
-void map_other_vdso(HeldProcess&);                             // vdso.cpp
-void fill_pages(std::list<HeldProcess>&, ImageReader&);        // fill_pages.cpp
-void finish_memory(HeldProcess&);                              // finish_memory.cpp
-void set_descriptors(HeldProcess&, const OpenFilesState&);     // open_files.cpp
-void take_locks(HeldProcess&);                                 // open_files.cpp
-void seek_process_files(HeldProcess&, const OpenFilesState&);  // open_files.cpp
-void watch_files(HeldProcess&, const OpenFilesState&);         // open_files.cpp
-void set_process_attributes(HeldProcess&);                     // process_attributes.cpp
-void make_threads(HeldProcess&, const RestoreOptions&);        // make_threads.cpp
-void end_zombies(RestoredTree&);                               // end_zombies.cpp
-void stop_and_continue(RestoredTree&);                         // stop_and_continue.cpp
+void restore_semaphores(RestoredTree&);                           // restore_semaphores.cpp
+void enter_gone_directory(HeldProcess&);                          // open_files.cpp
+void map_same_vdso(HeldProcess&);                                 // vdso.cpp
+void check_old_vdso(HeldProcess&);                                // vdso.cpp
+void map_other_vdso(HeldProcess&);                                // vdso.cpp
+void fill_pages(std::list<HeldProcess>&, ImageReader&);           // fill_pages.cpp
+void finish_memory(HeldProcess&);                                 // finish_memory.cpp
+void set_descriptors(HeldProcess&, const OpenFilesState&);        // open_files.cpp
+void take_locks(HeldProcess&);                                    // open_files.cpp
+void seek_process_files(HeldProcess&, const OpenFilesState&);     // open_files.cpp
+void watch_files(HeldProcess&, const OpenFilesState&);            // open_files.cpp
+void set_process_attributes(HeldProcess&);                        // process_attributes.cpp
+void make_threads(HeldProcess&, std::span<const int> node_cpus);  // make_threads.cpp
+void end_zombies(RestoredTree&);                                  // end_zombies.cpp
+void stop_and_continue(RestoredTree&);                            // stop_and_continue.cpp
 // Takes a signal out of its queue that was none of the program's; what really was pending is queued later.
 void forget_signal(HeldProcess&, int signal);
 void set_foreground_groups(RestoredTree&);  // terminals.cpp
@@ -133,6 +134,9 @@ inline bool takes_credentials_late(std::size_t index, const ThreadState& thread)
 }
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);
+// Until then a process of few threads is bound as we are (sys/one_processor.h).
+bool takes_affinity_late(const HeldProcess&);
+void set_late_affinity(const HeldProcess&, std::span<const int> node_cpus);  // make_threads.cpp
 // `armed`: timerfds that a process before has armed; they may be shared.
 void arm_timers(HeldProcess&, const OpenFilesState&, std::set<std::uint32_t>& armed, std::int64_t passed_ns);
 // False if that can't be done, or there is nothing to it: then the timer is armed like any other.

@@ -18,6 +18,7 @@
 #include "ckpt/sys/cpu.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/protection_keys.h"
+#include "ckpt/sys/tasks.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/uapi.h"
 
@@ -74,23 +75,41 @@ static void clone_threads(HeldProcess& held, const std::function<void(std::size_
   }
 }
 
+namespace {
+
 // A thread that was bound to CPUs that this node lacks goes on with all of the node's rather than not at all: the
 // kernel refuses a set of which no CPU may be used here (EINVAL, sched_setaffinity(2)), and what was set before stays.
-static void set_affinity(Batch& batch, const SchedulingState& scheduling, const RestoreOptions& options) {
+struct Affinity {
   cpu_set_t node, own;
-  CPU_ZERO(&node);
-  for (const int cpu : options.node_cpus) CPU_SET(static_cast<unsigned>(cpu), &node);
-  for (unsigned cpu = 0; options.node_cpus.empty() && cpu < CPU_SETSIZE; ++cpu)
-    CPU_SET(cpu, &node);  // the kernel leaves out what is not there
-  batch.must("set CPU affinity", SYS_sched_setaffinity, 0, sizeof node, batch.push_value(node));
-  if (scheduling.all_node_cpus) return;
-  CPU_ZERO(&own);
-  for (const int cpu : scheduling.cpus) CPU_SET(static_cast<unsigned>(cpu), &own);
-  batch.may(SYS_sched_setaffinity, 0, sizeof own, batch.push_value(own));
+  bool all;
+
+  Affinity(const SchedulingState& scheduling, std::span<const int> node_cpus) : all(scheduling.all_node_cpus) {
+    CPU_ZERO(&node);
+    for (const int cpu : node_cpus) CPU_SET(static_cast<unsigned>(cpu), &node);
+    for (unsigned cpu = 0; node_cpus.empty() && cpu < CPU_SETSIZE; ++cpu)
+      CPU_SET(cpu, &node);  // the kernel leaves out what is not there
+    CPU_ZERO(&own);
+    for (const int cpu : scheduling.cpus) CPU_SET(static_cast<unsigned>(cpu), &own);
+  }
+};
+
+}  // namespace
+
+static void add_affinity(Batch& batch, const Affinity& affinity) {
+  batch.must("set CPU affinity", SYS_sched_setaffinity, 0, sizeof affinity.node, batch.push_value(affinity.node));
+  if (!affinity.all) batch.may(SYS_sched_setaffinity, 0, sizeof affinity.own, batch.push_value(affinity.own));
 }
 
-static void set_scheduling(Batch& batch, const SchedulingState& scheduling, const RestoreOptions& options) {
-  set_affinity(batch, scheduling, options);
+void set_late_affinity(const HeldProcess& held, std::span<const int> node_cpus) {
+  if (!takes_affinity_late(held)) return;
+  for (const ThreadState& thread : held.image.threads) {
+    const Affinity affinity(thread.scheduling, node_cpus);
+    check(::sched_setaffinity(thread.tid, sizeof affinity.node, &affinity.node), "set CPU affinity");
+    if (!affinity.all) ::sched_setaffinity(thread.tid, sizeof affinity.own, &affinity.own);
+  }
+}
+
+static void set_scheduling(Batch& batch, const SchedulingState& scheduling) {
   uapi::SchedAttributes attributes{};
   attributes.size = sizeof attributes - 2 * sizeof(std::uint32_t);  // without utilisation clamps
   attributes.policy = scheduling.policy;
@@ -109,15 +128,22 @@ static void set_scheduling(Batch& batch, const SchedulingState& scheduling, cons
   batch.must("PR_SET_TIMERSLACK", SYS_prctl, PR_SET_TIMERSLACK, scheduling.timer_slack_ns, 0, 0, 0);
 }
 
-// What a thread has from its maker, if the leader has it before it makes the others. Not if that would slow the leader
-// down, or can't be inherited.
-static bool is_inherited(const SchedulingState& leader) {
-  return leader.policy == SCHED_OTHER && leader.flags == 0 && leader.nice == 0;
+static bool is_ordinary(const SchedulingState& scheduling) {
+  return scheduling.policy == SCHED_OTHER && scheduling.flags == 0 && scheduling.nice == 0;
 }
 
-// `maker`: has scheduling and name of its own already; null: nobody has.
+bool takes_affinity_late(const HeldProcess& held) {
+  const auto& threads = held.image.threads;
+  // Whoever has changed users may not be bound from outside any more (check_same_owner(), kernel/sched/syscalls.c), and
+  // some policies are refused to who is bound (sched_setattr(2), SCHED_DEADLINE).
+  return threads.size() < kManyThreads && std::all_of(threads.begin(), threads.end(), [](const ThreadState& thread) {
+           return is_ordinary(thread.scheduling) && thread.credentials.uid[1] == ::geteuid();
+         });
+}
+
+// `maker`: has scheduling and name of its own already; null: nobody has. `affinity`: null: of that is taken care later.
 static void add_thread_calls(Batch& batch, const ThreadState& thread, const ThreadState* maker,
-                             const RestoreOptions& options) {
+                             const Affinity* affinity) {
   if (maker == nullptr || maker->name != thread.name)
     batch.must("PR_SET_NAME", SYS_prctl, PR_SET_NAME, batch.push_string(thread.name), 0, 0, 0);
   batch.must("set_tid_address", SYS_set_tid_address, thread.tid_address);
@@ -134,7 +160,9 @@ static void add_thread_calls(Batch& batch, const ThreadState& thread, const Thre
   }
   if (thread.rseq_address != 0)
     batch.must("rseq", SYS_rseq, thread.rseq_address, thread.rseq_bytes, 0, thread.rseq_signature);
-  if (maker == nullptr || maker->scheduling != thread.scheduling) set_scheduling(batch, thread.scheduling, options);
+  if (maker != nullptr && maker->scheduling == thread.scheduling) return;
+  if (affinity != nullptr) add_affinity(batch, *affinity);
+  set_scheduling(batch, thread.scheduling);
 }
 
 static bool is_laid_out_as_here(const HostState& host) {
@@ -181,9 +209,11 @@ static void set_xstate(const HeldProcess& held, const ThreadState& thread, const
   check_pkru(tracee, pkru_of(xstate));
 }
 
-void make_threads(HeldProcess& held, const RestoreOptions& options) {
+void make_threads(HeldProcess& held, std::span<const int> node_cpus) {
   const ThreadState& leader = held.image.threads.front();
-  const ThreadState* const maker = is_inherited(leader.scheduling) ? &leader : nullptr;
+  // What a thread has from its maker, if the leader has it before it makes the others. Not if that would slow the
+  // leader down, or can't be inherited.
+  const ThreadState* const maker = is_ordinary(leader.scheduling) ? &leader : nullptr;
   const TaskStatus now = parse_task_status(read_record(proc_path(held.pid, "status")));
   const bool as_it_is = is_laid_out_as_here(held.host);
   // From when it is registered on, the kernel writes to a thread's rseq area with the thread's own rights: where there
@@ -197,7 +227,12 @@ void make_threads(HeldProcess& held, const RestoreOptions& options) {
 
   first_pkru[0] = open_all_keys(held.leader().tracee());
   Batch own = held.area.batch(0);
-  add_thread_calls(own, leader, nullptr, options);
+  const bool late = takes_affinity_late(held);
+  const auto add_calls = [&](Batch& batch, const ThreadState& thread, const ThreadState* from) {
+    const Affinity affinity(thread.scheduling, node_cpus);
+    add_thread_calls(batch, thread, from, late ? nullptr : &affinity);
+  };
+  add_calls(own, leader, nullptr);
   held.leader().run(held.area, own);
 
   std::vector<Batch> batches;
@@ -209,7 +244,7 @@ void make_threads(HeldProcess& held, const RestoreOptions& options) {
     for (std::size_t i = first; i < end; ++i) {
       const ThreadState& thread = held.image.threads[i];
       Batch& batch = batches.emplace_back(held.area.batch_before(batches.empty() ? nullptr : &batches.back()));
-      add_thread_calls(batch, thread, maker, options);
+      add_calls(batch, thread, maker);
       if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
       tasks.push_back({held.threads[i].get(), &batch});
       first_pkru[i] = open_all_keys(held.threads[i]->tracee());

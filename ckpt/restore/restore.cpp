@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 
 #include "ckpt/freeze/tracee.h"
 #include "ckpt/restore/checks.h"
@@ -12,6 +13,8 @@
 #include "ckpt/restore/held_process.h"
 #include "ckpt/restore/huge_pages.h"
 #include "ckpt/sys/clocks.h"
+#include "ckpt/sys/one_processor.h"
+#include "ckpt/sys/tasks.h"
 #include "ckpt/sys/vdso.h"
 
 namespace drover {
@@ -19,6 +22,8 @@ namespace drover {
 struct HeldTree::Impl {
   RestoredTree tree;
   UniqueFd terminal;
+  // Until its threads are made, or it is let go, each process is bound as we are, and takes turns with us.
+  std::optional<OneProcessor> turns;
   bool live = true;
   bool over = false;
 
@@ -42,8 +47,16 @@ static void find_own_session(const RestoredTree& tree) {
   }
 }
 
+static constexpr std::uint64_t kManyPages = 1024;  // the filler's second thread comes at about as many (page_filler.h)
+
+static std::uint64_t count_pages(const RestoredTree& tree) {
+  std::uint64_t pages = 0;
+  for (const ProcessImage& image : tree.model.processes) pages += image.memory.content_pages;
+  return pages;
+}
+
 // The order is the design; each stage says why it stands where it does.
-static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOptions& options) {
+static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOptions& options, OneProcessor& turns) {
   // Before the first process: a namespace's offsets are fixed when somebody enters it.
   if (options.time_namespace) enter_time_namespace(tree.model.host, options.live);
   // Also before: whoever is born later inherits them, and that is how they are shared.
@@ -58,8 +71,11 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
     if (!held.zombie() && held.shared().memory == 0) map_memory(held, tree);
   }
   tree.files.seal(tree.model.open_files);
-  // As the stream delivers them, into areas that are all still writable.
+  // As the stream delivers them, into areas that are all still writable. By several processors if there are many.
+  const bool large = count_pages(tree) >= kManyPages;
+  if (large) turns.loosen();
   fill_pages(tree.processes, reader);
+  if (large) turns.bind();
   for (HeldProcess& held : tree.processes) {
     if (tree.other_vdso && !held.zombie()) check_old_vdso(held);
   }
@@ -89,7 +105,10 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
     // Limits and a changed root after all that they would hinder.
     set_process_attributes(held);
     // Threads after memory, which holds their rseq areas and alternate stacks.
-    make_threads(held, options);
+    const bool many = held.image.threads.size() >= kManyThreads;
+    if (many) turns.loosen();
+    make_threads(held, tree.node_cpus);
+    if (many) turns.bind();
     // Signals after threads, since each queues its own; dispositions after everything that could raise one.
     restore_signals(held);
     // Timers after threads, which they may be aimed at. They run only when the tree does.
@@ -108,6 +127,7 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   ImageObjects objects{tree.files, tree.ipc, options.ipc_namespace};
   tree.model = read_metadata(reader, &objects);
   impl->live = options.live;
+  tree.node_cpus = options.node_cpus;
   if (tree.files.refusal()) return *tree.files.refusal();
   if (tree.ipc.refusal()) return *tree.ipc.refusal();
   if (auto refusal = reserve_huge_pages(tree.model, tree.files)) return *refusal;
@@ -117,9 +137,10 @@ std::variant<HeldTree, Refusal> restore(ByteSource& source, const RestoreOptions
   tree.other_vdso = options.other_vdso || (!vdso.empty() && vdso != own_vdso());
   for (ProcessImage& image : tree.model.processes) tree.processes.emplace_back(image, tree.model.host);
   UniqueFd& terminal = impl->terminal;
+  OneProcessor& turns = impl->turns.emplace();
   HeldTree held(std::move(impl));  // from here on its destructor leaves nothing behind
   try {
-    run_stages(tree, reader, options);
+    run_stages(tree, reader, options, turns);
   } catch (const IdTaken& error) {
     Refusal refusal{error.what()};
     refusal.id_taken = true;
@@ -178,7 +199,9 @@ StillWaiting HeldTree::resume() {
   auto users = count_users(tree);
   const auto prepare = [&](HeldProcess& held) {
     const bool last = --users[held.memory_holder()] == 0;
-    return prepare_release(held, impl_->passed_ns(), last, still.known);
+    auto releases = prepare_release(held, impl_->passed_ns(), last, still.known);
+    set_late_affinity(held, tree.node_cpus);
+    return releases;
   };
   // Stopped processes first, children before parents: these must still be held to be kept from hearing of it.
   for (auto held = tree.processes.rbegin(); held != tree.processes.rend(); ++held) {
@@ -196,6 +219,7 @@ StillWaiting HeldTree::resume() {
   tree.files.keep();
   // All at once: who runs may kill who does not yet.
   still.lingering = release_threads(all);
+  impl_->turns.reset();
   impl_->over = true;
   return still;
 }
@@ -217,6 +241,7 @@ static void kill_process(HeldProcess& held) {
 
 void HeldTree::kill() {
   impl_->over = true;
+  impl_->turns.reset();
   RestoredTree& tree = impl_->tree;
   for (HeldProcess& held : tree.helpers) kill_process(held);
   for (auto held = tree.processes.rbegin(); held != tree.processes.rend(); ++held) kill_process(*held);

@@ -3,11 +3,15 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <functional>
 #include <string_view>
 #include <vector>
 
 namespace drover {
+
+// From so many threads of a program on, another processor is worth waking for what has to be done with each of them.
+inline constexpr std::size_t kManyThreads = 16;
 
 // The kernel shows nothing of a process under its own id (memory, files, where it works) once its main thread has
 // ended, though others go on. As long as this lives, proc_path() and task_of() lead to `tid` of it instead.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <sched.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -13,8 +14,16 @@ namespace drover {
 
 class LeakCheck {
  public:
+  LeakCheck() { ::sched_getaffinity(0, sizeof processors_, &processors_); }
+
   // The first call takes the measure.
   int look() {
+    cpu_set_t processors;
+    ::sched_getaffinity(0, sizeof processors, &processors);
+    if (!CPU_EQUAL(&processors, &processors_)) {
+      fmt::print(stderr, "move: {} processors, were {}\n", CPU_COUNT(&processors), CPU_COUNT(&processors_));
+      return 1;
+    }
     const std::size_t descriptors = list_numbers("/proc/self/fd").size(), processes = list_numbers("/proc").size();
     if (descriptors_ == 0) {
       descriptors_ = descriptors, processes_ = processes, kib_ = resident_kib();
@@ -38,6 +47,7 @@ class LeakCheck {
     next_word(rest);
     return to_number(next_word(rest)).value_or(0) * 4;
   }
+  cpu_set_t processors_{};
   std::size_t descriptors_ = 0, processes_ = 0;
   std::uint64_t kib_ = 0;
 };
