@@ -25,7 +25,31 @@ static void enlarge_descriptor_table() {
       ::fcntl(any.get(), F_DUPFD_CLOEXEC, static_cast<int>(std::min(kDescriptors, limit.rlim_cur)) - 1));
 }
 
-void prepare_working_memory(std::size_t bytes) {
+// Where the guest's page tables are shadowed (paravirtualised guests) a page that is there is still a fault of the
+// host's when it is first written to, once by the program and once by the kernel, which has tables of its own: 6 us
+// each.
+static void write_to(std::byte* begin, std::size_t bytes, std::size_t page) {
+  const UniqueFd zeros(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+  for (std::size_t done = 0; done < bytes;) {
+    const ssize_t n = ::read(zeros.get(), begin + done, bytes - done);
+    if (n <= 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  for (std::size_t at = 0; at < bytes; at += page) *reinterpret_cast<volatile std::byte*>(begin + at) = std::byte{0};
+}
+
+// The linker's (ld(1)): where the program begins in memory, and where its code ends.
+extern "C" const std::byte __executable_start[], etext[];  // NOLINT(bugprone-reserved-identifier)
+
+static void prepare_code(Readiness readiness, std::uintptr_t page) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(__executable_start);
+  const auto end = (reinterpret_cast<std::uintptr_t>(etext) + page - 1) & ~(page - 1);
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
+  if (readiness != Readiness::WrittenTo) return;
+  for (auto at = begin; at < end; at += page) static_cast<void>(*reinterpret_cast<const volatile std::byte*>(at));
+}
+
+void prepare_working_memory(std::size_t bytes, Readiness readiness) {
   enlarge_descriptor_table();
   constexpr int kMostFromHeap = 32 << 20;  // larger values are refused (mallopt(3), HEAP_MAX_SIZE / 2)
   constexpr int kKept = 64 << 20;
@@ -35,10 +59,15 @@ void prepare_working_memory(std::size_t bytes) {
   void* block = ::malloc(bytes);
   if (block == nullptr) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  prepare_code(readiness, page);
   const auto begin = (reinterpret_cast<std::uintptr_t>(block) + page - 1) & ~(page - 1);
   const auto end = (reinterpret_cast<std::uintptr_t>(block) + bytes) & ~(page - 1);
-  // Linux >= 5.14; on an older one the pages come one by one, as they would have.
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE);
+  if (end > begin) {
+    auto* const first = reinterpret_cast<std::byte*>(begin);
+    // Linux >= 5.14; on an older one the pages come one by one, as they would have.
+    ::madvise(first, end - begin, MADV_POPULATE_WRITE);
+    if (readiness == Readiness::WrittenTo) write_to(first, end - begin, page);
+  }
   ::free(block);
 }
 

@@ -102,7 +102,7 @@ static Restored restore_beside(const RestoreArguments& arguments, int fd) {
     int code = 1;
     try {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      prepare_working_memory(working_memory_for(fd));
+      prepare_working_memory(working_memory_for(fd), Readiness::There);
       Restored restored = restore_here(arguments, fd);
       code = send_terminal(theirs.get(), restored.root, restored.terminal.get()) && restored.root != 0 ? 0 : 1;
       const bool stays = static_cast<bool>(restored.terminal);

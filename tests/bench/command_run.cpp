@@ -8,9 +8,12 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
+#include <string_view>
 
 #include "ckpt/sys/error.h"
 
@@ -47,6 +50,20 @@ pid_t first_child(pid_t pid) {
   return child;
 }
 
+struct User {
+  uid_t uid = ::geteuid();
+  gid_t gid = ::getegid();
+};
+
+// Not by getpwnam(3), for which a static program needs shared libraries.
+User ordinary_user() {
+  if (::geteuid() != 0) return {};
+  const std::unique_ptr<FILE, int (*)(FILE*)> users(std::fopen("/etc/passwd", "re"), &std::fclose);
+  while (const passwd* user = users ? ::fgetpwent(users.get()) : nullptr)
+    if (std::string_view(user->pw_name) == "nobody") return {user->pw_uid, user->pw_gid};
+  throw std::runtime_error("there is no ordinary user to run as");
+}
+
 void wait_for(pid_t pid) {
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -55,17 +72,16 @@ void wait_for(pid_t pid) {
 }  // namespace
 
 void run_with_commands(const std::string& heartbeat, const std::string& drover_ckpt, const Case& what) {
-  const passwd* const user = ::geteuid() == 0 ? ::getpwnam("nobody") : ::getpwuid(::geteuid());
-  if (user == nullptr) throw std::runtime_error("there is no ordinary user to run as");
+  const User user = ordinary_user();
   Copies copies;
   const std::string program = copies.add(heartbeat), ckpt = copies.add(drover_ckpt);
   check(::prctl(PR_SET_CHILD_SUBREAPER, 1), "PR_SET_CHILD_SUBREAPER");  // the init of the new namespace comes to us
-  const pid_t pid = start_heartbeat(program, what, user->pw_uid, user->pw_gid);
+  const pid_t pid = start_heartbeat(program, what, user.uid, user.gid);
   const std::string line =
       fmt::format("{0} dump {1} {2} && exec {0} restore --detach --new-pid-namespace {2}", ckpt, pid, kImage);
   const pid_t shell = check(::fork(), "fork");
   if (shell == 0) {
-    become(user->pw_uid, user->pw_gid);
+    become(user.uid, user.gid);
     ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
     ::_exit(127);
   }
