@@ -370,6 +370,11 @@ void FrozenTree::kill() {
     ::kill(large, SIGKILL);
     ::syscall(SYS_process_mrelease, handle.get(), 0);
   }
+  // Beside the end of the threads, which takes about as long.
+  impl_->beside.end();
+  for (auto& process : impl_->processes) {
+    for (auto& thread : process.threads) thread.files = {};
+  }
   for (const auto& process : impl_->processes) {
     // Every thread must be reaped by its tracer, the leader last: it does not become a zombie before.
     for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {

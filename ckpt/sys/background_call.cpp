@@ -23,13 +23,15 @@ void BackgroundCall::leave_to_waker() {
   if (CPU_COUNT(&others) != 0) away_ = ::pthread_setaffinity_np(thread_.native_handle(), sizeof others, &others) == 0;
 }
 
-BackgroundCall::~BackgroundCall() {
+void BackgroundCall::end() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     over_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
+  over_ = false;
 }
 
 void BackgroundCall::start(std::function<void()> call, Begin begin) {

@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "ckpt/sys/one_processor.h"
+
 namespace drover {
 namespace {
 
@@ -14,29 +16,13 @@ cpu_set_t own_cpus() {
   return cpus;
 }
 
-class Pinned {
- public:
-  Pinned() : before_(own_cpus()), cpu_(::sched_getcpu()) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu_, &one);
-    ::sched_setaffinity(0, sizeof one, &one);
-  }
-  Pinned(const Pinned&) = delete;
-  ~Pinned() { ::sched_setaffinity(0, sizeof before_, &before_); }
-  int cpu() const { return cpu_; }
-
- private:
-  cpu_set_t before_;
-  int cpu_;
-};
-
 TEST(BackgroundCall, BeginsWhereItsCallerIsNotAndMayRunAnywhere) {
   const cpu_set_t all = own_cpus();
   if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "one processor";
   BackgroundCall call;
   ASSERT_TRUE(call.prepare());
-  const Pinned pinned;
+  const OneProcessor here;
+  const int cpu_here = ::sched_getcpu();
   constexpr int kTimes = 100;
   int elsewhere = 0, free = 0;
   for (int i = 0; i < kTimes; ++i) {
@@ -49,7 +35,7 @@ TEST(BackgroundCall, BeginsWhereItsCallerIsNotAndMayRunAnywhere) {
         },
         BackgroundCall::Begin::Elsewhere);
     call.wait();
-    elsewhere += cpu != pinned.cpu() ? 1 : 0;
+    elsewhere += cpu != cpu_here ? 1 : 0;
     free += CPU_EQUAL(&cpus, &all) ? 1 : 0;
   }
   EXPECT_EQ(free, kTimes);
@@ -57,12 +43,23 @@ TEST(BackgroundCall, BeginsWhereItsCallerIsNotAndMayRunAnywhere) {
 }
 
 TEST(BackgroundCall, RunsWhereThereIsNoOtherProcessor) {
-  const Pinned pinned;
+  const OneProcessor here;
   BackgroundCall call;  // its thread has one processor, too
   bool called = false;
   call.start([&] { called = true; }, BackgroundCall::Begin::Elsewhere);
   call.wait();
   EXPECT_TRUE(called);
+}
+
+TEST(BackgroundCall, EndsAndBeginsAgain) {
+  BackgroundCall call;
+  int calls = 0;
+  call.end();
+  for (int i = 0; i < 3; ++i) {
+    call.start([&] { ++calls; });
+    call.end();
+    EXPECT_EQ(calls, i + 1);
+  }
 }
 
 TEST(BackgroundCall, TellsWhatWasThrownOnce) {
