@@ -1,5 +1,7 @@
 #include "ckpt/dump/area_lists.h"
 
+#include <utility>
+
 #include "ckpt/sys/numa_maps.h"
 #include "ckpt/sys/text.h"
 
@@ -14,10 +16,16 @@ static void keep(std::promise<T>& promise, Work work) {
   }
 }
 
+static std::vector<Mapping> read_areas(pid_t pid) { return parse_smaps(read_text(proc_path(pid, "smaps"))); }
+
+// Not there: a kernel without NUMA support.
+static std::vector<std::uint64_t> read_policies(pid_t pid) {
+  return parse_numa_maps(try_read_text(proc_path(pid, "numa_maps")).value_or(""));
+}
+
 void AreaLists::read(pid_t pid, Lists& lists) {
-  keep(lists.areas, [pid] { return parse_smaps(read_text(proc_path(pid, "smaps"))); });
-  // Not there: a kernel without NUMA support.
-  keep(lists.policies, [pid] { return parse_numa_maps(try_read_text(proc_path(pid, "numa_maps")).value_or("")); });
+  keep(lists.areas, [pid] { return read_areas(pid); });
+  keep(lists.policies, [pid] { return read_policies(pid); });
 }
 
 AreaLists::AreaLists(std::span<const pid_t> processes, BackgroundCall* beside) : beside_(beside) {
@@ -38,10 +46,13 @@ AreaLists::~AreaLists() {
 }
 
 std::vector<Mapping> AreaLists::take_areas(pid_t pid) {
-  if (beside_ == nullptr) read(pid, lists_[pid]);
-  return lists_.at(pid).areas.get_future().get();
+  if (beside_ != nullptr) return lists_.at(pid).areas.get_future().get();
+  policies_[pid] = read_policies(pid);
+  return read_areas(pid);
 }
 
-std::vector<std::uint64_t> AreaLists::take_policies(pid_t pid) { return lists_.at(pid).policies.get_future().get(); }
+std::vector<std::uint64_t> AreaLists::take_policies(pid_t pid) {
+  return beside_ != nullptr ? lists_.at(pid).policies.get_future().get() : std::move(policies_.at(pid));
+}
 
 }  // namespace drover

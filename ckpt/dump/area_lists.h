@@ -39,6 +39,7 @@ class AreaLists {
 
   BackgroundCall* beside_;
   std::map<pid_t, Lists> lists_;
+  std::map<pid_t, std::vector<std::uint64_t>> policies_;  // without `beside`
   std::atomic<bool> enough_ = false;
 };
 

@@ -5,6 +5,8 @@
 #include <cstring>
 
 #include "ckpt/restore/held_process.h"
+#include "ckpt/sys/task_status.h"
+#include "ckpt/sys/text.h"
 
 namespace drover {
 
@@ -15,9 +17,10 @@ struct KernelAction {
 static void set_actions(HeldProcess& held) {
   Batch batch = held.batch();
   // The blank process has inherited what its maker ignores (execve(2)).
+  const std::uint64_t ignored = parse_task_status(read_record(proc_path(held.pid, "status"))).ignored;
   const std::uint64_t none = batch.push_value(KernelAction{});
   for (int signal = 1; signal <= 64; ++signal) {
-    if (signal != SIGKILL && signal != SIGSTOP) batch.must("rt_sigaction", SYS_rt_sigaction, signal, none, 0, 8);
+    if ((ignored >> (signal - 1) & 1) != 0) batch.must("rt_sigaction", SYS_rt_sigaction, signal, none, 0, 8);
   }
   for (const SignalAction& action : held.image.signals.actions) {
     const KernelAction wanted{action.handler, action.flags, action.restorer, action.mask};
