@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <functional>
 
 #include "ckpt/restore/freed_ids.h"
@@ -84,10 +86,8 @@ struct Affinity {
   bool all;
 
   Affinity(const SchedulingState& scheduling, std::span<const int> node_cpus) : all(scheduling.all_node_cpus) {
-    CPU_ZERO(&node);
+    std::memset(&node, node_cpus.empty() ? 0xff : 0, sizeof node);  // the kernel leaves out what is not there
     for (const int cpu : node_cpus) CPU_SET(static_cast<unsigned>(cpu), &node);
-    for (unsigned cpu = 0; node_cpus.empty() && cpu < CPU_SETSIZE; ++cpu)
-      CPU_SET(cpu, &node);  // the kernel leaves out what is not there
     CPU_ZERO(&own);
     for (const int cpu : scheduling.cpus) CPU_SET(static_cast<unsigned>(cpu), &own);
   }
@@ -104,7 +104,9 @@ void set_late_affinity(const HeldProcess& held, std::span<const int> node_cpus) 
   if (!takes_affinity_late(held)) return;
   for (const ThreadState& thread : held.image.threads) {
     const Affinity affinity(thread.scheduling, node_cpus);
-    check(::sched_setaffinity(thread.tid, sizeof affinity.node, &affinity.node), "set CPU affinity");
+    const int result = ::sched_setaffinity(thread.tid, sizeof affinity.node, &affinity.node);
+    if (result != 0 && errno == ESRCH) continue;  // it has been killed
+    check(result, "set CPU affinity");
     if (!affinity.all) ::sched_setaffinity(thread.tid, sizeof affinity.own, &affinity.own);
   }
 }
