@@ -1,5 +1,6 @@
 #include "ckpt/restore/blank.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
@@ -17,6 +18,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 
 #include "ckpt/freeze/tracee.h"
@@ -25,19 +27,43 @@
 #include "ckpt/sys/uapi.h"
 #include "ckpt/sys/unique_fd.h"
 
-extern "C" const std::byte drover_stub_begin[], drover_stub_end[];
-
 namespace drover {
 
 static_assert(kTraceOptions == (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
                                 PTRACE_O_EXITKILL));
 
-static UniqueFd make_stub_file() {
+// A program of nothing but zeroed memory at the wanted place: one segment, whose first page is the file's, since not
+// all kernels map one without (load_elf_binary(), Linux < 6.7), and whole, so that none of it has to be cleared.
+static UniqueFd make_stub_file(std::uint64_t address, std::size_t bytes) {
   int fd = ::memfd_create("drover-stub", MFD_CLOEXEC | uapi::kMemfdExec);
   if (fd < 0 && errno == EINVAL) fd = ::memfd_create("drover-stub", MFD_CLOEXEC);  // Linux < 6.3
   UniqueFd file(check(fd, "memfd_create"));
-  const auto bytes = static_cast<std::size_t>(drover_stub_end - drover_stub_begin);
-  check(::write(file.get(), drover_stub_begin, bytes), "write", "stub");
+  struct {
+    Elf64_Ehdr head;
+    Elf64_Phdr memory, stack;
+  } program{};
+  std::memcpy(program.head.e_ident, ELFMAG, SELFMAG);
+  program.head.e_ident[EI_CLASS] = ELFCLASS64;
+  program.head.e_ident[EI_DATA] = ELFDATA2LSB;
+  program.head.e_ident[EI_VERSION] = EV_CURRENT;
+  program.head.e_type = ET_EXEC;
+  program.head.e_machine = EM_X86_64;
+  program.head.e_version = EV_CURRENT;
+  program.head.e_entry = address;
+  program.head.e_phoff = offsetof(decltype(program), memory);
+  program.head.e_ehsize = sizeof program.head;
+  program.head.e_phentsize = sizeof program.memory;
+  program.head.e_phnum = 2;
+  program.memory.p_type = PT_LOAD;
+  program.memory.p_flags = PF_R | PF_W | PF_X;
+  program.memory.p_vaddr = program.memory.p_paddr = address - kStubPageBytes;
+  program.memory.p_filesz = kStubPageBytes;
+  program.memory.p_memsz = kStubPageBytes + bytes;
+  program.memory.p_align = kStubPageBytes;
+  program.stack.p_type = PT_GNU_STACK;
+  program.stack.p_flags = PF_R | PF_W;
+  check(::write(file.get(), &program, sizeof program), "write", "stub");
+  check(::ftruncate(file.get(), kStubPageBytes), "ftruncate", "stub");
   return file;
 }
 
@@ -163,7 +189,7 @@ static void wait_for_exec(const Tracee& tracee) {
 }
 
 void make_blank(const BlankRequest& request) {
-  const UniqueFd stub = make_stub_file();
+  const UniqueFd stub = make_stub_file(request.memory, request.memory_bytes);
   int go[2];
   check(::pipe2(go, O_CLOEXEC), "pipe");
   const UniqueFd go_read(go[0]), go_write(go[1]);

@@ -1,15 +1,22 @@
-// A blank process: one thread, one page of code, held before its first instruction, with the capabilities of the
-// restorer.
+// A blank process: one thread, zeroed memory to work in, held before its first instruction, with the capabilities of
+// the restorer.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace drover {
 
+inline constexpr std::size_t kStubPageBytes = 4096;
+
 struct BlankRequest {
   pid_t pid = 0;
+  // What it has, readable, writable and executable, besides the page before it, its stack and the vdso.
+  std::uint64_t memory = 0;
+  std::size_t memory_bytes = 0;
   bool child_of_parent = false;
   std::vector<int> inherit;  // descriptors of the caller that the process shall have
   int first_fd = 0;          // from here on, in that order; nothing else is open

@@ -37,14 +37,13 @@ void enter_time_namespace(const HostState& host, bool live) {
   write_text("/proc/self/timens_offsets", line("monotonic", monotonic) + line("boottime", boottime));
 }
 
-// Free in all programs and in the stub, and well away from stacks that grow down.
-static std::uint64_t find_free_address(const RestoredTree& tree, pid_t stub, std::size_t bytes) {
+// Free in all programs, and well away from stacks that grow down.
+static std::uint64_t find_free_address(const RestoredTree& tree, std::size_t bytes) {
   constexpr std::uint64_t kMargin = 64 * 1024 * 1024, kLowest = 0x10000000;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> used;
   for (const ProcessImage& image : tree.model.processes) {
     for (const AreaState& area : image.memory.areas) used.emplace_back(area.start, area.end);
   }
-  for (const Mapping& m : parse_maps(read_text(proc_path(stub, "maps")))) used.emplace_back(m.start, m.end);
   std::sort(used.begin(), used.end());
   std::uint64_t candidate = kLowest;
   for (const auto& [start, end] : used) {
@@ -70,28 +69,18 @@ static void measure_shared_memory(RestoredTree& tree) {
   }
 }
 
-static void make_area(RestoredTree& tree) {
-  HeldProcess& root = tree.root();
+static void place_area(RestoredTree& tree) {
   std::size_t slots = 1;
   for (const ProcessImage& image : tree.model.processes) slots = std::max(slots, image.threads.size());
-  const std::size_t bytes = RemoteArea::bytes(slots);
   measure_shared_memory(tree);
-  std::size_t all = bytes;
+  std::size_t all = RemoteArea::bytes(slots);
   for (const auto& [number, object] : tree.shared_memory) all += object.bytes + object.alignment();
   for (const auto& [key, segment] : tree.segments) all += segment.bytes + segment.alignment();
-  const std::uint64_t address = find_free_address(tree, root.pid, all);
-  // The stub was stopped before its first instruction, which is a `syscall`.
-  RemoteSyscalls& leader = root.leader();
-  const long result =
-      leader.call_at(leader.saved_registers().rip, SYS_mmap, address, bytes, PROT_READ | PROT_WRITE | PROT_EXEC,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ULL, 0);
-  if (result != static_cast<long>(address)) throw SystemError("map working memory", {}, static_cast<int>(-result));
-  root.area = {address, slots};
-  root.area.install(root.memory);
+  tree.root().area = {find_free_address(tree, all), slots};
 }
 
-// Everything but our area goes, the stub and its stack too. The file of a program can only be changed when nothing of
-// the old one is mapped (prctl(2), PR_SET_MM_MAP: EBUSY).
+// Everything but our area goes, the stub's page and its stack too. The file of a program can only be changed when
+// nothing of the old one is mapped (prctl(2), PR_SET_MM_MAP: EBUSY).
 static void unmap_stub(HeldProcess& held) {
   Batch batch = held.batch();
   for (const Mapping& m : parse_maps(read_text(proc_path(held.pid, "maps")))) {
@@ -137,9 +126,12 @@ void make_root(RestoredTree& tree, const RestoreOptions& options) {
   for (const ProcessImage& image : tree.model.processes) {
     if (!image.files.descriptors.empty()) last_fd = std::max(last_fd, image.files.descriptors.back().fd);
   }
+  place_area(tree);
   BlankRequest request;
   HeldProcess& root = tree.root();
   request.pid = root.pid;
+  request.memory = root.area.address;
+  request.memory_bytes = RemoteArea::bytes(root.area.slots);
   request.child_of_parent = options.child_of_parent;
   request.first_fd = last_fd + 2;
   for (const UniqueFd& fd : tree.files.descriptions()) request.inherit.push_back(fd.get());
@@ -156,7 +148,7 @@ void make_root(RestoredTree& tree, const RestoreOptions& options) {
   // Inherited by all that it makes.
   if (tree.has_filters()) Tracee(root.pid).set_options(kTraceOptions | PTRACE_O_SUSPEND_SECCOMP);
   root.threads.push_back(std::make_unique<RemoteSyscalls>(root.memory, root.pid, 0));
-  make_area(tree);
+  root.area.install(root.memory);
   unmap_stub(root);
   map_shared_memory(tree);
   // Of a session that it is not the leader of, it is in ours.
