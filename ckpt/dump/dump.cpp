@@ -121,7 +121,7 @@ static std::optional<Refusal> examine(const FrozenProcess& process, InjectedArea
 
 static std::optional<Refusal> look_at(FrozenProcess& process, AreaLists& areas, const DumpOptions& options,
                                       std::int64_t frozen_at_ns, TreeDump& tree, ProcessDump& dump) {
-  if (auto refusal = find_process_obstacle(process.pid)) return refusal;
+  if (auto refusal = find_process_obstacle(process)) return refusal;
   if (auto refusal = find_thread_obstacle(process)) return refusal;
   FilterMap filters;
   if (auto refusal = collect_seccomp(process, filters)) return refusal;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <list>
 
+#include "ckpt/freeze/tree_impl.h"
 #include "ckpt/sys/features.h"
 #include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/task_status.h"
@@ -61,16 +62,18 @@ static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
   return std::nullopt;
 }
 
-std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of) {
-  const auto status_text = try_read_text(proc_path(pid, "status")), stat_text = try_read_text(proc_path(pid, "stat"));
-  if (!status_text || !stat_text) return Refusal{fmt::format("there is no process {}", pid)};
-  const TaskStatus status = parse_task_status(*status_text);
-  const TaskStat stat = parse_task_stat(*stat_text);
+static std::optional<Refusal> find_obstacle(pid_t pid, int seccomp, pid_t namespaces_of) {
+  const auto text = try_read_text(proc_path(pid, "stat"));
+  if (!text) return Refusal{fmt::format("there is no process {}", pid)};
+  const TaskStat stat = parse_task_stat(*text);
   if (stat.state == 'Z' || stat.state == 'X') return Refusal{fmt::format("process {} has exited", pid)};
   if (auto refusal = find_namespace_obstacle(pid, namespaces_of)) return refusal;
-  if (status.seccomp != 0 && !may_suspend_seccomp())
-    return Refusal{fmt::format("process {} has a seccomp filter", pid)};
+  if (seccomp != 0 && !may_suspend_seccomp()) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
   return find_directory_obstacle(pid);
+}
+
+std::optional<Refusal> find_process_obstacle(const FrozenProcess& process) {
+  return find_obstacle(process.pid, status_of(process, process.threads.front()).seccomp, 0);
 }
 
 enum class End { None, UnderWay, Over };
@@ -107,7 +110,9 @@ bool is_carried(const DumpOptions& options, const std::string& path) {
 // Only the root must be there: the others come and go while we look.
 static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpOptions& options,
                                                TreeObjects& objects) try {
-  if (auto refusal = find_process_obstacle(pid, options.namespaces_of)) return refusal;
+  const auto status = try_read_text(proc_path(pid, "status"));
+  if (!status) return Refusal{fmt::format("there is no process {}", pid)};
+  if (auto refusal = find_obstacle(pid, parse_task_status(*status).seccomp, options.namespaces_of)) return refusal;
   auto memory = plan_memory(pid, parse_maps(read_text(proc_path(pid, "maps"))), objects);
   if (auto* refusal = std::get_if<Refusal>(&memory)) return *refusal;
   return std::nullopt;

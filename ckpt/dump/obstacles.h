@@ -22,6 +22,8 @@
 
 namespace drover {
 
+struct FrozenProcess;
+
 // Either what was asked for, or why not.
 template <class T>
 using Or = std::variant<T, Refusal>;
@@ -30,7 +32,7 @@ using Or = std::variant<T, Refusal>;
 bool is_carried(const DumpOptions&, const std::string& path);
 
 // Credentials, namespaces, seccomp: what concerns the process as a whole.
-std::optional<Refusal> find_process_obstacle(pid_t pid, pid_t namespaces_of = 0);
+std::optional<Refusal> find_process_obstacle(const FrozenProcess&);
 
 // The largest file that travels as a part of the image, in bytes.
 inline constexpr std::uint64_t kMaxCarriedBytes = 1024 * 1024 * 1024;

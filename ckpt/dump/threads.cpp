@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "ckpt/dump/collect.h"
+#include "ckpt/sys/cpu.h"
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/protection_keys.h"
 #include "ckpt/sys/task_status.h"
@@ -25,8 +26,7 @@ namespace {
 // The CPUs that count as all.
 class NodeCpus {
  public:
-  explicit NodeCpus(const std::vector<int>& node)
-      : node_(node.begin(), node.end()), online_(static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN))) {
+  explicit NodeCpus(const std::vector<int>& node) : node_(node.begin(), node.end()), online_(online_processors()) {
     std::sort(node_.begin(), node_.end());
   }
   bool are_all(const std::vector<std::int32_t>& cpus) const {

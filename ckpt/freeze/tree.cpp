@@ -1,6 +1,7 @@
 #include "ckpt/freeze/tree.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -9,8 +10,8 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "ckpt/freeze/process_freezer.h"
 #include "ckpt/freeze/release.h"
@@ -245,6 +246,8 @@ std::variant<FrozenTree, Refusal> FrozenTree::freeze(pid_t root, StillWaiting* s
   kernel_features();
   cpu_features();
   xsave_offset(2);
+  online_processors();
+  read_boot_id();
   FrozenTree tree(std::make_unique<Impl>());
   Impl& impl = *tree.impl_;
   if (still != nullptr) impl.still = std::move(*still);
@@ -338,11 +341,10 @@ StillWaiting FrozenTree::thaw() {
 }
 
 static std::size_t resident_bytes(pid_t pid) {
-  std::size_t size = 0, resident = 0;
-  const auto text = try_read_text(proc_path(pid, "statm"));
-  return text && std::sscanf(text->c_str(), "%zu %zu", &size, &resident) == 2
-             ? resident * static_cast<std::size_t>(::getpagesize())
-             : 0;
+  const std::string text = try_read_text(proc_path(pid, "statm")).value_or("");
+  std::string_view rest = text;
+  next_word(rest);  // of the address space
+  return to_number(next_word(rest)).value_or(0) * static_cast<std::size_t>(::getpagesize());
 }
 
 // The process whose memory takes longest to free, if that is long; else 0.
@@ -355,6 +357,14 @@ static pid_t find_large(const std::vector<FrozenProcess>& processes) {
     most = std::max(most, bytes);
   }
   return large;
+}
+
+// Sleeping until then, where Tracee::wait_for() looks again and again: the end of a process that had many threads takes
+// some milliseconds.
+static void wait_for_end(pid_t pid) {
+  const UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  pollfd end{handle.get(), POLLIN, 0};
+  if (handle) ::poll(&end, 1, static_cast<int>(kStopDeadlineNs / 1'000'000));
 }
 
 // A process frees its memory itself when it ends, on one processor: 1 GiB in some 70 ms. We do it beside a large one,
@@ -378,6 +388,7 @@ void FrozenTree::kill() {
   for (const auto& process : impl_->processes) {
     // Every thread must be reaped by its tracer, the leader last: it does not become a zombie before.
     for (auto thread = process.threads.rbegin(); thread != process.threads.rend(); ++thread) {
+      if (thread->tid == process.pid) wait_for_end(process.pid);
       for (auto stop = Tracee(thread->tid).wait_for(kStopDeadlineNs); stop && !stop->exited();)
         stop = Tracee(thread->tid).wait_for(kStopDeadlineNs);
     }

@@ -13,6 +13,11 @@
 
 namespace drover {
 
+std::size_t online_processors() {
+  static const auto count = static_cast<std::size_t>(::sysconf(_SC_NPROCESSORS_ONLN));
+  return count;
+}
+
 // Programs pick code paths by these once, at start (glibc's ifuncs do), so all of them must be there after a move.
 // Other names of the flags line describe the machine rather than what a program may execute.
 static constexpr std::array kInstructionFlags = {"abm",

@@ -1,6 +1,7 @@
 // What this machine's processor offers to programs.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -18,6 +19,8 @@ struct CpuFeatures {
 std::vector<std::string> parse_cpu_instructions(std::string_view cpuinfo);
 
 const CpuFeatures& cpu_features();  // read once
+
+std::size_t online_processors();  // asked once
 
 // Why a program that was started with what `needed` offers can't go on where there is `here`; empty if it can.
 std::string processor_lacks(const CpuFeatures& here, const CpuFeatures& needed);

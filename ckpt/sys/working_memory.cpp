@@ -38,6 +38,14 @@ static void write_to(std::byte* begin, std::size_t bytes, std::size_t page) {
   for (std::size_t at = 0; at < bytes; at += page) *reinterpret_cast<volatile std::byte*>(begin + at) = std::byte{0};
 }
 
+// What the calls to come will use of it, in bytes.
+static constexpr std::size_t kStack = 64 * 1024;
+
+[[gnu::noinline]] static void prepare_stack(std::size_t page) {
+  std::byte below[kStack];
+  write_to(below, sizeof below, page);
+}
+
 // The linker's (ld(1)): where the program begins in memory, and where its code ends.
 extern "C" const std::byte __executable_start[], etext[];  // NOLINT(bugprone-reserved-identifier)
 
@@ -60,6 +68,7 @@ void prepare_working_memory(std::size_t bytes, Readiness readiness) {
   if (block == nullptr) return;
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   prepare_code(readiness, page);
+  if (readiness == Readiness::WrittenTo) prepare_stack(page);
   const auto begin = (reinterpret_cast<std::uintptr_t>(block) + page - 1) & ~(page - 1);
   const auto end = (reinterpret_cast<std::uintptr_t>(block) + bytes) & ~(page - 1);
   if (end > begin) {
