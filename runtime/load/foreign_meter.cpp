@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <unordered_set>
 
 #include "runtime/load/text_fields.h"
 
@@ -74,47 +75,54 @@ std::vector<pid_t> ForeignMeter::list_group() const {
   return pids;
 }
 
-// Whose a process is, is its nearest known ancestor's: Drover's or a job's, or else foreign.
+// Whose a process is, is its nearest known ancestor's: Drover's or a job's, or else foreign. Where an ancestor has
+// ended since it was listed, as a job's init may, it is what it was before, and nobody's if it is new.
 ForeignMeter::Processes ForeignMeter::find_foreign(std::span<const pid_t> job_inits) const {
   struct Seen {
     Process process;
     bool ours;
   };
   std::unordered_map<pid_t, Seen> all;
+  std::unordered_set<pid_t> gone;
   for (const pid_t pid : list_group()) {
     const auto stat = parse_pid_stat(proc_.read("{}/stat", pid));
-    if (!stat) continue;
+    if (!stat) {
+      gone.insert(pid);
+      continue;
+    }
     const bool ours = pid == droverd_ || stat->name.starts_with("drover") ||
                       std::find(job_inits.begin(), job_inits.end(), pid) != job_inits.end();
     const Process process{stat->parent, stat->user_ticks + stat->system_ticks,
                           stat->children_user_ticks + stat->children_system_ticks, stat->start_ticks, stat->threads};
     all.emplace(pid, Seen{process, ours});
   }
-  const auto is_ours = [&all](pid_t pid) {
+  const auto is_foreign = [&](pid_t pid, const Process& process) {
+    pid_t at = pid;
     for (std::size_t steps = 0; steps <= all.size(); ++steps) {  // a PID used anew may close a circle
-      const auto found = all.find(pid);
-      if (found == all.end()) return false;
-      if (found->second.ours) return true;
-      pid = found->second.process.parent;
+      const auto found = all.find(at);
+      if (found == all.end()) return !gone.contains(at) || find_known(before_, pid, process) != nullptr;
+      if (found->second.ours) return false;
+      at = found->second.process.parent;
     }
-    return false;
+    return true;
   };
   Processes foreign;
   for (const auto& [pid, seen] : all)
-    if (!is_ours(pid)) foreign.emplace(pid, seen.process);
+    if (is_foreign(pid, seen.process)) foreign.emplace(pid, seen.process);
   return foreign;
+}
+
+const ForeignMeter::Process* ForeignMeter::find_known(const Processes& in, pid_t pid, const Process& process) {
+  const auto found = in.find(pid);
+  return found != in.end() && found->second.start_ticks == process.start_ticks ? &found->second : nullptr;
 }
 
 // What was used since the last walk. The time of a child that has ended was counted while it lived, and is in the time
 // of whoever waited for it now: it is taken off again.
 double ForeignMeter::ticks_used(const Processes& now, double seconds) const {
-  const auto known = [](const Processes& in, pid_t pid, const Process& process) {
-    const auto found = in.find(pid);
-    return found != in.end() && found->second.start_ticks == process.start_ticks ? &found->second : nullptr;
-  };
   double used = 0;
   for (const auto& [pid, process] : now) {
-    if (const Process* before = known(before_, pid, process); before != nullptr) {
+    if (const Process* before = find_known(before_, pid, process); before != nullptr) {
       used += static_cast<double>(growth(before->own_ticks, process.own_ticks) +
                                   growth(before->children_ticks, process.children_ticks));
     } else {  // new, or come into the group with what it used elsewhere
@@ -123,10 +131,10 @@ double ForeignMeter::ticks_used(const Processes& now, double seconds) const {
     }
   }
   for (const auto& [pid, process] : before_) {
-    if (known(now, pid, process) != nullptr) continue;
+    if (find_known(now, pid, process) != nullptr) continue;
     auto ancestor = before_.find(process.parent);
     for (std::size_t steps = 0; steps < before_.size() && ancestor != before_.end(); ++steps) {
-      if (known(now, ancestor->first, ancestor->second) != nullptr) {
+      if (find_known(now, ancestor->first, ancestor->second) != nullptr) {
         used -= static_cast<double>(process.own_ticks + process.children_ticks);
         break;
       }

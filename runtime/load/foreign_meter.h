@@ -46,6 +46,8 @@ class ForeignMeter {
   using Processes = std::unordered_map<pid_t, Process>;
   using Waits = std::unordered_map<pid_t, std::uint64_t>;  // by thread, ns since its start
 
+  // The same one, and not another with its id; else null.
+  static const Process* find_known(const Processes&, pid_t, const Process&);
   std::vector<pid_t> list_group() const;
   Processes find_foreign(std::span<const pid_t> job_inits) const;
   double ticks_used(const Processes& now, double seconds) const;

@@ -87,6 +87,26 @@ TEST(ForeignMeter, AJobThatEndsIsNotTheOwnersReturn) {
   EXPECT_EQ(meter.measure(2 * kSecond, {}).running, 0);
 }
 
+// The list names it before its init, since ids have begun anew, or since the kernel sorts them not at all.
+TEST(ForeignMeter, AJobWhoseInitEndsWhileWeLookIsNotTheOwnersReturn) {
+  const FakeGroup group;
+  ForeignMeter meter = group.meter();
+  meter.measure(kSecond, kInits);
+  group.process(kJob, kInit, "job", 100, 0, kSecond);
+  group.end(kInit);  // but listed
+  const ForeignLoad load = meter.measure(2 * kSecond, {});
+  EXPECT_EQ(load.running + load.waiting, 0);
+}
+
+TEST(ForeignMeter, WhoIsKnownStaysForeignWhenItsParentEndsWhileWeLook) {
+  const FakeGroup group;
+  ForeignMeter meter = group.meter();
+  meter.measure(kSecond, kInits);
+  group.process(kLoop, kShell, "a) b", 50);
+  group.end(kShell);
+  EXPECT_NEAR(meter.measure(2 * kSecond, kInits).running, 0.5, 1e-9);
+}
+
 TEST(ForeignMeter, ChildrenThatEndCountOnce) {
   const FakeGroup group;
   group.process(kLoop, kShell, "a) b", 1000);
