@@ -40,7 +40,7 @@ class Network(VirtualHosts):
 
     def use_it(self):
         """Jobs on every host, and one that moves: every pair of ranks has talked then."""
-        job = int(self.drover("worker", "submit", "--node", "lab2", "--", "sh", "-c", "while [ ! -e net ]; do :; done; exit 3", check=0).stdout)
+        job = int(self.drover("worker", "submit", "--node", "lab2", "--", "sh", "-c", "while [ ! -e net ]; do sleep 0.05; done; exit 3", check=0).stdout)
         for host in self.names:
             self.assertEqual(self.drover("worker", "run", "--node", host, "--", "hostname", check=0).stdout, f"{host}\n")
         self.drover("worker", "migrate", job, "lab4", check=0)

@@ -5,7 +5,7 @@ import json
 
 from virtual_hosts import VirtualHosts, run_tests, skip_unless_possible
 
-JOB = "echo begun; while [ ! -e go ]; do :; done; echo moved; exit 5"
+JOB = "echo begun; while [ ! -e go ]; do sleep 0.05; done; echo moved; exit 5"
 
 
 class Ssh(VirtualHosts):
@@ -44,7 +44,7 @@ class Ssh(VirtualHosts):
         uid, gid = (self.lab("exec", "lab1", "--as", "worker", "--", "id", option).stdout.strip() for option in ("-u", "-g"))
         bare = ["exec", "lab1", "--", "setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--reset-env", "--", self.drover_path]
         self.lab(*bare, "up", "--hostfile", self.hostfile, check=True)
-        job = self.lab(*bare, "submit", "--node", "lab1", "--", "sh", "-c", "while :; do :; done", check=True).stdout.strip()
+        job = self.lab(*bare, "submit", "--node", "lab1", "--", "sh", "-c", "while :; do sleep 0.05; done", check=True).stdout.strip()
         self.wait_for(lambda: '"running"' in self.lab(*bare, "ps", "--output", "json").stdout, "the job to run")
         self.lab(*bare, "migrate", job, "lab3", check=True)
         self.lab(*bare, "down", "--kill-jobs", check=True)
