@@ -52,8 +52,9 @@ extern "C" const std::byte __executable_start[], etext[];  // NOLINT(bugprone-re
 static void prepare_code(Readiness readiness, std::uintptr_t page) {
   const auto begin = reinterpret_cast<std::uintptr_t>(__executable_start);
   const auto end = (reinterpret_cast<std::uintptr_t>(etext) + page - 1) & ~(page - 1);
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
-  if (readiness != Readiness::WrittenTo) return;
+  // Refused if there are holes in between, too (ENOMEM).
+  const bool whole = ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ) == 0;
+  if (!whole || readiness != Readiness::WrittenTo) return;
   for (auto at = begin; at < end; at += page) static_cast<void>(*reinterpret_cast<const volatile std::byte*>(at));
 }
 
