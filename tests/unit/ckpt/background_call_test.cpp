@@ -6,15 +6,10 @@
 #include <stdexcept>
 
 #include "ckpt/sys/one_processor.h"
+#include "tests/unit/ckpt/own_cpus.h"
 
 namespace drover {
 namespace {
-
-cpu_set_t own_cpus() {
-  cpu_set_t cpus;
-  ::sched_getaffinity(0, sizeof cpus, &cpus);
-  return cpus;
-}
 
 TEST(BackgroundCall, BeginsWhereItsCallerIsNotAndMayRunAnywhere) {
   const cpu_set_t all = own_cpus();

@@ -7,14 +7,10 @@
 
 #include <thread>
 
+#include "tests/unit/ckpt/own_cpus.h"
+
 namespace drover {
 namespace {
-
-cpu_set_t own_cpus() {
-  cpu_set_t cpus;
-  ::sched_getaffinity(0, sizeof cpus, &cpus);
-  return cpus;
-}
 
 TEST(OneProcessor, BindsUntilItEnds) {
   const cpu_set_t before = own_cpus();
