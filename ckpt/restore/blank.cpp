@@ -32,6 +32,8 @@ namespace drover {
 static_assert(kTraceOptions == (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
                                 PTRACE_O_EXITKILL));
 
+static constexpr std::size_t kStubPageBytes = 4096;
+
 // A program of nothing but zeroed memory at the wanted place: one segment, whose first page is the file's, since not
 // all kernels map one without (load_elf_binary(), Linux < 6.7), and whole, so that none of it has to be cleared.
 static UniqueFd make_stub_file(std::uint64_t address, std::size_t bytes) {

@@ -10,8 +10,6 @@
 
 namespace drover {
 
-inline constexpr std::size_t kStubPageBytes = 4096;
-
 struct BlankRequest {
   pid_t pid = 0;
   // What it has, readable, writable and executable, besides the page before it, its stack and the vdso.

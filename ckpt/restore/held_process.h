@@ -134,8 +134,7 @@ inline bool takes_credentials_late(std::size_t index, const ThreadState& thread)
 }
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);
-// Until then a process of few threads is bound as we are (sys/one_processor.h).
-bool takes_affinity_late(const HeldProcess&);
+// Until then an ordinary process of few threads is bound as we are (sys/one_processor.h).
 void set_late_affinity(const HeldProcess&, std::span<const int> node_cpus);  // make_threads.cpp
 // `armed`: timerfds that a process before has armed; they may be shared.
 void arm_timers(HeldProcess&, const OpenFilesState&, std::set<std::uint32_t>& armed, std::int64_t passed_ns);

@@ -100,6 +100,19 @@ static void add_affinity(Batch& batch, const Affinity& affinity) {
   if (!affinity.all) batch.may(SYS_sched_setaffinity, 0, sizeof affinity.own, batch.push_value(affinity.own));
 }
 
+static bool is_ordinary(const SchedulingState& scheduling) {
+  return scheduling.policy == SCHED_OTHER && scheduling.flags == 0 && scheduling.nice == 0;
+}
+
+static bool takes_affinity_late(const HeldProcess& held) {
+  const auto& threads = held.image.threads;
+  // Whoever has changed users may not be bound from outside any more (check_same_owner(), kernel/sched/syscalls.c), and
+  // some policies are refused to who is bound (sched_setattr(2), SCHED_DEADLINE).
+  return threads.size() < kManyThreads && std::all_of(threads.begin(), threads.end(), [](const ThreadState& thread) {
+           return is_ordinary(thread.scheduling) && thread.credentials.uid[1] == ::geteuid();
+         });
+}
+
 void set_late_affinity(const HeldProcess& held, std::span<const int> node_cpus) {
   if (!takes_affinity_late(held)) return;
   for (const ThreadState& thread : held.image.threads) {
@@ -128,19 +141,6 @@ static void set_scheduling(Batch& batch, const SchedulingState& scheduling) {
     batch.may(SYS_set_mempolicy, scheduling.numa.mode, batch.push_value(scheduling.numa.nodes),
               kNumaMaskWords * 64 + 1);
   batch.must("PR_SET_TIMERSLACK", SYS_prctl, PR_SET_TIMERSLACK, scheduling.timer_slack_ns, 0, 0, 0);
-}
-
-static bool is_ordinary(const SchedulingState& scheduling) {
-  return scheduling.policy == SCHED_OTHER && scheduling.flags == 0 && scheduling.nice == 0;
-}
-
-bool takes_affinity_late(const HeldProcess& held) {
-  const auto& threads = held.image.threads;
-  // Whoever has changed users may not be bound from outside any more (check_same_owner(), kernel/sched/syscalls.c), and
-  // some policies are refused to who is bound (sched_setattr(2), SCHED_DEADLINE).
-  return threads.size() < kManyThreads && std::all_of(threads.begin(), threads.end(), [](const ThreadState& thread) {
-           return is_ordinary(thread.scheduling) && thread.credentials.uid[1] == ::geteuid();
-         });
 }
 
 // `maker`: has scheduling and name of its own already; null: nobody has. `affinity`: null: of that is taken care later.
