@@ -48,6 +48,9 @@ Or<SignalsAndTimers> collect_signals_and_timers(const FrozenProcess&, InjectedAr
 using FilterMap = std::map<pid_t, std::vector<SeccompFilter>>;
 std::optional<Refusal> collect_seccomp(const FrozenProcess&, FilterMap&);
 Or<std::vector<ThreadState>> collect_threads(const FrozenProcess&, InjectedArea&, const DumpOptions&);
+// Of one that the others go on without. It has no state of its own but name and credentials; the rest is like
+// another's.
+ThreadState collect_ended_main_thread(const FrozenProcess&, const ProcessState&, const ThreadState& like);
 
 void add_estimated_waits(const std::vector<ThreadState>&, std::vector<EstimatedWait>&);
 // What processes have in common besides memory that is mapped shared, in the order of `processes`: found by kcmp(2).

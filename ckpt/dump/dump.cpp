@@ -135,6 +135,8 @@ static std::optional<Refusal> look_at(FrozenProcess& process, AreaLists& areas, 
   InjectedArea injected(process, find_vdso(mappings));
   auto refusal = examine(process, injected, mappings, areas, options, frozen_at_ns, tree, dump);
   for (std::size_t i = 0; i < dump.threads.size(); ++i) dump.threads[i].seccomp = filters[process.threads[i].tid];
+  if (process.main_thread_ended && !dump.threads.empty())
+    dump.threads.insert(dump.threads.begin(), collect_ended_main_thread(process, dump.process, dump.threads.front()));
   return refusal;
 }
 

@@ -88,21 +88,6 @@ static End end_of(pid_t pid) {
   return !try_read_link(proc_path(pid, "exe")) && errno == ENOENT ? End::UnderWay : End::None;
 }
 
-// A thread of a process that goes on without its main thread, as one does that was dumped when its parent was in
-// vfork(2) (freeze/vfork.h); 0: it is not so.
-static pid_t without_main_thread(pid_t pid) try {
-  const auto text = try_read_text(proc_path(pid, "stat"));
-  if (!text) return 0;
-  if (const TaskStat stat = parse_task_stat(*text); stat.state != 'Z' || stat.threads < 2) return 0;
-  for (const pid_t tid : list_threads(pid)) {
-    const auto thread = try_read_text(fmt::format("/proc/{}/task/{}/stat", pid, tid));
-    if (thread && parse_task_stat(*thread).state != 'Z' && parse_task_stat(*thread).state != 'X') return tid;
-  }
-  return 0;
-} catch (const SystemError&) {  // it has ended
-  return 0;
-}
-
 bool is_carried(const DumpOptions& options, const std::string& path) {
   return std::find(options.carry.begin(), options.carry.end(), path) != options.carry.end();
 }
@@ -128,8 +113,7 @@ static std::optional<Refusal> look_once(pid_t root, const DumpOptions& options) 
   std::list<SeenThrough> seen_through;
   bool any_ends = false;
   for (const pid_t pid : list_tree(root, options.reaper != 0 ? options.reaper : options.namespaces_of)) {
-    if (const pid_t thread = pid != root ? without_main_thread(pid) : 0; thread != 0)
-      seen_through.emplace_back(pid, thread);
+    if (const pid_t thread = without_main_thread(pid); thread != 0) seen_through.emplace_back(pid, thread);
     if (const End end = pid == root ? End::None : end_of(pid); end != End::None) {
       any_ends |= end == End::UnderWay;
       ended.push_back(pid);

@@ -35,10 +35,12 @@ ProcessState collect_zombie(pid_t pid) {
 }
 
 static void read_proc(const FrozenProcess& process, ProcessState& state) {
-  read_stat(process.pid, state);
+  const TaskStat stat = read_stat(process.pid, state);
+  state.main_thread_ended = process.main_thread_ended;
+  if (process.main_thread_ended) state.exit_status = stat.exit_status;
   const TaskStatus& status = status_of(process, process.threads.front());
   state.stopped_by = process.stopped_by;
-  state.thread_count = static_cast<std::uint32_t>(process.threads.size());
+  state.thread_count = static_cast<std::uint32_t>(process.threads.size() + (process.main_thread_ended ? 1 : 0));
   state.umask = status.umask;
   if (const auto score = try_read_text(proc_path(process.pid, "oom_score_adj"))) {
     std::string_view rest = *score;
@@ -73,6 +75,8 @@ Or<ProcessState> collect_process(const FrozenProcess& process, const OwnAnswers&
   if (answers.dumpable != 1) return Refusal{fmt::format("process {} is not dumpable", process.pid)};
   ProcessState state;
   read_proc(process, state);
+  if (!WIFEXITED(state.exit_status))
+    return Refusal{fmt::format("the main thread of process {} has been killed alone", process.pid)};  // seccomp(2)
   state.personality = answers.personality;
   state.dumpable = answers.dumpable;
   state.child_subreaper = answers.child_subreaper;

@@ -136,7 +136,8 @@ static ThreadState collect_thread(const FrozenProcess& process, const FrozenThre
                                   const RemoteSyscalls& syscalls) {
   ThreadState state;
   state.process = process.pid;
-  state.tid = thread.tid == task_of(process.pid) ? process.pid : thread.tid;  // a stand-in's place (freeze/vfork.h)
+  const bool stands_in = !process.main_thread_ended && thread.tid == task_of(process.pid);  // freeze/vfork.h
+  state.tid = stands_in ? process.pid : thread.tid;
   static_assert(sizeof state.registers == sizeof thread.registers);
   std::memcpy(state.registers.data(), &thread.registers, sizeof state.registers);
   state.signal_mask = syscalls.saved_mask();
@@ -170,6 +171,22 @@ Or<std::vector<ThreadState>> collect_threads(const FrozenProcess& process, Injec
     questions[i].read_answers(node, threads[i]);
   }
   return threads;
+}
+
+ThreadState collect_ended_main_thread(const FrozenProcess& process, const ProcessState& state,
+                                      const ThreadState& like) {
+  ThreadState ended;
+  ended.process = ended.tid = process.pid;
+  ended.name = state.name;
+  ended.registers = like.registers;
+  ended.xstate = like.xstate;
+  ended.signal_mask = like.signal_mask;
+  constexpr std::int32_t kDisable = 2;  // SS_DISABLE
+  ended.altstack_flags = kDisable;
+  ended.scheduling = like.scheduling;
+  ended.credentials.securebits = like.credentials.securebits;
+  collect_credentials(parse_task_status(read_record(fmt::format("/proc/{}/status", process.pid))), ended.credentials);
+  return ended;
 }
 
 static std::string name_of_call(long number) {

@@ -31,7 +31,7 @@ class LingeringCall {
     issued_.rip -= 2;
     issued_.orig_rax = ~0ULL;
     deadline_ns_ = *release.deadline_ns;
-    shorten(release.process, std::max<std::int64_t>(0, deadline_ns_ - clock_ns(CLOCK_MONOTONIC)));
+    shorten(std::max<std::int64_t>(0, deadline_ns_ - clock_ns(CLOCK_MONOTONIC)));
     tracee_.set_registers(issued_);
     tracee_.set_options(PTRACE_O_TRACESYSGOOD);  // not EXITKILL any more: the program is its own again
     tracee_.resume(PTRACE_SYSCALL);
@@ -96,7 +96,7 @@ class LingeringCall {
     tracee_.set_registers(now);
   }
 
-  void shorten(pid_t process, std::int64_t rest_ns) {
+  void shorten(std::int64_t rest_ns) {
     std::uint64_t& argument = argument_register(issued_, timeout_.argument);
     if (timeout_.form == TimeoutForm::Milliseconds) {
       argument = static_cast<std::uint64_t>((rest_ns + 999'999) / 1'000'000);
@@ -106,7 +106,7 @@ class LingeringCall {
     // timeout stays: late, but never early.
     const timespec rest{rest_ns / 1'000'000'000, rest_ns % 1'000'000'000};
     const std::uint64_t scratch = (original_.rsp - 128 - sizeof rest) & ~std::uint64_t{15};
-    if (RemoteMemory(process).try_write(scratch, std::as_bytes(std::span(&rest, 1)))) argument = scratch;
+    if (RemoteMemory(tid()).try_write(scratch, std::as_bytes(std::span(&rest, 1)))) argument = scratch;
   }
 
   bool handle(const TraceStop& stop) {
@@ -244,7 +244,7 @@ LingeringThreads release_threads(std::span<const ThreadRelease> releases) {
         continue;
       }
       if (release.deadline_ns)
-        write_rest(RemoteMemory(release.process), release.registers, *release.deadline_ns - clock_ns(CLOCK_MONOTONIC));
+        write_rest(RemoteMemory(release.tid), release.registers, *release.deadline_ns - clock_ns(CLOCK_MONOTONIC));
       Tracee tracee(release.tid);
       tracee.set_registers(release.registers);
       if (!tracee.detach()) dying.push_back(release.tid);

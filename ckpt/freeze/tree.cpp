@@ -105,14 +105,12 @@ static bool is_stood_in_for(const FrozenTree::Impl& tree, pid_t pid) {
   });
 }
 
-static std::optional<Refusal> see_through(FrozenProcess& process, FrozenTree::Impl& tree) {
+static void see_through(FrozenProcess& process, FrozenTree::Impl& tree) {
   const pid_t first = process.threads.front().tid;
-  if (first == process.pid) return std::nullopt;
+  if (first == process.pid) return;
   process.memory = RemoteMemory(first);
-  if (process.threads.size() > 1 || !is_stood_in_for(tree, process.pid))
-    return Refusal{fmt::format("the main thread of process {} has exited", process.pid)};
+  process.main_thread_ended = process.threads.size() > 1 || !is_stood_in_for(tree, process.pid);
   tree.seen_through.emplace_back(process.pid, first);
-  return std::nullopt;
 }
 
 Refusal has_been_killed(pid_t pid) {
@@ -139,7 +137,7 @@ static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
   FrozenProcess& process = tree.processes.emplace_back(pid);
   auto refusal = stop_process(process, tree.still.lingering, tree.processes.size() == 1);
   if (!process.threads.empty()) {
-    if (!refusal) refusal = see_through(process, tree);
+    see_through(process, tree);
     examine_threads(process, tree);  // also if we give up
     return refusal ? refusal : wait_for_vforks(process, tree);
   }

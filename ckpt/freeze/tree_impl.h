@@ -53,6 +53,7 @@ struct FrozenProcess {
   pid_t pid;
   RemoteMemory memory;
   int stopped_by = 0;                 // group-stopped by this signal
+  bool main_thread_ended = false;     // which is none of `threads`; but for a stand-in (vfork.h)
   std::vector<FrozenThread> threads;  // the leader first
 };
 
@@ -69,7 +70,7 @@ struct FrozenTree::Impl {
   std::int64_t frozen_at_own_ns = 0;  // on the caller's CLOCK_MONOTONIC
   bool released = false;
   StillWaiting still;                   // of the time before
-  std::list<SeenThrough> seen_through;  // processes whose main thread has gone (vfork.h)
+  std::list<SeenThrough> seen_through;  // processes whose main thread has ended
   BackgroundCall beside;  // for whoever looks at a tree of many threads; last, it ends before what it uses
 };
 

@@ -45,7 +45,7 @@ struct RecordHeader {
 static_assert(sizeof(RecordHeader) == 24);
 
 inline constexpr std::uint64_t kImageMagic = 0x314d495256524400;  // "\0DRVRIM1"
-inline constexpr std::uint32_t kFormatVersion = 6;
+inline constexpr std::uint32_t kFormatVersion = 7;
 inline constexpr std::uint32_t kMachineX86_64 = 62;  // EM_X86_64
 inline constexpr std::size_t kMaxPayloadBytes = kMaxRecordBytes - sizeof(RecordHeader);
 inline constexpr std::size_t kMaxObjectBytes = 64 * 1024 * 1024;  // one object over all its records

@@ -17,6 +17,7 @@
 #include "ckpt/restore/image_model.h"
 #include "ckpt/restore/restore.h"
 #include "ckpt/sys/task_status.h"
+#include "ckpt/sys/tasks.h"
 
 namespace drover {
 
@@ -32,7 +33,8 @@ struct HeldProcess {
   std::vector<std::unique_ptr<RemoteSyscalls>> threads;  // in the order of image.threads
   // Which of the areas have their final protection and can't be written to: those that have no contents so far.
   std::vector<bool> closed_areas;
-  bool made = false;   // there is a process
+  bool made = false;               // there is a process
+  bool main_thread_ended = false;  // and left the list, here and in the image
   int parked_fd = 0;   // from here on lie all open files of the tree, until the program's own descriptors are in place
   int objects_fd = 0;  // after the open files, the objects
   int terminals_fd = 0;  // after these, the slaves of all terminals
@@ -77,8 +79,9 @@ struct RestoredTree {
   IpcTable ipc;
   SocketNames socket_names;
   std::list<ProcessImage> helper_images;
-  std::list<HeldProcess> processes;  // the root first, in the order of the image
-  std::list<HeldProcess> helpers;    // ended again before the tree is let go
+  std::list<HeldProcess> processes;     // the root first, in the order of the image
+  std::list<HeldProcess> helpers;       // ended again before the tree is let go
+  std::list<SeenThrough> seen_through;  // processes whose main thread has ended
   std::map<std::uint32_t, SharedObject> shared_memory;
   bool other_vdso = false;  // than the one that the program has
   std::map<SegmentKey, SharedObject> segments;
@@ -125,12 +128,16 @@ void forget_signal(HeldProcess&, int signal);
 void set_foreground_groups(RestoredTree&);  // terminals.cpp
 void restore_signals(HeldProcess&);         // restore_signals.cpp
 void create_timers(HeldProcess&);           // restore_timers.cpp
+// If it had when the process was dumped. Another thread takes its place as the one that works for us.
+void end_main_thread(HeldProcess&, RestoredTree&);  // end_main_thread.cpp
 // What takes the credentials of a thread on that has those of `now` and all our capabilities.
 void add_credentials(Batch&, const ThreadState&, const TaskStatus& now, const ProcessState&);
-// Those that make_threads() leaves to the moment when the program is let go: the leader works for us until then,
+// Those that make_threads() leaves to the moment when the program is let go: who works for us needs ours until then,
 // filters want a thread's credentials as they are, and some have no room in a thread's slot.
-inline bool takes_credentials_late(std::size_t index, const ThreadState& thread) {
-  return index == 0 || !thread.seccomp.empty() || thread.credentials.groups.size() > 64;
+inline bool takes_credentials_late(const HeldProcess& held, std::size_t index) {
+  const ThreadState& thread = held.image.threads[index];
+  const bool takes_over = index == 1 && held.image.process.main_thread_ended && !held.main_thread_ended;
+  return index == 0 || takes_over || !thread.seccomp.empty() || thread.credentials.groups.size() > 64;
 }
 // When the program is let go; `passed_ns` since it was frozen, as its clocks count it.
 void restore_credentials(HeldProcess&);

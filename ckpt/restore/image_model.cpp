@@ -1,5 +1,7 @@
 #include "ckpt/restore/image_model.h"
 
+#include <sys/wait.h>
+
 #include <cstddef>
 #include <map>
 #include <set>
@@ -211,6 +213,8 @@ static void check_process(const ProcessImage& image, const ImageModel& model) {
   if (image.process.zombie) return require(image.threads.empty(), "a zombie with threads");
   require(!image.threads.empty() && image.threads.front().tid == pid, "a process without its main thread");
   require(image.threads.size() == image.process.thread_count, "a thread is missing");
+  require(!image.process.main_thread_ended || (image.threads.size() > 1 && WIFEXITED(image.process.exit_status)),
+          "a main thread that can't have ended");
   for (const ThreadState& thread : image.threads) {
     require(thread.tid > 0 && thread.tid <= kMaxPid && thread.name.size() < 16 && thread.xstate.size() <= 64 * 1024 &&
                 thread.credentials.groups.size() <= 65536 && thread.scheduling.cpus.size() <= 8192,

@@ -247,7 +247,7 @@ void make_threads(HeldProcess& held, std::span<const int> node_cpus) {
       const ThreadState& thread = held.image.threads[i];
       Batch& batch = batches.emplace_back(held.area.batch_before(batches.empty() ? nullptr : &batches.back()));
       add_calls(batch, thread, maker);
-      if (!takes_credentials_late(i, thread)) add_credentials(batch, thread, now, held.image.process);
+      if (!takes_credentials_late(held, i)) add_credentials(batch, thread, now, held.image.process);
       tasks.push_back({held.threads[i].get(), &batch});
       first_pkru[i] = open_all_keys(held.threads[i]->tracee());
     }

@@ -113,6 +113,9 @@ static void run_stages(RestoredTree& tree, ImageReader& reader, const RestoreOpt
     restore_signals(held);
     // Timers after threads, which they may be aimed at. They run only when the tree does.
     create_timers(held);
+    // After signals, which only a main thread can queue as if the kernel had; before other processes want a signal at
+    // the end of their parent, which is a thread.
+    end_main_thread(held, tree);
   }
   for (HeldProcess& held : tree.processes) {
     if (!held.zombie() && held.shared().files == 0) seek_process_files(held, tree.model.open_files);
@@ -231,7 +234,7 @@ static void kill_process(HeldProcess& held) {
   ::kill(held.pid, SIGKILL);
   std::vector<pid_t> tids;
   for (const ThreadState& thread : held.image.threads) tids.push_back(thread.tid);
-  if (tids.empty()) tids.push_back(held.pid);
+  if (tids.empty() || tids.front() != held.pid) tids.insert(tids.begin(), held.pid);
   for (auto tid = tids.rbegin(); tid != tids.rend(); ++tid) {
     for (auto stop = Tracee(*tid).wait_for(kDeadlineNs); stop && !stop->exited();)
       stop = Tracee(*tid).wait_for(kDeadlineNs);

@@ -85,10 +85,10 @@ void restore_credentials(HeldProcess& held) {
   // All these threads are copies of the leader so far.
   const TaskStatus now = parse_task_status(read_text(proc_path(held.pid, "status")));
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
-    if (takes_credentials_late(i, held.image.threads[i])) install_filters(held, i);
+    if (takes_credentials_late(held, i)) install_filters(held, i);
   }
   for (std::size_t i = 0; i < held.threads.size(); ++i) {
-    if (!takes_credentials_late(i, held.image.threads[i])) continue;
+    if (!takes_credentials_late(held, i)) continue;
     Batch batch = held.batch();  // the room of the leader
     add_credentials(batch, held.image.threads[i], now, held.image.process);
     held.threads[i]->run(held.area, batch);

@@ -7,35 +7,39 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <iterator>
 #include <map>
 #include <mutex>
 
 #include "ckpt/sys/error.h"
+#include "ckpt/sys/task_stat.h"
 #include "ckpt/sys/text.h"
 #include "ckpt/sys/unique_fd.h"
 
 namespace drover {
 
 static std::mutex seen_through_mutex;
-static std::map<pid_t, pid_t> seen_through;
+static std::multimap<pid_t, pid_t> seen_through;
 static std::atomic<std::size_t> seen_through_count;  // 0 nearly always
 
-SeenThrough::SeenThrough(pid_t process, pid_t tid) : process_(process) {
+SeenThrough::SeenThrough(pid_t process, pid_t tid) : process_(process), tid_(tid) {
   const std::lock_guard lock(seen_through_mutex);
-  seen_through[process] = tid;
+  seen_through.emplace(process, tid);  // behind those that are there (C++11)
   seen_through_count = seen_through.size();
 }
 SeenThrough::~SeenThrough() {
   const std::lock_guard lock(seen_through_mutex);
-  seen_through.erase(process_);
+  auto [one, end] = seen_through.equal_range(process_);
+  while (one != end && one->second != tid_) ++one;
+  if (one != end) seen_through.erase(one);
   seen_through_count = seen_through.size();
 }
 
 pid_t task_of(pid_t process) {
   if (seen_through_count == 0) return process;
   const std::lock_guard lock(seen_through_mutex);
-  const auto found = seen_through.find(process);
-  return found != seen_through.end() ? found->second : process;
+  const auto [first, end] = seen_through.equal_range(process);
+  return first != end ? std::prev(end)->second : process;
 }
 
 std::vector<pid_t> list_threads(pid_t pid) {
@@ -43,6 +47,25 @@ std::vector<pid_t> list_threads(pid_t pid) {
   const auto main = std::find(threads.begin(), threads.end(), pid);
   if (main != threads.end()) std::rotate(threads.begin(), main, main + 1);
   return threads;
+}
+
+static bool has_ended(const std::string& stat_path) {
+  const auto text = try_read_text(stat_path);
+  if (!text) return true;
+  const TaskStat stat = parse_task_stat(*text);
+  return stat.state == 'Z' || stat.state == 'X';
+}
+
+pid_t without_main_thread(pid_t process) try {
+  const auto text = try_read_text(fmt::format("/proc/{}/stat", process));
+  if (!text) return 0;
+  if (const TaskStat stat = parse_task_stat(*text); stat.state != 'Z' || stat.threads < 2) return 0;
+  for (const pid_t tid : list_numbers(fmt::format("/proc/{}/task", process))) {
+    if (!has_ended(fmt::format("/proc/{}/task/{}/stat", process, tid))) return tid;
+  }
+  return 0;
+} catch (const SystemError&) {  // it has ended
+  return 0;
 }
 
 std::vector<pid_t> parse_children(std::string_view text) {
@@ -74,7 +97,7 @@ static void add_orphans(pid_t reaper, std::vector<pid_t>& tree) {
   for (const pid_t child : list_children(reaper)) {
     if (child == tree.front() || child == ::getpid()) continue;
     const auto exe = try_read_link(proc_path(child, "exe"));
-    const bool reaped_soon = !exe && errno == ENOENT;  // a zombie
+    const bool reaped_soon = !exe && errno == ENOENT && without_main_thread(child) == 0;  // a zombie
     if (!reaped_soon && exe != program) tree.push_back(child);
   }
 }

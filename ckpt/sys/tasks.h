@@ -13,8 +13,12 @@ namespace drover {
 // From so many threads of a program on, another processor is worth waking for what has to be done with each of them.
 inline constexpr std::size_t kManyThreads = 16;
 
-// The kernel shows nothing of a process under its own id (memory, files, where it works) once its main thread has
-// ended, though others go on. As long as this lives, proc_path() and task_of() lead to `tid` of it instead.
+// A thread of a process that goes on without its main thread, which is a zombie until the others have ended, too. 0: it
+// is not so.
+pid_t without_main_thread(pid_t process);
+
+// The kernel shows nothing of such a process under its own id (memory, files, where it works). As long as this lives,
+// proc_path() and task_of() lead to `tid` of it instead. Of several for one process the last one counts.
 class SeenThrough {
  public:
   SeenThrough(pid_t process, pid_t tid);
@@ -22,7 +26,7 @@ class SeenThrough {
   ~SeenThrough();
 
  private:
-  pid_t process_;
+  pid_t process_, tid_;
 };
 // Whom to ask for what belongs to a process: as a rule itself.
 pid_t task_of(pid_t process);

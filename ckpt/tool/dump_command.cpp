@@ -4,9 +4,13 @@
 
 #include <cstdio>
 #include <functional>
+#include <optional>
 
 #include "ckpt/dump/dump.h"
 #include "ckpt/image/fd_stream.h"
+#include "ckpt/sys/task_stat.h"
+#include "ckpt/sys/tasks.h"
+#include "ckpt/sys/text.h"
 #include "ckpt/sys/working_memory.h"
 #include "ckpt/tool/beside.h"
 #include "ckpt/tool/commands.h"
@@ -98,16 +102,27 @@ class Dumper {
 
 }  // namespace
 
+// Of a process further down nobody knows which of PID 1's children were its own once.
+static bool is_child_of(pid_t parent, pid_t pid) {
+  const auto stat = try_read_text(proc_path(pid, "stat"));
+  return stat && parse_task_stat(*stat).parent == parent;
+}
+
 int run_dump(const DumpArguments& arguments) {
   ImageFile file(arguments.image);
   const auto work = [&](Beside& beside) {
     prepare_working_memory();
+    std::optional<SeenThrough> seen_through;
+    if (const pid_t thread = without_main_thread(arguments.pid); thread != 0)
+      seen_through.emplace(arguments.pid, thread);
     // Before we are in a namespace that is still being made: we would have an id there that the tree is to get.
     wait_for_our_tracer(arguments.pid);
     const auto inside = find_inside(arguments.pid);
     if (!inside) return Dumper(arguments, beside, arguments.pid, 0, arguments.own_ipc).run(file.fd());
     beside.went_inside();
-    run_inside(*inside, [&] { Dumper(arguments, beside, inside->pid, 1, inside->own_ipc).run(file.fd()); });
+    run_inside(*inside, [&] {
+      Dumper(arguments, beside, inside->pid, is_child_of(1, inside->pid) ? 1 : 0, inside->own_ipc).run(file.fd());
+    });
   };
   return run_beside(work, [&file] { file.keep(); }) ? 0 : 1;
 }

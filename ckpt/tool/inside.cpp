@@ -65,10 +65,10 @@ static pid_t find_init(pid_t pid) {
 
 std::optional<Inside> find_inside(pid_t pid) {
   if (same_namespace(pid, "pid")) return std::nullopt;
-  const auto status = try_read_text(proc_path(pid, "status"));
+  const auto status = try_read_text(fmt::format("/proc/{}/status", pid));  // its own, not a thread's (sys/tasks.h)
   const pid_t init = find_init(pid);
   if (!status || init == 0 || init == pid || !runs_our_program(init)) return std::nullopt;
-  return Inside{pid, parse_task_status(*status).namespace_pids.back(), !same_namespace(pid, "ipc")};
+  return Inside{pid, init, parse_task_status(*status).namespace_pids.back(), !same_namespace(pid, "ipc")};
 }
 
 static void enter(const UniqueFd& process, pid_t pid) {
@@ -84,7 +84,7 @@ static void enter(const UniqueFd& process, pid_t pid) {
 }
 
 void run_inside(const Inside& inside, const std::function<void()>& work) {
-  const UniqueFd process(check(static_cast<int>(::syscall(SYS_pidfd_open, inside.outside, 0)), "pidfd_open"));
+  const UniqueFd process(check(static_cast<int>(::syscall(SYS_pidfd_open, inside.init, 0)), "pidfd_open"));
   enter(process, inside.outside);
   if (check(::fork(), "fork") == 0) {
     try {

@@ -17,6 +17,7 @@ bool wait_for_our_tracer(pid_t thread);
 
 struct Inside {
   pid_t outside = 0;     // the tree's root in our PID namespace
+  pid_t init = 0;        // and PID 1 of its own
   pid_t pid = 0;         // and in that one, where a `drover-ckpt restore` is PID 1
   bool own_ipc = false;  // it has an IPC namespace, too
 };

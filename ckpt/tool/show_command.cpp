@@ -88,6 +88,7 @@ static nlohmann::json describe(const ProcessImage& image, const OpenFilesState& 
   place.update({{"program", program_of(image)},
                 {"cwd", image.process.cwd},
                 {"threads", threads},
+                {"main_thread_ended", image.process.main_thread_ended},
                 {"areas", image.memory.areas.size()},
                 {"mapped_bytes", mapped},
                 {"protection_keys", describe_keys(image.memory)},
@@ -106,8 +107,9 @@ static void print_text(const nlohmann::json& all) {
                  process["name"].get<std::string>(), process["parent"].get<int>());
       continue;
     }
-    fmt::print("process {} {}: {}, {} threads, {} areas, {} MiB mapped, in {}\n", process["pid"].get<int>(),
+    fmt::print("process {} {}: {}, {} threads{}, {} areas, {} MiB mapped, in {}\n", process["pid"].get<int>(),
                process["name"].get<std::string>(), process["program"].get<std::string>(), process["threads"].size(),
+               process["main_thread_ended"].get<bool>() ? " (the main one has ended)" : "",
                process["areas"].get<std::uint64_t>(), process["mapped_bytes"].get<std::uint64_t>() >> 20,
                process["cwd"].get<std::string>());
     for (const auto& area : process["protection_keys"]["areas"])

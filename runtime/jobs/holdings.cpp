@@ -89,16 +89,19 @@ Holdings holdings_of_tree(pid_t root, pid_t reaper) {
     const auto stat = parse_pid_stat(proc.read("{}/stat", pid));
     if (!stat) continue;
     sum.cpu_seconds += static_cast<double>(stat->total_ticks()) / ticks_per_second;
-    const MemoryHeld held = parse_memory_held(proc.read("{}/status", pid));
+    // Without its main thread a process shows what it holds by the others.
+    const pid_t other = stat->state == 'Z' ? without_main_thread(pid) : 0;
+    const pid_t task = other != 0 ? other : pid;
+    const MemoryHeld held = parse_memory_held(proc.read("{}/status", task));
     sum.memory.anonymous_kib += held.anonymous_kib;
     sum.memory.shared_kib += held.shared_kib;
     sum.memory.file_kib += held.file_kib;
     sum.memory.swapped_kib += held.swapped_kib;
     if (sum.largest == 0 || held.anonymous_kib > most) {
-      sum.largest = pid;
+      sum.largest = task;
       most = held.anonymous_kib;
     }
-    count_descriptors(pid, sum);
+    count_descriptors(task, sum);
   }
   return sum;
 }

@@ -25,7 +25,7 @@ struct Holdings {
   int files = 0;           // open descriptors other than connections
   int connections = 0;     // sockets
   double cpu_seconds = 0;  // with those of children that have ended and were waited for
-  pid_t largest = 0;       // who holds the most anonymous memory
+  pid_t largest = 0;       // who holds the most anonymous memory (or one of its threads)
 };
 
 // Of the process, all below it, and the orphans that `reaper` (its parent, which lives for this tree alone; 0: none)

@@ -136,7 +136,8 @@ JobMeter::Tree JobMeter::walk(pid_t init) {
       tree.ticks += stat->children_user_ticks + stat->children_system_ticks;
     } else {
       tree.ticks += stat->total_ticks();
-      tree.resident_pages += stat->resident_pages;
+      const bool by_others = stat->state == 'Z' && stat->threads > 1;  // its main thread has ended
+      tree.resident_pages += by_others ? resident_pages_of_threads(pid) : stat->resident_pages;
       tree.threads += stat->threads;
     }
     if (!has_children_files_)
@@ -145,6 +146,15 @@ JobMeter::Tree JobMeter::walk(pid_t init) {
     visit_threads(pid, stat->threads, pending);
   }
   return tree;
+}
+
+std::uint64_t JobMeter::resident_pages_of_threads(pid_t pid) const {
+  std::uint64_t pages = 0;
+  for_each_pid(fmt::format("{}/{}/task", proc_.root(), pid), [&](pid_t tid) {
+    const auto stat = pages == 0 ? parse_pid_stat(proc_.read("{}/task/{}/stat", pid, tid)) : std::nullopt;
+    if (stat) pages = stat->resident_pages;
+  });
+  return pages;
 }
 
 void JobMeter::visit_threads(pid_t pid, std::uint64_t threads, std::vector<pid_t>& pending) {

@@ -50,6 +50,7 @@ class JobMeter {
   double waited_since_last(double seconds);
   double used_by_ended(double seconds);
   Tree walk(pid_t init);
+  std::uint64_t resident_pages_of_threads(pid_t pid) const;
   void visit_threads(pid_t pid, std::uint64_t threads, std::vector<pid_t>& pending);
   void visit_thread(pid_t pid, pid_t tid, std::vector<pid_t>& pending);
   void find_children_by_scan();

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <span>
+#include <string_view>
 
 #include "ckpt/sys/error.h"
 #include "ckpt/sys/maps.h"
@@ -46,31 +49,38 @@ static void add_maps(pid_t pid, ProcState& state) {
         fmt::format("{} {} {} {} {}", m.prot, m.shared, m.inode == 0 ? 0 : m.offset, m.path, m.flags);
 }
 
-static void add_thread(pid_t pid, pid_t tid, ProcState& state) {
-  static constexpr std::array kFields = {
-      "Name:",   "Umask:",  "Uid:",     "Gid:",        "Groups:",      "Threads:",     "SigPnd:",
-      "ShdPnd:", "SigBlk:", "SigIgn:",  "SigCgt:",     "CapInh:",      "CapPrm:",      "CapEff:",
-      "CapBnd:", "CapAmb:", "Seccomp:", "NoNewPrivs:", "THP_enabled:", "Cpus_allowed:"};
-  const std::string base = fmt::format("/proc/{}/task/{}/", pid, tid);
-  const std::string text = read_text(base + "status");
+static constexpr std::array<std::string_view, 20> kStatus = {
+    "Name:",   "Umask:",  "Uid:",     "Gid:",        "Groups:",      "Threads:",     "SigPnd:",
+    "ShdPnd:", "SigBlk:", "SigIgn:",  "SigCgt:",     "CapInh:",      "CapPrm:",      "CapEff:",
+    "CapBnd:", "CapAmb:", "Seccomp:", "NoNewPrivs:", "THP_enabled:", "Cpus_allowed:"};
+// What a main thread that has ended has still to tell.
+static constexpr std::array<std::string_view, 10> kIdentity = {
+    "Name:", "Uid:", "Gid:", "Groups:", "Threads:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"};
+
+static void add_status(pid_t pid, pid_t tid, std::span<const std::string_view> fields, ProcState& state) {
+  const std::string text = read_text(fmt::format("/proc/{}/task/{}/status", pid, tid));
   std::string_view rest = text;
   for (std::string_view line; next_line(rest, line);) {
     const auto key = next_word(line);
-    if (std::find(kFields.begin(), kFields.end(), key) != kFields.end())
+    if (std::find(fields.begin(), fields.end(), key) != fields.end())
       state[fmt::format("task/{}/{}", tid, key)] = std::string(line);
   }
+}
+
+static void add_thread(pid_t pid, pid_t tid, ProcState& state) {
+  const std::string base = fmt::format("/proc/{}/task/{}/", pid, tid);
   for (const char* name : {"personality", "oom_score_adj", "timerslack_ns", "comm"})
     state[fmt::format("task/{}/{}", tid, name)] = try_read_text(base + name).value_or("-");
 }
 
 static void add_files(pid_t pid, ProcState& state) {
   for (const int fd : list_numbers(proc_path(pid, "fd"))) {
-    std::string link = try_read_link(fmt::format("/proc/{}/fd/{}", pid, fd)).value_or("gone");
+    std::string link = try_read_link(proc_path(pid, fmt::format("fd/{}", fd))).value_or("gone");
     if (link.compare(0, 7, "socket:") == 0) link = "socket";  // numbers are the kernel's
     if (link.find("(deleted)") != std::string::npos) link = "unlinked file";
     if (link.compare(0, 5, "pipe:") == 0) link = "pipe";
     state[fmt::format("fd/{}", fd)] = link;
-    const std::string text = try_read_text(fmt::format("/proc/{}/fdinfo/{}", pid, fd)).value_or("");
+    const std::string text = try_read_text(proc_path(pid, fmt::format("fdinfo/{}", fd))).value_or("");
     std::string_view rest = text;
     for (std::string_view line; next_line(rest, line);) {
       const auto key = next_word(line);
@@ -81,8 +91,14 @@ static void add_files(pid_t pid, ProcState& state) {
 
 ProcState read_proc_state(pid_t pid) try {
   ProcState state;
+  std::optional<SeenThrough> seen_through;
+  if (const pid_t thread = without_main_thread(pid); thread != 0) seen_through.emplace(pid, thread);
   add_maps(pid, state);
-  for (const pid_t tid : list_threads(pid)) add_thread(pid, tid, state);
+  for (const pid_t tid : list_threads(pid)) {
+    const bool ended = tid == pid && seen_through;
+    add_status(pid, tid, ended ? std::span<const std::string_view>(kIdentity) : kStatus, state);
+    if (!ended) add_thread(pid, tid, state);
+  }
   add_files(pid, state);
   const TaskStat stat = parse_task_stat(read_text(proc_path(pid, "stat")));
   state["terminal"] = fmt::format("{} {}", stat.terminal, stat.foreground_group);

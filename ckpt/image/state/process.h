@@ -29,7 +29,9 @@ struct SharedState {
 // Of a zombie only the first block and `name` count, and no other record speaks of it.
 struct ProcessState {
   bool zombie = false;
-  std::int32_t exit_status = 0;  // as wait(2) will tell it
+  // Others go on without it (pthread_exit(3)). Of its ThreadState only name and credentials are its own.
+  bool main_thread_ended = false;
+  std::int32_t exit_status = 0;  // of a zombie, or of that thread: as wait(2) will tell it
   std::string name;
   std::int32_t pid = 0, parent = 0, process_group = 0, session = 0;
   std::int32_t exit_signal = 17;
@@ -50,9 +52,9 @@ struct ProcessState {
 
   template <class A>
   void serialize(A& a, unsigned) {
-    a& zombie& exit_status& name& pid& parent& process_group& session& exit_signal& stopped_by& stop_reported&
-        continued& thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper& thp_disabled& cwd& root&
-            cwd_object& limits& shared;
+    a& zombie& main_thread_ended& exit_status& name& pid& parent& process_group& session& exit_signal& stopped_by&
+        stop_reported& continued& thread_count& umask& personality& dumpable& oom_score_adj& child_subreaper&
+            thp_disabled& cwd& root& cwd_object& limits& shared;
   }
 };
 

@@ -5,11 +5,16 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
 
 #include "ckpt/sys/unique_fd.h"
 
@@ -98,6 +103,27 @@ TEST(Holdings, AreThoseOfTheWholeTree) {
   EXPECT_GE(held.memory.shared_kib, 32 * 1024U);
   EXPECT_GT(held.memory.file_kib, 0U);
   EXPECT_EQ(held.largest, family.root());
+}
+
+TEST(Holdings, AreThereWithoutTheMainThread) {
+  const Family family([](bool is_parent) {
+    if (!is_parent) return;
+    std::memset(take(64 * kMib), 1, 64 * kMib);
+    std::thread([] {
+      char state = 0;
+      while (state != 'Z')
+        std::ifstream("/proc/self/task/" + std::to_string(::getpid()) + "/stat").ignore(1000, ')').ignore(1).get(state);
+      if (::write(3, "x", 1) == 1) ::pause();
+    }).detach();
+    ::syscall(SYS_exit, 0);
+  });
+  const Holdings held = holdings_of_tree(family.root(), 0);
+  EXPECT_GE(held.memory.anonymous_kib, 64 * 1024U);
+  EXPECT_EQ(held.files, 4 + 4);
+  EXPECT_EQ(sample_zero_share(held.largest, 64, 1), 0);
+  std::ifstream status("/proc/" + std::to_string(held.largest) + "/status");
+  std::string all((std::istreambuf_iterator<char>(status)), {});
+  EXPECT_NE(all.find("Tgid:\t" + std::to_string(family.root()) + "\n"), std::string::npos);
 }
 
 TEST(Holdings, OfWhoIsGoneAreNothing) {

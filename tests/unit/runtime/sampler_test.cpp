@@ -66,6 +66,24 @@ TEST(CounterGrowth, SurvivesWrapAndReset) {
   EXPECT_EQ(counter_growth(1ULL << 40, 10), 0U);
 }
 
+TEST(JobMeter, SeesMemoryWithoutTheMainThread) {
+  TemporaryDirectory proc;
+  const auto write_stat = [&](const std::string& file, int id, char state, int threads, int pages) {
+    proc.write(
+        file, fmt::format("{} (x) {} 100 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {} 0 77 0 {} 0\n", id, state, threads, pages));
+  };
+  write_stat("100/stat", 100, 'S', 1, 500);
+  proc.write("100/task/100/children", "101 ");
+  write_stat("101/stat", 101, 'Z', 3, 0);
+  for (const int tid : {101, 102, 103}) {
+    proc.write(fmt::format("101/task/{}/children", tid), "");
+    write_stat(fmt::format("101/task/{}/stat", tid), tid, tid == 101 ? 'Z' : 'S', 3, tid == 101 ? 0 : 256);
+  }
+  JobMeter meter(ProcDir(proc.path()), 2);
+  const std::vector<pid_t> inits = {100};
+  EXPECT_EQ(meter.measure(kSecond, inits).resident_kib, 256U * static_cast<std::uint64_t>(::getpagesize()) / 1024);
+}
+
 TEST(Sampler, FirstSampleHasNoRates) {
   FakeHost host;
   host.write();
