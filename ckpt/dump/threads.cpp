@@ -183,7 +183,11 @@ ThreadState collect_ended_main_thread(const FrozenProcess& process, const Proces
   ended.signal_mask = like.signal_mask;
   constexpr std::int32_t kDisable = 2;  // SS_DISABLE
   ended.altstack_flags = kDisable;
+  // It schedules no more: what others can inherit from it, but nothing that has to be admitted twice.
   ended.scheduling = like.scheduling;
+  ended.scheduling.policy = SCHED_OTHER;
+  ended.scheduling.flags = ended.scheduling.runtime = ended.scheduling.deadline = ended.scheduling.period = 0;
+  ended.scheduling.priority = 0;
   ended.credentials.securebits = like.credentials.securebits;
   collect_credentials(parse_task_status(read_record(fmt::format("/proc/{}/status", process.pid))), ended.credentials);
   return ended;

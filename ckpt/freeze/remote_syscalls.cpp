@@ -11,8 +11,8 @@
 #include "ckpt/freeze/interrupted_call.h"
 #include "ckpt/sys/error.h"
 
-extern "C" const std::byte drover_runner_begin[], drover_runner_onto_stack[], drover_runner_stand_in[],
-    drover_runner_end[];
+extern "C" const std::byte drover_runner_begin[], drover_runner_home[], drover_runner_first_pop[],
+    drover_runner_onto_stack[], drover_runner_stand_in[], drover_runner_end[];
 
 namespace drover {
 
@@ -31,10 +31,11 @@ std::size_t runner_syscall_offset() {
                                   code.begin());
 }
 
-std::size_t runner_onto_stack_offset() {
-  return static_cast<std::size_t>(drover_runner_onto_stack - drover_runner_begin);
-}
-std::size_t runner_stand_in_offset() { return static_cast<std::size_t>(drover_runner_stand_in - drover_runner_begin); }
+static std::size_t offset_of(const std::byte* label) { return static_cast<std::size_t>(label - drover_runner_begin); }
+std::size_t runner_home_offset() { return offset_of(drover_runner_home); }
+std::size_t runner_first_pop_offset() { return offset_of(drover_runner_first_pop); }
+std::size_t runner_onto_stack_offset() { return offset_of(drover_runner_onto_stack); }
+std::size_t runner_stand_in_offset() { return offset_of(drover_runner_stand_in); }
 
 void RemoteArea::install(const RemoteMemory& memory) const { memory.write(address, runner_code()); }
 

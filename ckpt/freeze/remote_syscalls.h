@@ -50,8 +50,10 @@ struct RemoteArea {
 
 std::span<const std::byte> runner_code();
 std::span<const std::byte> runner_with_stand_in();
-// From the runner's beginning: its first `syscall` instruction, and what vfork.h needs.
+// From the runner's beginning: its first `syscall` instruction, and what others need.
 std::size_t runner_syscall_offset();
+std::size_t runner_home_offset();       // its batch is done
+std::size_t runner_first_pop_offset();  // the mask is there, registers follow
 std::size_t runner_onto_stack_offset();
 std::size_t runner_stand_in_offset();
 

@@ -12,7 +12,7 @@
    Without a tracer, because it has been killed, the signal is one that the kernel ignores: the thread then goes home by
    itself. Not with rt_sigreturn, which makes a restart block return EINTR (restore_sigcontext()). */
         .section .rodata
-        .globl  drover_runner_begin, drover_runner_home, drover_runner_onto_stack, drover_runner_stand_in, drover_runner_end
+        .globl  drover_runner_begin, drover_runner_home, drover_runner_first_pop, drover_runner_onto_stack, drover_runner_stand_in, drover_runner_end
         .type   drover_runner_begin, @object
 drover_runner_begin:
 1:      mov     (%rbx), %rax
@@ -43,6 +43,7 @@ drover_runner_home:
         xor     %edx, %edx
         mov     $8, %r10d
         syscall
+drover_runner_first_pop:
         pop     %r15
         pop     %r14
         pop     %r13

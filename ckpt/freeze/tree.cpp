@@ -13,6 +13,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "ckpt/freeze/bring_home.h"
 #include "ckpt/freeze/process_freezer.h"
 #include "ckpt/freeze/release.h"
 #include "ckpt/freeze/restartable_sequences.h"
@@ -138,6 +139,7 @@ static std::optional<Refusal> stop_one(pid_t pid, FrozenTree::Impl& tree) {
   auto refusal = stop_process(process, tree.still.lingering, tree.processes.size() == 1);
   if (!process.threads.empty()) {
     see_through(process, tree);
+    if (!refusal) refusal = bring_home(process);
     examine_threads(process, tree);  // also if we give up
     return refusal ? refusal : wait_for_vforks(process, tree);
   }
