@@ -62,18 +62,22 @@ static std::optional<Refusal> find_directory_obstacle(pid_t pid) {
   return std::nullopt;
 }
 
-static std::optional<Refusal> find_obstacle(pid_t pid, int seccomp, pid_t namespaces_of) {
+static std::optional<Refusal> find_obstacle(pid_t pid, int seccomp, pid_t namespaces_of, bool frozen) {
   const auto text = try_read_text(proc_path(pid, "stat"));
   if (!text) return Refusal{fmt::format("there is no process {}", pid)};
   const TaskStat stat = parse_task_stat(*text);
-  if (stat.state == 'Z' || stat.state == 'X') return Refusal{fmt::format("process {} has exited", pid)};
+  if (stat.state == 'Z' || stat.state == 'X') {
+    Refusal refusal{fmt::format("process {} has exited", pid)};
+    refusal.passing = frozen;  // killed by one of its threads at the last moment
+    return refusal;
+  }
   if (auto refusal = find_namespace_obstacle(pid, namespaces_of)) return refusal;
   if (seccomp != 0 && !may_suspend_seccomp()) return Refusal{fmt::format("process {} has a seccomp filter", pid)};
   return find_directory_obstacle(pid);
 }
 
 std::optional<Refusal> find_process_obstacle(const FrozenProcess& process) {
-  return find_obstacle(process.pid, status_of(process, process.threads.front()).seccomp, 0);
+  return find_obstacle(process.pid, status_of(process, process.threads.front()).seccomp, 0, true);
 }
 
 enum class End { None, UnderWay, Over };
@@ -97,7 +101,8 @@ static std::optional<Refusal> find_obstacle_of(pid_t pid, bool root, const DumpO
                                                TreeObjects& objects) try {
   const auto status = try_read_text(proc_path(pid, "status"));
   if (!status) return Refusal{fmt::format("there is no process {}", pid)};
-  if (auto refusal = find_obstacle(pid, parse_task_status(*status).seccomp, options.namespaces_of)) return refusal;
+  if (auto refusal = find_obstacle(pid, parse_task_status(*status).seccomp, options.namespaces_of, false))
+    return refusal;
   auto memory = plan_memory(pid, parse_maps(read_text(proc_path(pid, "maps"))), objects);
   if (auto* refusal = std::get_if<Refusal>(&memory)) return *refusal;
   return std::nullopt;

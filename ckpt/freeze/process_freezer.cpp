@@ -50,19 +50,21 @@ class ProcessFreezer {
  private:
   std::optional<Refusal> stop_all() {
     vdso_ = find_vdso(process_.pid);
-    for (;;) {
+    for (bool found = true; found;) {
       const std::size_t known = process_.threads.size();
-      if (auto refusal = seize_new()) return refusal;
+      if (auto refusal = seize_new(found)) return refusal;
       if (vdso_.bytes == 0 && !process_.threads.empty() && process_.threads.front().tid != process_.pid)
         vdso_ = find_vdso(process_.threads.front().tid);  // the main thread is gone
       // The main thread last: of its end is told when all the others have been waited for (delay_group_leader()).
       for (std::size_t i = process_.threads.size(); i-- > known;) {
         if (auto refusal = stop(process_.threads[i])) return refusal;
+        some_ended_ |= process_.threads[i].tid == 0;
       }
       std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
-      if (process_.threads.size() <= known) break;
     }
-    if (!process_.threads.empty() && process_.threads.front().tid != process_.pid) reap_killed();
+    const bool with_leader = !process_.threads.empty() && process_.threads.front().tid == process_.pid;
+    if (some_ended_ || !with_leader) reap_killed();
+    if (some_ended_ && with_leader) reap_if_killed(process_.threads.front());  // of its end is told last
     std::erase_if(process_.threads, [](const FrozenThread& thread) { return thread.tid == 0; });
     return std::nullopt;
   }
@@ -92,11 +94,15 @@ class ProcessFreezer {
   // exit_group(2) kills those as well that have stopped for us (zap_other_threads()).
   void reap_killed() {
     for (FrozenThread& thread : process_.threads) {
-      if (thread.tid == 0 || thread.tid == process_.pid || !thread.stopped || state_of(thread.tid) == 't') continue;
-      auto stop = Tracee(thread.tid).wait_for(kStopDeadlineNs);
-      while (stop && !stop->exited()) stop = Tracee(thread.tid).wait_for(kStopDeadlineNs);
-      if (stop) thread.tid = 0;
+      if (thread.tid != process_.pid) reap_if_killed(thread);
     }
+  }
+
+  void reap_if_killed(FrozenThread& thread) {
+    if (thread.tid == 0 || !thread.stopped || state_of(thread.tid) == 't') return;
+    auto stop = Tracee(thread.tid).wait_for(kStopDeadlineNs);
+    while (stop && !stop->exited()) stop = Tracee(thread.tid).wait_for(kStopDeadlineNs);
+    if (stop) thread.tid = 0;
   }
 
   std::optional<TraceStop> wait_for_stop(pid_t tid, std::int64_t deadline_ns) {
@@ -109,7 +115,9 @@ class ProcessFreezer {
       reap_killed();
       // By pthread_exit(3) it has ended alone.
       ended_ns = state_of(tid) == 'Z' ? ended_ns + kSliceNs : 0;
-      if (ended_ns > kLongestEndNs) return TraceStop{0};
+      if (ended_ns <= kLongestEndNs) continue;
+      process_.ended_traced = true;
+      return TraceStop{0};
     }
     return std::nullopt;
   }
@@ -137,17 +145,20 @@ class ProcessFreezer {
     }
   }
 
-  // All are looked at before the first is stopped: that takes longer than to stop them.
-  std::optional<Refusal> seize_new() {
+  // All are looked at before the first is stopped: that takes longer than to stop them. `found`: were there any? Also
+  // if they have ended since: they may have made others.
+  std::optional<Refusal> seize_new(bool& found) {
     std::vector<FrozenThread> fresh;
     for (const pid_t tid : threads_of(process_.pid)) {
       const auto same = [tid](const FrozenThread& thread) { return thread.tid == tid; };
+      if (tid == process_.pid && std::exchange(leader_seen_, true)) continue;
       if (std::any_of(process_.threads.begin(), process_.threads.end(), same)) continue;
       FrozenThread& thread = fresh.emplace_back();
       thread.tid = tid;
       thread.before = observe_sleeper(process_.pid, tid);
       open_files(thread);
     }
+    found = !fresh.empty();
     if (std::exchange(tree_runs_, false)) give_way();
     // To be seized stops nobody yet. The main thread stands still last, and goes on first (release_threads()): the one
     // that most programs talk to others with.
@@ -203,7 +214,10 @@ class ProcessFreezer {
     constexpr int kTries = 3;
     int error = 0;
     for (int left = kTries; (error = Tracee(tid).seize(kFreezeOptions)) != 0; --left) {
-      if (error == ESRCH || is_exiting(tid)) return std::nullopt;
+      if (error == ESRCH || is_exiting(tid)) {
+        some_ended_ = true;
+        return std::nullopt;
+      }
       // EPERM is also said of one that is traced; a tracer that is gone now had left it in between.
       auto refusal = why_not(tid, error);
       if (refusal.traced != 0 || left == 1) return refusal;
@@ -282,6 +296,8 @@ class ProcessFreezer {
   FrozenProcess& process_;
   LingeringThreads& lingering_;
   bool tree_runs_;
+  bool some_ended_ = false;   // of the threads: perhaps by exit_group(2)
+  bool leader_seen_ = false;  // it stays in the list when it has ended alone
   VdsoRange vdso_;
   const int most_files_ = half_of_the_descriptors();
 };

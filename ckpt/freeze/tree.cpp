@@ -334,6 +334,7 @@ StillWaiting FrozenTree::thaw() {
       else
         still.known.push_back(known_wait(release, *thread.wait, deadline_ns + to_host_ns, now_ns + to_host_ns));
     }
+    if (process.ended_traced) unstopped.add_unstopped(process.pid);
   }
   still.lingering = release_threads(releases);
   still.lingering.append(std::move(unstopped));
@@ -392,6 +393,7 @@ void FrozenTree::kill() {
       for (auto stop = Tracee(thread->tid).wait_for(kStopDeadlineNs); stop && !stop->exited();)
         stop = Tracee(thread->tid).wait_for(kStopDeadlineNs);
     }
+    if (process.ended_traced) Tracee(process.pid).wait_for(kStopDeadlineNs);
   }
 }
 

@@ -54,6 +54,7 @@ struct FrozenProcess {
   RemoteMemory memory;
   int stopped_by = 0;                 // group-stopped by this signal
   bool main_thread_ended = false;     // which is none of `threads`; but for a stand-in (vfork.h)
+  bool ended_traced = false;          // and did so when it was ours: its end is told to us first
   std::vector<FrozenThread> threads;  // the leader first
 };
 

@@ -1,5 +1,5 @@
 // Processes with threads that end all the time: by exit_group(2) while the others wait or work, which kills threads that have
-// stopped already, and one by one. Each has its status.
+// stopped already, and one by one, also the main thread first. Each has its status.
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,8 +19,18 @@ static void *live(void *work) {
 
 static void *end_soon(void *unused) { return unused; }
 
+static void *end_for_all(void *number) {
+  usleep((long)number % 7 * 300);
+  _exit((int)(long)number % 90);
+}
+
 static void child(int number) {
   pthread_t threads[kThreads];
+  if (number % 3 == 2) {
+    if (pthread_create(&threads[0], NULL, end_for_all, (void *)(long)number)) _exit(99);
+    usleep(number % 11 * 100);
+    syscall(SYS_exit, 91);
+  }
   for (long i = 0; i < kThreads; ++i)
     if (pthread_create(&threads[i], NULL, number % 2 ? live : end_soon, i == 0 ? &threads : NULL)) _exit(99);
   if (number % 2 == 0)
