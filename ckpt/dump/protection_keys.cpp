@@ -70,7 +70,7 @@ static std::int32_t find_execute_only(InjectedArea& injected, const MemoryState&
 
 void collect_protection_keys(const FrozenProcess& process, InjectedArea& injected, MemoryState& memory) {
   if (!kernel_features().protection_keys) return;
-  const Tracee leader(process.pid);
+  const Tracee leader(process.threads.front().tid);
   const std::vector<std::byte> xstate = leader.xstate();
   const std::uint32_t pkru = pkru_of(xstate);
   memory.keys.allocated = find_allocated(injected);

@@ -2,7 +2,6 @@
 // root, and children that are stopped, run as another user, want a signal at the end of their parent, or end.
 #include <pthread.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include "tracee.h"
@@ -55,10 +54,10 @@ static void *wait_here(void *value) {
 }
 
 // What a child's other thread does.
-static int end;  // of the socket between child and parent
+static int asked, answered;  // ends of pipes (whose sockets nobody sees before Linux 6.9, PIDFD_THREAD)
 static void *answer(void *code) {
   for (char byte = 0; byte != 'q';) {
-    if (read(end, &byte, 1) != 1 || write(end, &byte, 1) != 1) _exit(98);
+    if (read(asked, &byte, 1) != 1 || write(answered, &byte, 1) != 1) _exit(98);
   }
   syscall(SYS_exit, (int)(long)code);
   return NULL;
@@ -66,18 +65,18 @@ static void *answer(void *code) {
 
 struct child {
   pid_t pid;
-  int fd;
+  int ask, answer;
 };
 
 enum { kEnds = 7, kLast = 3 };
 
 static struct child make_child(int uid) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) exit(99);
+  int questions[2], answers[2];
+  if (pipe(questions) != 0 || pipe(answers) != 0) exit(99);
   const pid_t pid = fork();
   if (pid == 0) {
-    end = ends[1];
-    close(ends[0]);
+    asked = questions[0], answered = answers[1];
+    close(questions[1]), close(answers[0]);
     pthread_t thread;
     if (uid != 0 && (setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)) _exit(96);
     if (uid != 0) prctl(PR_SET_DUMPABLE, 1);  // else our own files in /proc are root's
@@ -85,9 +84,9 @@ static struct child make_child(int uid) {
     if (pthread_create(&thread, NULL, answer, (void *)(long)kLast) != 0) _exit(95);
     syscall(SYS_exit, kEnds);
   }
-  close(ends[1]);
+  close(questions[0]), close(answers[1]);
   CHECK(until_state(pid, pid, 'Z'));
-  const struct child child = {pid, ends[0]};
+  const struct child child = {pid, questions[1], answers[0]};
   return child;
 }
 
@@ -95,13 +94,13 @@ static void check_answer(const struct child *child) {
   char byte = 'x';
   CHECK(state_of(child->pid, child->pid) == 'Z' && has_line(child->pid, "Name:\tmain-of-child\n"));
   CHECK(waitpid(child->pid, NULL, WNOHANG) == 0);
-  CHECK(write(child->fd, &byte, 1) == 1 && read(child->fd, &byte, 1) == 1 && byte == 'x');
+  CHECK(write(child->ask, &byte, 1) == 1 && read(child->answer, &byte, 1) == 1 && byte == 'x');
 }
 
 static int end_of(const struct child *child) {
   int status = 0;
-  CHECK(write(child->fd, "q", 1) == 1 && waitpid(child->pid, &status, 0) == child->pid);
-  close(child->fd);
+  CHECK(write(child->ask, "q", 1) == 1 && waitpid(child->pid, &status, 0) == child->pid);
+  close(child->ask), close(child->answer);
   return status;
 }
 
