@@ -153,6 +153,7 @@ class ProcessFreezer {
       const auto same = [tid](const FrozenThread& thread) { return thread.tid == tid; };
       if (tid == process_.pid && std::exchange(leader_seen_, true)) continue;
       if (std::any_of(process_.threads.begin(), process_.threads.end(), same)) continue;
+      if (std::find(unreaped_.begin(), unreaped_.end(), tid) != unreaped_.end()) continue;
       FrozenThread& thread = fresh.emplace_back();
       thread.tid = tid;
       thread.before = observe_sleeper(process_.pid, tid);
@@ -216,6 +217,7 @@ class ProcessFreezer {
     for (int left = kTries; (error = Tracee(tid).seize(kFreezeOptions)) != 0; --left) {
       if (error == ESRCH || is_exiting(tid)) {
         some_ended_ = true;
+        unreaped_.push_back(tid);
         return std::nullopt;
       }
       // EPERM is also said of one that is traced; a tracer that is gone now had left it in between.
@@ -296,8 +298,9 @@ class ProcessFreezer {
   FrozenProcess& process_;
   LingeringThreads& lingering_;
   bool tree_runs_;
-  bool some_ended_ = false;   // of the threads: perhaps by exit_group(2)
-  bool leader_seen_ = false;  // it stays in the list when it has ended alone
+  bool some_ended_ = false;      // of the threads: perhaps by exit_group(2)
+  bool leader_seen_ = false;     // it stays in the list when it has ended alone
+  std::vector<pid_t> unreaped_;  // so do threads whose other tracer has not heard of their end
   VdsoRange vdso_;
   const int most_files_ = half_of_the_descriptors();
 };
